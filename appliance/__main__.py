@@ -1,0 +1,132 @@
+"""Picks the process: ``ivr up``, ``worker``, ``sip``, ``stt``, ``tts``, ``turn``, ``embed``, ….
+
+Each command imports only what its process needs, so that a GPL or a heavy package never reaches a
+process that does not use it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from appliance import __version__
+from appliance.errors import UserError
+from appliance.settings import Settings, load
+from appliance.telemetry import configure
+
+
+class _Commands(click.Group):
+    """A group whose user errors end in one sentence and status 2, never in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except UserError as e:
+            click.echo(f"ivr: {e}", err=True)
+            sys.exit(2)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--settings", "file", type=click.Path(path_type=Path), help="TOML settings file.")
+@click.version_option(__version__)
+@click.pass_context
+def main(ctx: click.Context, file: Path | None) -> None:
+    """The voice agent that answers the telephone in your own rack.
+
+    Example: ivr up
+    """
+    ctx.obj = lambda: load(file)
+
+
+def _start(ctx: click.Context, process: str) -> Settings:
+    settings: Settings = ctx.obj()
+    configure(process, level=settings.log.level, json=settings.log.json_lines)
+    return settings
+
+
+@main.command()
+@click.pass_context
+def worker(ctx: click.Context) -> None:
+    """Carry calls: media websocket in, datagrams out.
+
+    Example: ivr worker
+    """
+    from appliance.call import worker as process
+
+    process.run(_start(ctx, "worker"))
+
+
+@main.command()
+@click.option("--engine", type=click.Choice(["pocketsphinx"]), default="pocketsphinx")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=int, default=7101, show_default=True)
+@click.pass_context
+def stt(ctx: click.Context, engine: str, host: str, port: int) -> None:
+    """Serve speech recognition to the workers.
+
+    Example: ivr stt --port 7101
+    """
+    from appliance.models import stt_server as process
+
+    process.run(_start(ctx, "stt"), engine, host, port)
+
+
+@main.command()
+@click.option("--engine", type=click.Choice(["flite", "espeak"]), default="flite")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=int, default=7201, show_default=True)
+@click.pass_context
+def tts(ctx: click.Context, engine: str, host: str, port: int) -> None:
+    """Serve speech synthesis to the workers.
+
+    Example: ivr tts --engine espeak --port 7202
+    """
+    from appliance.models import tts_server as process
+
+    process.run(_start(ctx, "tts"), engine, host, port)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=int, default=7301, show_default=True)
+@click.pass_context
+def turn(ctx: click.Context, host: str, port: int) -> None:
+    """Serve the semantic end-of-turn model (Smart Turn).
+
+    Example: ivr turn --port 7301
+    """
+    from appliance.models import turn_server as process
+
+    process.run(_start(ctx, "turn"), host, port)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=int, default=7401, show_default=True)
+@click.pass_context
+def embed(ctx: click.Context, host: str, port: int) -> None:
+    """Serve text embeddings for knowledge search.
+
+    Example: ivr embed --port 7401
+    """
+    from appliance.models import embed_server as process
+
+    process.run(_start(ctx, "embed"), host, port)
+
+
+@main.command()
+@click.pass_context
+def sip(ctx: click.Context) -> None:
+    """Answer SIP calls and hand them to the workers.
+
+    Example: ivr sip
+    """
+    from appliance.telephony import sip as process
+
+    process.run(_start(ctx, "sip"))
+
+
+if __name__ == "__main__":
+    main()

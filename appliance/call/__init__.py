@@ -1,0 +1,1 @@
+"""One live call, and the desk that admits and drains calls."""

@@ -1,0 +1,1 @@
+"""Clients of the engine servers, their pools, and the voice activity detector."""

@@ -1,0 +1,75 @@
+"""What the call path asks of an engine: five Protocols, one for each stage.
+
+A shared engine (a client of one or several engine servers) opens per-use sessions. Every method
+that waits on a server keeps to a timeout and raises :class:`~appliance.errors.EngineError`. Audio
+is L16 mono at the call's rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol
+
+from appliance.events import Agent, Message, Transcript
+
+Heard = Callable[[Transcript], None]
+"""Called on the event loop for every partial and final transcript."""
+
+
+class RecogniserSession(Protocol):
+    """Streaming recognition for one call; one utterance at a time."""
+
+    def start(self, utterance: int, pcm: bytes) -> None:
+        """Begin an utterance with the audio kept from just before it (pre-roll)."""
+
+    def feed(self, pcm: bytes) -> None:
+        """Pass on audio as it arrives. Never blocks; keeps it for a retry on another server."""
+
+    def finish(self) -> None:
+        """The utterance is over: ask for its final transcript."""
+
+    def close(self) -> None:
+        """The call is over."""
+
+
+class Recogniser(Protocol):
+    """Speech to text (ASR)."""
+
+    async def prepare(self, agent: Agent, texts: Sequence[str]) -> None:
+        """Give every server the agent's vocabulary (its knowledge) before the first call."""
+
+    def open(self, call_id: str, agent: Agent, rate_hz: int, heard: Heard) -> RecogniserSession:
+        """Open a session for one call."""
+
+
+class Writer(Protocol):
+    """The language model."""
+
+    def write(
+        self, messages: Sequence[Message], *, speculative: bool, call_id: str
+    ) -> AsyncIterator[str]:
+        """Stream the reply's text as it is generated; closing the iterator aborts it on the server.
+
+        ``speculative`` requests run at a lower priority.
+        """
+
+
+class Voice(Protocol):
+    """Text to speech (TTS)."""
+
+    def speak(self, text: str, agent: Agent, rate_hz: int) -> AsyncIterator[bytes]:
+        """Stream L16 audio of ``text`` as it is made; closing the iterator stops the synthesis."""
+
+
+class TurnJudge(Protocol):
+    """Semantic end-of-turn: does what was said so far sound finished?"""
+
+    async def complete(self, pcm: bytes, rate_hz: int) -> float:
+        """Probability (0-1) that the turn is complete, from its last seconds of audio."""
+
+
+class Embedder(Protocol):
+    """Text embeddings for dense retrieval."""
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """One unit-length vector a text."""

@@ -1,0 +1,189 @@
+"""Everything that crosses a package border, as frozen dataclasses.
+
+Don't subclass these. Times named ``*_ms`` are milliseconds of the call's own media clock: 0 is the
+first frame of the call, and the clock advances by 20 for each frame played to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A call as the edge (FreeSWITCH or ``ivr sip``) hands it to a worker: its metadata."""
+
+    call_id: str
+    did: str
+    """The dialled number, as the trunk wrote it."""
+    caller: str
+    rate_hz: int
+    """8 000 or 16 000; both directions."""
+    playback: tuple[str, int]
+    """Where 20 ms L16 datagrams for the caller go: (host, UDP port)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dtmf:
+    """One key pressed by the caller (RFC 4733), reported by the edge when the key is released."""
+
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """The call is over; ``cause`` in Q.850 words as FreeSWITCH writes them (NORMAL_CLEARING)."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """Words heard in one utterance, from its start."""
+
+    utterance: int
+    text: str
+    final: bool
+    audio_ms: int
+    """How much of the utterance's audio these words cover."""
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of an agent's knowledge, as found by a search."""
+
+    id: str
+    document: str
+    heading: str
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One entry of a conversation as the language model reads it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Who answers: one published version. A call keeps the version that it was answered with."""
+
+    id: str
+    version: int
+    name: str
+    language: str = "en"
+    """BCP 47, as the engines know it: en, hi, ta, te, bn, mr, …"""
+    voice: str = "slt"
+    prompt: str = ""
+    greeting: str = ""
+    greeting_interruptible: bool = True
+    goodbye: str = "Thank you for calling. Goodbye."
+    farewells: tuple[str, ...] = ("goodbye", "bye", "that is all", "nothing else")
+    """What a caller says to end the call; matched as whole words in a short turn."""
+    hold_phrase: str = "One moment, please."
+    apology: str = "I am sorry, something went wrong on our side. Please ask me again."
+    unknown_answer: str = "I am sorry, I do not have that information."
+    silence_prompts: tuple[str, ...] = ("Are you still there?",)
+    """Said one after the other when nobody speaks; after the last one the call ends."""
+    keypad: Mapping[str, str] = field(default_factory=dict)
+    """DTMF digit -> what the caller means by it, taken as if it had been said."""
+    backchannels: tuple[str, ...] = ("mm", "hmm", "mm-hm", "uh-huh", "yeah", "yes", "okay", "right")
+    """Words that a listener says without wanting the floor; never a barge-in alone."""
+    barge_in: bool = True
+    silence_ms: int = 8000
+    """Silence of both sides before a silence prompt."""
+    pause_complete_ms: int = 240
+    """Silence that ends a turn which sounds complete."""
+    pause_incomplete_ms: int = 1400
+    """Silence that ends a turn which sounds unfinished."""
+    hold_after_ms: int = 1500
+    """A reply not audible this long after the turn was given is bridged by ``hold_phrase``."""
+    answer_deadline_ms: int = 5000
+    """A language model silent this long is replaced by the extractive answer."""
+    longest_call_s: int = 1800
+    knowledge: str = ""
+    """Name of the knowledge base it answers from; empty for none."""
+    knowledge_version: int = 0
+
+    @property
+    def context(self) -> str:
+        """Key of the recogniser's context built for this version of this agent."""
+        return f"{self.id}.{self.version}.{self.knowledge_version}"
+
+
+ReplySource = Literal["greeting", "llm", "extractive", "prompt", "hold", "apology", "goodbye"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """One turn's timeline, in ms of the call's media clock; None where it did not happen."""
+
+    speech_start: int | None = None
+    speech_end: int | None = None
+    first_partial: int | None = None
+    speculation: int | None = None
+    """When the reply that was spoken in the end was begun."""
+    speculations_dropped: int = 0
+    final: int | None = None
+    turn_given: int | None = None
+    """When the floor decided that the caller had finished."""
+    retrieval: int | None = None
+    first_token: int | None = None
+    first_phrase: int | None = None
+    first_audio: int | None = None
+    """First audio from the TTS engine."""
+    first_frame: int | None = None
+    """First frame of the reply on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the caller said and what they truly heard in answer; one row of the journal."""
+
+    call_id: str
+    index: int
+    at: datetime
+    said: str
+    """The caller's words; empty for a turn that the agent took by itself (greeting, prompt)."""
+    reply: str
+    """The whole reply as written."""
+    heard: str
+    """The part of it that was played before the reply ended or was cut."""
+    source: ReplySource
+    stages: Stages
+    gap_ms: int | None
+    """End of the caller's speech to the first sound of the reply, from the call's own audio."""
+    passages: tuple[Passage, ...] = ()
+    barged_in: bool = False
+    kept_speculation: bool = False
+    failure: str = ""
+    """In plain words, what went wrong in this turn (an engine retried, a late model), or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One call; one row of the journal, written when it begins and again when it ends."""
+
+    call_id: str
+    did: str
+    caller: str
+    agent_id: str
+    agent_version: int
+    language: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    cause: str = ""
+    """Q.850 words; empty while the call lives."""
+    ended_by: Literal["", "caller", "agent", "system"] = ""
+    turns: int = 0
+    recording: str = ""
+    """Path of the stereo WAV, relative to the recordings folder."""
+    late_frames: int = 0

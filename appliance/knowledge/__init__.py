@@ -1,0 +1,1 @@
+"""What an agent knows: passages, their search, and answers drawn from them."""

@@ -1,0 +1,1 @@
+"""The engine servers: one model each, in a process of its own."""

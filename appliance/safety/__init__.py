@@ -1,0 +1,1 @@
+"""What may be heard and what may be stored."""

@@ -1,0 +1,194 @@
+"""The settings of every process: one TOML file plus environment, read and checked once.
+
+``IVR_`` variables override the file, two underscores between levels: ``IVR_WORKER__PORT=7001`` is
+``port`` in ``[worker]``. Lists are written as JSON. A bad value stops the start with one sentence
+that says which setting, what is wrong with it and what it should be.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tomllib
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from appliance.errors import UserError
+
+ENV_PREFIX = "IVR_"
+DEFAULT_FILE = Path("ivr.toml")
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Database(_Section):
+    url: str = ""
+    """Postgres >= 15 with pgvector, as postgresql://user:password@host:port/name. Empty: the
+    embedded server, started by ``ivr up``."""
+    embedded_port: Port = 7432
+    connect_timeout_s: float = Field(3.0, gt=0)
+
+
+class Worker(_Section):
+    host: str = "127.0.0.1"
+    port: Port = 7000
+    max_calls: int = Field(100, ge=1)
+    recordings: bool = True
+    drain_timeout_s: float = Field(600, ge=0)
+    agent_timeout_ms: int = Field(300, ge=10)
+    """How long an arriving call waits for Postgres before the last known agent answers it."""
+    search_deadline_ms: int = Field(60, ge=5)
+    """How long a reply waits for its passages."""
+
+
+class Stage(_Section):
+    """One engine stage: the servers that share its load."""
+
+    urls: tuple[str, ...] = ()
+    timeout_ms: int = Field(2000, ge=50)
+    """Longest wait for the first answer of a server before it counts as slow."""
+
+
+class Llm(Stage):
+    model: str = ""
+    """Name of the served model; empty together with ``urls``: answers are extractive."""
+    api_key: str = Field("", repr=False)
+    max_tokens: int = Field(160, ge=1)
+    temperature: float = Field(0.3, ge=0)
+    timeout_ms: int = Field(5000, ge=50)
+    priorities: bool = False
+    """Send vLLM's ``priority`` field (needs ``--scheduling-policy priority``)."""
+
+
+class Engines(_Section):
+    stt: Stage = Stage(urls=("ws://127.0.0.1:7101", "ws://127.0.0.1:7102"))
+    tts: Stage = Stage(urls=("http://127.0.0.1:7201", "http://127.0.0.1:7202"))
+    turn: Stage = Stage(urls=("http://127.0.0.1:7301",), timeout_ms=250)
+    embed: Stage = Stage(urls=("http://127.0.0.1:7401",))
+    llm: Llm = Llm()
+
+
+class Sip(_Section):
+    host: str = "127.0.0.1"
+    """Address that SIP and RTP are served on; it also stands in the SDP."""
+    port: Port = 5060
+    transports: tuple[Literal["udp", "tcp"], ...] = ("udp", "tcp")
+    processes: int = Field(2, ge=1, le=64)
+    """pjsua2 carries 4 calls a process."""
+    rtp_port: Port = 16384
+    """First RTP port; each process takes the next 100."""
+    allow: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("127.0.0.0/8"),)
+    """Networks that may call; anything else gets no answer but one log line."""
+    worker_urls: tuple[str, ...] = ("ws://127.0.0.1:7000",)
+    registrar: str = ""
+    """sip:pbx.example:5060 to register to; empty: do not register."""
+    username: str = ""
+    password: str = Field("", repr=False)
+
+
+class Log(_Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    json_lines: bool = False
+
+
+class Settings(_Section):
+    """The whole configuration of the appliance, frozen."""
+
+    data_dir: Path = Path("var")
+    """Recordings, journal spool, embedded database, generated secrets, model caches."""
+    database: Database = Database()
+    worker: Worker = Worker()
+    engines: Engines = Engines()
+    sip: Sip = Sip()
+    log: Log = Log()
+
+    @property
+    def recordings_dir(self) -> Path:
+        return self.data_dir / "recordings"
+
+    @property
+    def spool_dir(self) -> Path:
+        return self.data_dir / "spool"
+
+    @property
+    def secrets_dir(self) -> Path:
+        return self.data_dir / "secrets"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.data_dir / "cache"
+
+    def secret(self, name: str) -> str:
+        """The generated secret ``name``, made on first use and kept readable by us alone."""
+        path = self.secrets_dir / name
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError:
+            self.secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        value = secrets.token_urlsafe(32)
+        temporary = path.with_name(f".{name}.{os.getpid()}")
+        temporary.touch(mode=0o600)
+        temporary.write_text(value)
+        try:
+            os.link(temporary, path)  # fails when another process made it first
+        except FileExistsError:
+            return path.read_text().strip()
+        finally:
+            temporary.unlink()
+        return value
+
+
+def load(file: Path | None = None, environ: dict[str, str] | None = None) -> Settings:
+    """Read, merge and check the settings.
+
+    ``file`` defaults to ``$IVR_SETTINGS`` or ``ivr.toml`` in this folder, if there is one.
+
+    Raises UserError naming the setting, what is wrong with it and where it came from.
+    """
+    env = dict(os.environ) if environ is None else environ
+    path = file or Path(env.get("IVR_SETTINGS", DEFAULT_FILE))
+    values: dict[str, Any] = {}
+    if path.exists():
+        try:
+            values = tomllib.loads(path.read_text())
+        except tomllib.TOMLDecodeError as e:
+            raise UserError(f"{path} is not valid TOML: {e}. Mend that line.") from e
+    elif file or "IVR_SETTINGS" in env:
+        raise UserError(f"There is no settings file {path}. Name one that exists, or none.")
+    _merge_environment(values, env)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as e:
+        raise UserError(_explain(e)) from e
+
+
+def _merge_environment(values: dict[str, Any], env: dict[str, str]) -> None:
+    for name, text in env.items():
+        if not name.startswith(ENV_PREFIX) or name == "IVR_SETTINGS":
+            continue
+        *levels, last = name.removeprefix(ENV_PREFIX).lower().split("__")
+        if not levels and last not in Settings.model_fields:
+            continue  # other tools' variables may begin like ours
+        section = values
+        for level in levels:
+            section = section.setdefault(level, {})
+        section[last] = orjson.loads(text) if text.startswith(("[", "{")) else text
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"Setting {where} does not exist; check its spelling.")
+        else:
+            lines.append(f"Setting {where} = {item['input']!r}: {item['msg']}.")
+    return " ".join(lines)

@@ -1,0 +1,1 @@
+"""Text made fit to be spoken: phrases, spoken forms."""

@@ -1,0 +1,1 @@
+"""Postgres: the one store of truth, and the journal that writes to it behind the call."""
