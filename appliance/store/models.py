@@ -1,0 +1,193 @@
+"""The tables, as SQLAlchemy sees them; ``migrations/`` builds exactly these.
+
+Agents are versioned: a call keeps the version it was answered with. Calls and turns are the
+journal: they carry no foreign keys, because they are written behind the call and one bad or late
+row must never keep another one out.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pgvector.sqlalchemy import Vector
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Computed,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+EMBEDDING_DIMENSIONS = 384
+"""all-MiniLM-L6-v2 and its kin."""
+
+ANY_DID = "*"
+"""The number that stands for every number without an agent of its own."""
+
+TSV_EXPRESSION = """
+setweight(to_tsvector(CASE split_part(language, '-', 1)
+ WHEN 'en' THEN 'english'::regconfig WHEN 'hi' THEN 'hindi'::regconfig
+ WHEN 'ta' THEN 'tamil'::regconfig ELSE 'simple'::regconfig END, heading), 'A') ||
+setweight(to_tsvector(CASE split_part(language, '-', 1)
+ WHEN 'en' THEN 'english'::regconfig WHEN 'hi' THEN 'hindi'::regconfig
+ WHEN 'ta' THEN 'tamil'::regconfig ELSE 'simple'::regconfig END, text), 'B')
+""".strip()
+"""A passage's words; its heading weighs more. A query must be parsed with the same configuration:
+see :func:`text_search_config`."""
+
+_CONFIGS = {"en": "english", "hi": "hindi", "ta": "tamil"}
+
+
+def text_search_config(language: str) -> str:
+    """The text search configuration that ``passages.tsv`` uses for a BCP 47 ``language``."""
+    return _CONFIGS.get(language.split("-", 1)[0], "simple")
+
+
+class Base(DeclarativeBase):
+    """Declarative base; constraint names follow one pattern, so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: Text,
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[dict[str, Any]]: JSONB,
+    }
+
+
+class AgentRow(Base):
+    """Who may answer; what it says and knows stands in its versions."""
+
+    __tablename__ = "agents"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AgentVersionRow(Base):
+    """One published version of an agent: ``config`` holds the fields of ``events.Agent``."""
+
+    __tablename__ = "agent_versions"
+    __table_args__ = (CheckConstraint("version > 0", name="version_positive"),)
+
+    agent_id: Mapped[str] = mapped_column(
+        ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    config: Mapped[dict[str, Any]]
+    published_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class NumberRow(Base):
+    """Which agent answers a dialled number; ``*`` for every number not listed."""
+
+    __tablename__ = "numbers"
+
+    did: Mapped[str] = mapped_column(primary_key=True)
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"), index=True)
+
+
+class KnowledgeBaseRow(Base):
+    """A named body of knowledge; ``version`` is the one in force, its passages carry the same."""
+
+    __tablename__ = "knowledge_bases"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    version: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+
+
+class PassageRow(Base):
+    """A piece of a document, found by its words (``tsv``) and by its meaning (``embedding``)."""
+
+    __tablename__ = "passages"
+    __table_args__ = (
+        UniqueConstraint("knowledge_base_id", "version", "document", "position"),
+        Index("ix_passages_tsv", "tsv", postgresql_using="gin"),
+        Index(
+            "ix_passages_embedding",
+            "embedding",
+            postgresql_using="hnsw",
+            postgresql_ops={"embedding": "vector_cosine_ops"},
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    knowledge_base_id: Mapped[int] = mapped_column(
+        ForeignKey("knowledge_bases.id", ondelete="CASCADE")
+    )
+    version: Mapped[int] = mapped_column(Integer)
+    document: Mapped[str]
+    heading: Mapped[str] = mapped_column(server_default="")
+    position: Mapped[int] = mapped_column(Integer)
+    """Order of the passage in its document, from 0."""
+    text: Mapped[str]
+    language: Mapped[str] = mapped_column(server_default="en")
+    embedding: Mapped[list[float] | None] = mapped_column(Vector(EMBEDDING_DIMENSIONS))
+    tsv: Mapped[str] = mapped_column(TSVECTOR, Computed(TSV_EXPRESSION, persisted=True))
+
+
+class CallRow(Base):
+    """One call, as ``events.CallRecord``; ``ended_at`` is null while it lives."""
+
+    __tablename__ = "calls"
+    __table_args__ = (
+        Index("ix_calls_started_at", "started_at"),
+        Index("ix_calls_agent_id_started_at", "agent_id", "started_at"),
+    )
+
+    call_id: Mapped[str] = mapped_column(primary_key=True)
+    did: Mapped[str]
+    caller: Mapped[str]
+    agent_id: Mapped[str]
+    agent_version: Mapped[int] = mapped_column(Integer)
+    language: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    cause: Mapped[str] = mapped_column(server_default="")
+    ended_by: Mapped[str] = mapped_column(server_default="")
+    turns: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    recording: Mapped[str] = mapped_column(server_default="")
+    late_frames: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+
+
+class TurnRow(Base):
+    """One turn, as ``events.Turn``; ``stages`` and ``passages`` are its dataclasses as JSON."""
+
+    __tablename__ = "turns"
+    __table_args__ = (Index("ix_turns_at", "at"),)
+
+    call_id: Mapped[str] = mapped_column(primary_key=True)
+    index: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[datetime]
+    said: Mapped[str]
+    reply: Mapped[str]
+    heard: Mapped[str]
+    source: Mapped[str]
+    stages: Mapped[dict[str, Any]]
+    gap_ms: Mapped[int | None] = mapped_column(Integer)
+    passages: Mapped[list[dict[str, Any]]]
+    barged_in: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    kept_speculation: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    failure: Mapped[str] = mapped_column(server_default="")
