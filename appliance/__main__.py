@@ -128,5 +128,26 @@ def sip(ctx: click.Context) -> None:
     process.run(_start(ctx, "sip"))
 
 
+@main.command()
+@click.option("--stage", default="stt,tts,llm,turn,embed", show_default=True, help="Any of these.")
+@click.option("--port", type=int, default=0, help="First port, one a stage; 0: free ports.")
+@click.option(
+    "--script",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="What the callers say (python -m bench.script makes one).",
+)
+@click.pass_context
+def emulate(ctx: click.Context, stage: str, port: int, script: Path) -> None:
+    """Serve emulated engines with declared latencies, for rehearsals.
+
+    Example: ivr emulate --stage stt,llm --port 7501 --script bench/out/script/script.json
+    """
+    from appliance.engines import emulated as process
+
+    _start(ctx, "emulate")
+    process.run(stage.split(","), port, script)
+
+
 if __name__ == "__main__":
     main()

@@ -1,0 +1,1 @@
+"""Rehearsals: N simultaneous callers against one worker, with emulated engines."""
