@@ -149,5 +149,27 @@ def emulate(ctx: click.Context, stage: str, port: int, script: Path) -> None:
     process.run(stage.split(","), port, script)
 
 
+@main.group()
+def db() -> None:
+    """Look after the database.
+
+    Example: ivr db upgrade
+    """
+
+
+@db.command("upgrade")
+@click.pass_context
+def db_upgrade(ctx: click.Context) -> None:
+    """Bring the database's tables up to this version of the appliance; safe to repeat.
+
+    Example: ivr db upgrade
+    """
+    from appliance.store import database
+
+    url = database.database_url(ctx.obj())
+    database.migrate(url)
+    click.echo(f"{database.without_password(url)} is up to date.")
+
+
 if __name__ == "__main__":
     main()

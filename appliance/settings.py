@@ -34,6 +34,9 @@ class Database(_Section):
     """Postgres >= 15 with pgvector, as postgresql://user:password@host:port/name. Empty: the
     embedded server, started by ``ivr up``."""
     embedded_port: Port = 7432
+    embedded_dir: Path = Path("/var/lib/ivr-appliance")
+    """For the embedded server started by root, which runs as another user: its files go here
+    when that user cannot reach ``data_dir``."""
     connect_timeout_s: float = Field(3.0, gt=0)
 
 

@@ -1,0 +1,181 @@
+"""The SQL of knowledge: passages by version, found by meaning and by words in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from appliance.store.models import KnowledgeBaseRow, PassageRow
+
+RRF_K = 60
+"""Reciprocal rank fusion: 1 / (k + rank), summed; k as in Cormack et al., SIGIR 2009."""
+CANDIDATES = 20
+"""Of each of the two lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassage:
+    """One passage of one version; ``language`` as BCP 47."""
+
+    id: str
+    document: str
+    heading: str
+    text: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassage:
+    """A passage to store, with its unit-length vector."""
+
+    document: str
+    heading: str
+    position: int
+    text: str
+    vector: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A passage with its place in either list (from 1; None: not in it)."""
+
+    passage: StoredPassage
+    similarity: float | None
+    """Cosine of question and passage, -1 to 1; None when the search had no vector."""
+    dense_rank: int | None
+    sparse_rank: int | None
+    fused: float
+
+
+_CONFIG = """
+CASE split_part(language, '-', 1) WHEN 'en' THEN 'english'::regconfig
+ WHEN 'hi' THEN 'hindi'::regconfig WHEN 'ta' THEN 'tamil'::regconfig
+ ELSE 'simple'::regconfig END"""
+
+# The words of a question are joined by "or": a caller rarely uses all the words of the answer.
+# With one vector at hand every row has a similarity, so those found by words alone get theirs too.
+_FIND = f"""
+WITH base AS MATERIALIZED (
+  SELECT b.id, p.language FROM knowledge_bases b
+  JOIN LATERAL (SELECT language FROM passages WHERE knowledge_base_id = b.id
+    AND version = %(version)s::integer LIMIT 1) p ON true
+  WHERE b.name = %(name)s),
+question AS MATERIALIZED (
+  SELECT replace(plainto_tsquery({_CONFIG}, %(text)s)::text, ' & ', ' | ')::tsquery AS words
+  FROM base),
+dense AS (
+  SELECT id, row_number() OVER (ORDER BY distance, id) AS rank FROM (
+    SELECT id, embedding <=> %(vector)s::vector AS distance FROM passages
+    WHERE knowledge_base_id = (SELECT id FROM base) AND version = %(version)s::integer
+      AND embedding IS NOT NULL AND %(vector)s::vector IS NOT NULL
+    ORDER BY embedding <=> %(vector)s::vector LIMIT {CANDIDATES}) nearest),
+sparse AS (
+  SELECT id, row_number() OVER (ORDER BY weight DESC, id) AS rank FROM (
+    SELECT id, ts_rank(tsv, (SELECT words FROM question)) AS weight FROM passages
+    WHERE knowledge_base_id = (SELECT id FROM base) AND version = %(version)s::integer
+      AND tsv @@ (SELECT words FROM question)
+    ORDER BY weight DESC, id LIMIT {CANDIDATES}) matching),
+fused AS (
+  SELECT id, dense.rank AS dense_rank, sparse.rank AS sparse_rank,
+    coalesce(1.0 / ({RRF_K} + dense.rank), 0) + coalesce(1.0 / ({RRF_K} + sparse.rank), 0) AS fused
+  FROM dense FULL JOIN sparse USING (id))
+SELECT p.id, p.document, p.heading, p.text, p.language,
+  1 - (p.embedding <=> %(vector)s::vector), f.dense_rank, f.sparse_rank, f.fused::float8
+FROM fused f JOIN passages p USING (id) ORDER BY f.fused DESC, f.dense_rank, p.id
+LIMIT %(limit)s::integer
+"""
+
+
+async def connect(engine: AsyncEngine) -> AsyncConnection:
+    """A connection for searches: no transaction around each, and an index scan that goes on until
+    it has enough rows of the version asked for (pgvector >= 0.8)."""
+    connection = await engine.connect()
+    return await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+async def find(
+    connection: AsyncConnection,
+    name: str,
+    version: int,
+    text: str,
+    vector: Sequence[float] | None,
+    limit: int,
+) -> list[Found]:
+    """The best ``limit`` passages for ``text``, fused from both lists; ``vector`` None: by words
+    alone. The driver prepares the statement on its first uses in a connection."""
+    parameters = {
+        "name": name,
+        "version": version,
+        "text": text.replace("\0", " "),
+        "vector": None if vector is None else orjson.dumps(list(vector)).decode(),
+        "limit": limit,
+    }
+    rows = await connection.exec_driver_sql(_FIND, parameters)
+    return [_found(row) for row in rows]
+
+
+def _found(row: Any) -> Found:
+    passage = StoredPassage(str(row[0]), row[1], row[2], row[3], row[4])
+    return Found(passage, row[5], row[6], row[7], row[8])
+
+
+async def version_of(engine: AsyncEngine, name: str) -> int:
+    """The version of the knowledge base that is in force; 0 when there is none."""
+    query = select(KnowledgeBaseRow.version).where(KnowledgeBaseRow.name == name)
+    async with engine.connect() as connection:
+        return (await connection.scalar(query)) or 0
+
+
+async def read(engine: AsyncEngine, name: str, version: int) -> list[StoredPassage]:
+    """All passages of one version, in the order of their documents."""
+    p = PassageRow
+    query = (
+        select(p.id, p.document, p.heading, p.text, p.language)
+        .join(KnowledgeBaseRow, KnowledgeBaseRow.id == p.knowledge_base_id)
+        .where(KnowledgeBaseRow.name == name, p.version == version)
+        .order_by(p.document, p.position)
+    )
+    async with engine.connect() as connection:
+        rows = await connection.execute(query)
+        return [StoredPassage(str(row[0]), *row[1:]) for row in rows]
+
+
+async def add_version(
+    engine: AsyncEngine, name: str, language: str, passages: Sequence[NewPassage]
+) -> int:
+    """Store ``passages`` as the next version of ``name`` and put it in force, in one transaction.
+
+    Older versions stay for the calls and agents that use them. Returns the new version's number.
+    """
+    async with engine.begin() as connection:
+        await connection.execute(
+            upsert(KnowledgeBaseRow).values(name=name).on_conflict_do_nothing()
+        )
+        row = await connection.execute(
+            update(KnowledgeBaseRow)  # locks the row: two loads at once get two versions
+            .where(KnowledgeBaseRow.name == name)
+            .values(version=KnowledgeBaseRow.version + 1)
+            .returning(KnowledgeBaseRow.id, KnowledgeBaseRow.version)
+        )
+        base, version = row.one()
+        rows = [
+            {
+                "knowledge_base_id": base,
+                "version": version,
+                "language": language,
+                "document": passage.document,
+                "heading": passage.heading,
+                "position": passage.position,
+                "text": passage.text,
+                "embedding": list(passage.vector),
+            }
+            for passage in passages
+        ]
+        await connection.execute(insert(PassageRow), rows)
+    return int(version)

@@ -1,0 +1,88 @@
+"""Shared fixtures: one real embedded Postgres for the run, one fresh database for each test."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from appliance.ops.postgres import EmbeddedPostgres
+from appliance.settings import Database, Settings
+from appliance.store.database import EMBEDDED_ROLE, migrate
+
+TEMPLATE = "ivr_template"
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def open_tmp() -> Iterator[Path]:
+    """A temporary folder that every user can enter (pytest's own is ours alone)."""
+    folder = Path(tempfile.mkdtemp(prefix="ivr-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def embedded_settings(folder: Path) -> Settings:
+    """Settings whose embedded server lives wholly below ``folder``, on a free port."""
+    database = Database(embedded_port=free_port(), embedded_dir=folder / "embedded")
+    return Settings(data_dir=folder / "var", database=database)
+
+
+@pytest.fixture(scope="session")
+def postgres(open_tmp: Path) -> Iterator[EmbeddedPostgres]:
+    """A real embedded server with a migrated template database."""
+    server = EmbeddedPostgres(embedded_settings(open_tmp))
+    server.start()
+    make_database(server, TEMPLATE, "template1")
+    migrate(_url(server, TEMPLATE))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """URL of a fresh, migrated, empty database, dropped when the test ends."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    make_database(postgres, name, TEMPLATE)
+    yield _url(postgres, name)
+    drop_database(postgres, name)
+
+
+@pytest.fixture
+def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """URL of a database without a table (the extension vector is there)."""
+    name = f"e{uuid.uuid4().hex[:12]}"
+    make_database(postgres, name, "template1")
+    yield _url(postgres, name)
+    drop_database(postgres, name)
+
+
+def make_database(server: EmbeddedPostgres, name: str, template: str) -> None:
+    """``name``, owned by the application's role, as a copy of ``template``."""
+    with psycopg.connect(server.superuser_url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} OWNER {EMBEDDED_ROLE} TEMPLATE {template}")
+    with psycopg.connect(server.superuser_url(name), autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+
+
+def drop_database(server: EmbeddedPostgres, name: str) -> None:
+    with psycopg.connect(server.superuser_url(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _url(server: EmbeddedPostgres, name: str) -> str:
+    return server.url.rpartition("/")[0] + f"/{name}"
