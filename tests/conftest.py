@@ -15,6 +15,7 @@ import pytest
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.settings import Database, Settings
 from appliance.store.database import EMBEDDED_ROLE, migrate
+from tests.knowledge_servers import EmbedProcess
 
 TEMPLATE = "ivr_template"
 
@@ -51,6 +52,13 @@ def postgres(open_tmp: Path) -> Iterator[EmbeddedPostgres]:
     migrate(_url(server, TEMPLATE))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def embed_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbedProcess]:
+    """One real ``ivr embed`` for the run."""
+    with EmbedProcess(tmp_path_factory.mktemp("embed")) as process:
+        yield process
 
 
 @pytest.fixture

@@ -1,0 +1,185 @@
+"""The embedding server: its wire, its limits, its queue, and its end on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp
+import numpy as np
+import pytest
+
+from appliance.engines.embedder import HttpEmbedder
+from appliance.engines.pool import Pool
+from appliance.errors import EngineError, ProtocolError
+from appliance.models import embed_queue
+from appliance.models.embed_queue import EmbedQueue, Full
+from appliance.models.embed_server import MAX_TEXTS, texts_of
+from tests.knowledge_servers import EmbedProcess
+
+GONE_URL = "http://127.0.0.1:9"  # the discard port: nobody listens
+
+
+def _vectors(texts: Sequence[str]) -> np.ndarray:
+    return np.array([[float(len(text)), 0.0] for text in texts], np.float32)
+
+
+async def test_what_waits_together_runs_together() -> None:
+    runs: list[list[str]] = []
+    first_began, go_on = threading.Event(), threading.Event()
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        runs.append(list(texts))
+        first_began.set()
+        assert go_on.wait(5)
+        return _vectors(texts)
+
+    queue = EmbedQueue(embed)
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(queue.run())
+        first = group.create_task(queue.embed(["one"]))
+        await asyncio.to_thread(first_began.wait, 5)
+        bulk = group.create_task(queue.embed(["bulk a", "bulk bb"]))
+        await asyncio.sleep(0)
+        questions = [group.create_task(queue.embed(["q" * n])) for n in (2, 3)]
+        await asyncio.sleep(0)
+        go_on.set()
+        answers = await asyncio.gather(first, bulk, *questions)
+        serving.cancel()
+    assert runs == [["one"], ["qq", "qqq", "bulk a", "bulk bb"]]  # questions overtake
+    assert [int(rows[0][0]) for rows in answers] == [3, 6, 2, 3]
+
+
+async def test_a_run_is_bounded_by_characters_and_texts() -> None:
+    runs: list[int] = []
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        runs.append(len(texts))
+        return _vectors(texts)
+
+    queue = EmbedQueue(embed)
+    waiting = asyncio.create_task(queue.embed(["x" * 600] * 3 + ["y"] * 20))
+    await asyncio.sleep(0)
+    assert queue.waiting == 23
+    serving = asyncio.create_task(queue.run())
+    await waiting
+    serving.cancel()
+    assert max(runs) == embed_queue.MAX_RUN_TEXTS
+    assert runs[:2] == [1, 1]  # two of 600 characters do not fit in one run
+
+
+async def test_what_is_given_up_is_not_computed_and_a_failure_is_the_requests_own() -> None:
+    seen: list[str] = []
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        seen.extend(texts)
+        if "bad" in texts:
+            raise ValueError("no")
+        return _vectors(texts)
+
+    queue = EmbedQueue(embed)
+    dropped = asyncio.create_task(queue.embed(["dropped"]))
+    await asyncio.sleep(0)
+    dropped.cancel()
+    await asyncio.wait([dropped])
+    serving = asyncio.create_task(queue.run())
+    with pytest.raises(ValueError):
+        await queue.embed(["bad"])
+    assert len(await queue.embed(["good"])) == 1
+    serving.cancel()
+    assert seen == ["bad", "good"]
+
+
+async def test_a_full_queue_refuses() -> None:
+    queue = EmbedQueue(_vectors)
+    with pytest.raises(Full):
+        await queue.embed(["x"] * (embed_queue.MAX_WAITING_TEXTS + 1))
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"{", "not JSON"),
+        (b"[]", "input must be a text"),
+        (b'{"input": 5}', "input must be a text"),
+        (b'{"input": ["a", 5]}', "input must be a text"),
+        (b'{"input": []}', "1 to"),
+        (json.dumps({"input": ["a"] * (MAX_TEXTS + 1)}).encode(), "1 to"),
+        (json.dumps({"input": "a" * 9000}).encode(), "longer than"),
+    ],
+)
+def test_bad_requests_get_one_clear_sentence(body: bytes, says: str) -> None:
+    with pytest.raises(ProtocolError, match=says):
+        texts_of(body)
+
+
+def test_one_text_may_stand_alone() -> None:
+    assert texts_of(b'{"model": "x", "input": "hello"}') == ["hello"]
+
+
+def _post(url: str, body: bytes) -> tuple[int, dict]:
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status, json.loads(response.read())
+    except urllib.error.HTTPError as e:
+        with e:
+            return e.code, json.loads(e.read())
+
+
+@pytest.mark.server
+def test_the_wire(embed_process: EmbedProcess) -> None:
+    url = embed_process.url
+    with urllib.request.urlopen(f"{url}/health", timeout=5) as response:
+        health = json.loads(response.read())
+    assert health["status"] == "ok" and health["stage"] == "embed" and health["engine"] == "minilm"
+    assert {"languages", "in_flight", "capacity"} <= health.keys()
+    status, answer = _post(f"{url}/v1/embeddings", b'{"model":"m","input":["one","two"]}')
+    assert status == 200 and [row["index"] for row in answer["data"]] == [0, 1]
+    vector = np.array(answer["data"][0]["embedding"])
+    assert vector.shape == (384,) and abs(np.linalg.norm(vector) - 1) < 1e-5
+    status, answer = _post(f"{url}/v1/embeddings", b'{"input": 5}')
+    assert status == 400 and answer["error"]["type"] == "invalid_request_error"
+    status, answer = _post(f"{url}/v1/embeddings", b'{"input": "' + b"a" * 1_100_000 + b'"}')
+    assert status == 413 and answer["error"]["message"]
+
+
+@pytest.mark.server
+async def test_client_goes_on_to_another_server(embed_process: EmbedProcess) -> None:
+    async with aiohttp.ClientSession() as http:
+        pool = Pool("embed", (GONE_URL, embed_process.url), http)
+        embedder = HttpEmbedder(pool, http, 2000)
+        assert len((await embedder.embed(["hello"]))[0]) == 384
+        assert await embedder.embed([]) == []
+        with pytest.raises(EngineError, match="refused with status 400"):
+            await embedder.embed(["x" * 9000])
+        with pytest.raises(EngineError):
+            await HttpEmbedder(Pool("embed", (GONE_URL,), http), http, 500).embed(["hello"])
+
+
+@pytest.mark.server
+def test_sigterm_ends_it_well(tmp_path: Path, embed_process: EmbedProcess) -> None:
+    with EmbedProcess(embed_process.data_dir) as own:
+        own.process.send_signal(signal.SIGTERM)
+        assert own.process.wait(8) == 0
+
+
+@pytest.mark.server
+async def test_a_taken_port_is_one_clear_sentence(embed_process: EmbedProcess) -> None:
+    port = embed_process.url.rpartition(":")[2]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "appliance", "embed", "--port", port,
+        env={**os.environ, "IVR_DATA_DIR": str(embed_process.data_dir)},
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await asyncio.wait_for(process.communicate(), 15)
+    assert process.returncode == 2
+    assert f"Cannot serve on 127.0.0.1:{port}" in said.decode() and b"Traceback" not in said
