@@ -1,0 +1,184 @@
+"""Hybrid search by a deadline: meaning and words, fused in one round trip to Postgres.
+
+A call never waits longer than its deadline and never fails here: with the embedder late or dead it
+gets what the words find, with Postgres away what the worker holds in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Literal
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from appliance.engines.base import Embedder
+from appliance.errors import EngineError
+from appliance.events import Passage
+from appliance.knowledge.memory import Memory, best_first
+from appliance.store.passages import Found, connect, find, read
+
+LIMIT = 4
+"""Passages of a search: some 200 words for a language model to read."""
+LONGEST_QUESTION_CHARS = 500
+SQL_RESERVE_MS = 25
+"""Kept of the deadline for Postgres (p95 3 ms on loopback), whatever the embedder does."""
+MOST_UNDER_WAY = 32
+"""Searches given to Postgres at once; more of them go to memory, for it must be stuck."""
+STUCK_S = 5.0
+"""A statement abandoned by its search may go on this long."""
+PRELOAD_TIMEOUT_S = 10.0
+MOST_VERSIONS = 64
+"""Versions kept in memory; the one longest unused goes first."""
+
+Source = Literal["hybrid", "words", "memory", "none"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a search found and how: ``found`` has the ranks, empty when it came from memory."""
+
+    passages: list[Passage]
+    found: list[Found]
+    source: Source
+    embed_ms: float
+    total_ms: float
+
+
+class Search:
+    """Searches of one worker. Call :meth:`preload` for every version that a running agent uses."""
+
+    def __init__(self, engine: AsyncEngine, embedder: Embedder) -> None:
+        self._engine = engine
+        self._embedder = embedder
+        self._memory: dict[tuple[str, int], Memory] = {}
+        self._under_way: set[asyncio.Task[tuple[list[Found], float]]] = set()
+
+    async def preload(self, knowledge: str, version: int) -> None:
+        """Hold a version's texts in memory; again is a no-op, for a version never changes.
+
+        Raises SQLAlchemyError or TimeoutError when Postgres is away.
+        """
+        if (knowledge, version) in self._memory or not knowledge:
+            return
+        async with asyncio.timeout(PRELOAD_TIMEOUT_S):
+            passages = await read(self._engine, knowledge, version)
+        while len(self._memory) >= MOST_VERSIONS:
+            del self._memory[next(iter(self._memory))]
+        self._memory[knowledge, version] = Memory(passages)
+
+    def texts(self, knowledge: str, version: int) -> list[str]:
+        """Headings and texts of a preloaded version, for the recogniser; empty when it is not."""
+        memory = self._remember(knowledge, version)
+        return memory.texts() if memory else []
+
+    async def search(
+        self, knowledge: str, version: int, text: str, deadline_ms: float
+    ) -> list[Passage]:
+        """The passages that may answer ``text``, best first; their score is 0 to 1, see
+        :mod:`appliance.knowledge.scoring`. Returns within the deadline; never raises."""
+        return (await self.explain(knowledge, version, text, deadline_ms)).passages
+
+    async def explain(self, knowledge: str, version: int, text: str, deadline_ms: float) -> Result:
+        """As :meth:`search`, with how each passage was found and how long it took."""
+        begin = perf_counter()
+        question = text[:LONGEST_QUESTION_CHARS].strip()
+        if not knowledge or not question:
+            return Result([], [], "none", 0.0, 0.0)
+        memory = self._remember(knowledge, version)
+        answer = await self._in_time(
+            self._ask(knowledge, version, question, deadline_ms), deadline_ms
+        )
+        embed_ms = answer[1] if answer else 0.0
+        found = answer[0] if answer else []
+        if answer is not None:
+            scored = memory or Memory([hit.passage for hit in found])
+            passages = [scored.passage(question, hit.passage, hit.similarity) for hit in found]
+            hybrid = any(hit.dense_rank for hit in found)
+            source: Source = "hybrid" if hybrid else "words"
+        else:
+            passages = memory.search(question, LIMIT) if memory else []
+            source = "memory" if memory else "none"
+        total_ms = (perf_counter() - begin) * 1000
+        return Result(best_first(passages), found, source, embed_ms, total_ms)
+
+    async def close(self) -> None:
+        """Give up what is still under way."""
+        tasks = list(self._under_way)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=STUCK_S)
+
+    def _remember(self, knowledge: str, version: int) -> Memory | None:
+        memory = self._memory.pop((knowledge, version), None)
+        if memory:
+            self._memory[knowledge, version] = memory  # now the one used last
+        return memory
+
+    async def _in_time(
+        self, work: Coroutine[Any, Any, tuple[list[Found], float]], deadline_ms: float
+    ) -> tuple[list[Found], float] | None:
+        """The result of ``work``, or None when it is late or failed.
+
+        A task of its own, not cancelled at the deadline: cancelling a statement waits for the
+        server that is the very thing being late. Their number is bounded.
+        """
+        if len(self._under_way) >= MOST_UNDER_WAY:
+            work.close()
+            _log.warning("! search: %d searches are stuck, memory answers", MOST_UNDER_WAY)
+            return None
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        done, _ = await asyncio.wait({task}, timeout=deadline_ms / 1000)
+        if not done:
+            _log.warning("! search: nothing from Postgres within %.0f ms", deadline_ms)
+            return None
+        if task.cancelled() or task.exception():
+            return None
+        return task.result()
+
+    def _ended(self, task: asyncio.Task[tuple[list[Found], float]]) -> None:
+        self._under_way.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, SQLAlchemyError | OSError | TimeoutError):
+            _log.warning("! search: Postgres: %s", str(error).splitlines()[0] if str(error) else
+                         type(error).__name__)  # fmt: skip
+        elif error:
+            _log.error("! search failed", exc_info=error)
+
+    async def _ask(
+        self, knowledge: str, version: int, question: str, deadline_ms: float
+    ) -> tuple[list[Found], float]:
+        budget_ms = max(deadline_ms - SQL_RESERVE_MS, deadline_ms / 2)
+        # the connection is taken and tested while the question is embedded
+        embedding = asyncio.create_task(self._embed(question, budget_ms))
+        try:
+            async with asyncio.timeout(STUCK_S):
+                connection = await connect(self._engine)
+                try:
+                    vector, embed_ms = await embedding
+                    found = await find(connection, knowledge, version, question, vector, LIMIT)
+                finally:
+                    await connection.close()
+        finally:
+            embedding.cancel()
+        return found, embed_ms
+
+    async def _embed(self, question: str, budget_ms: float) -> tuple[list[float] | None, float]:
+        begin = perf_counter()
+        vector = None
+        try:
+            async with asyncio.timeout(budget_ms / 1000):
+                (vector,) = await self._embedder.embed([question])
+        except (EngineError, TimeoutError) as e:
+            why = str(e) or f"no vector in {budget_ms:.0f} ms"
+            _log.warning("! search by words alone: %s", why)
+        return vector, (perf_counter() - begin) * 1000

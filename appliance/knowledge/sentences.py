@@ -1,0 +1,36 @@
+"""Where a sentence ends, in the languages that end it with . ? ! or the danda."""
+
+from __future__ import annotations
+
+import re
+
+_ABBREVIATIONS = frozenset(
+    "mr mrs ms dr prof st no rs vs approx dept govt ltd pvt inc co jr sr e.g i.e a.m p.m".split()
+)
+"""Words whose full stop does not end a sentence. ``etc.`` is left out: it often does."""
+
+_END = re.compile(r"[.?!।॥]+[\"'”’)\]]*(?=\s)")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of ``text`` in order, each a substring of it without outer white space."""
+    found = []
+    begin = 0
+    for match in _END.finditer(text):
+        if _goes_on(text, begin, match):
+            continue
+        found.append(text[begin : match.end()].strip())
+        begin = match.end()
+    found.append(text[begin:].strip())
+    return [sentence for sentence in found if sentence]
+
+
+def _goes_on(text: str, begin: int, match: re.Match[str]) -> bool:
+    """True for the stop of an abbreviation or an initial, or with a small letter after it."""
+    if match.group()[0] != ".":
+        return False
+    words = text[begin : match.start()].rsplit(maxsplit=1)
+    word = words[-1].lower().lstrip("(\"'") if words else ""
+    if word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha()):
+        return True
+    return text[match.end() :].lstrip()[:1].islower()
