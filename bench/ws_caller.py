@@ -1,0 +1,259 @@
+"""N simultaneous callers on the worker's media websocket (docs/wires.md §1).
+
+Each sends a 20 ms frame on a schedule that never drifts, takes the agent's datagrams with the
+kernel's time stamps, and leads one :class:`~bench.conversation.Conversation`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import socket
+import struct
+import time
+import uuid
+from dataclasses import dataclass, field
+
+import orjson
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from appliance.audio import frame_bytes
+from appliance.engines.emulated_script import Script
+from bench.conversation import FRAME_S, Conversation, Line, lines_of
+from bench.lateness import Lateness, lateness
+
+SLOTS = 10
+"""Calls are spread over the 20 ms in steps of 2 ms, as unrelated telephones are."""
+TOKEN_LIFE_S = 60
+CONNECT_S = 5
+ANSWER_S = 10
+BARGE_IN_EVERY = 4
+_SO_TIMESTAMPNS = 35
+"""asm-generic/socket.h; the socket module does not name it."""
+_TIMESPEC = struct.Struct("@qq")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the callers do."""
+
+    url: str
+    """ws://host:port of the worker, or of anything that speaks its protocol."""
+    secret: str
+    script: Script
+    calls: int
+    seconds: float
+    did: str = "1001"
+    rate_hz: int = 8000
+    stagger_s: float = 0.05
+    barge_ins: bool = True
+    on_socket: bool = False
+    """The agent's audio comes back on the websocket, not as datagrams."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallReport:
+    """What one caller lived through."""
+
+    number: int
+    conversation: Conversation
+    frames: Lateness
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What all callers lived through, and how late the callers' own frames were (ms)."""
+
+    calls: list[CallReport]
+    own_late_ms: list[float] = field(default_factory=list)
+
+
+def token(call_id: str, secret: str, expiry_s: int) -> str:
+    """The bearer token of one call."""
+    body = f"v1.{call_id}.{expiry_s}"
+    return f"{body}.{hmac.new(secret.encode(), body.encode(), hashlib.sha256).hexdigest()}"
+
+
+def lines_for(script: Script, rate_hz: int, *, barge_ins: bool) -> list[Line]:
+    """The script as lines; every fourth one is said into the agent's reply."""
+    pcm = {utterance.id: utterance.pcm(rate_hz) for utterance in script.utterances}
+    return [
+        Line(line.id, line.frames, barge_ins and index % BARGE_IN_EVERY == BARGE_IN_EVERY - 1)
+        for index, line in enumerate(lines_of(pcm, frame_bytes(rate_hz)))
+    ]
+
+
+class Playback:
+    """Where one call's datagrams arrive, with the time at which the kernel received each."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._socket.bind(("127.0.0.1", 0))
+        self._wall_to_monotonic_s = time.monotonic() - time.time()
+
+    @property
+    def address(self) -> str:
+        host, port = self._socket.getsockname()
+        return f"{host}:{port}"
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def receive(self) -> tuple[bytes, float] | None:
+        """One datagram and its arrival on the monotonic clock; None when there is none."""
+        try:
+            pcm, ancillary, _, _ = self._socket.recvmsg(2048, 64)
+        except (BlockingIOError, ConnectionError):
+            return None
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+                seconds, nanoseconds = _TIMESPEC.unpack(data[: _TIMESPEC.size])
+                return pcm, seconds + nanoseconds / 1e9 + self._wall_to_monotonic_s
+        return pcm, time.monotonic()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class WsCall(WSListener):
+    """One caller: a websocket to the worker and a socket for the agent's audio."""
+
+    def __init__(self, plan: Plan, number: int, lines: list[Line]) -> None:
+        self._plan = plan
+        self._number = number
+        self._frame_bytes = frame_bytes(plan.rate_hz)
+        self._transport: WSTransport | None = None
+        self._playback = Playback()
+        self._arrivals_s: list[float] = []
+        self._heard_until_s = 0.0
+        self._error = ""
+        self._up = False
+        self._ended = False
+        self.conversation = Conversation(lines, self._frame_bytes, number)
+        self.answered = asyncio.get_running_loop().create_future()
+
+    async def connect(self) -> None:
+        """Call the worker and wait until it answers; what goes wrong stands in the report."""
+        call_id = str(uuid.uuid4())
+        bearer = token(call_id, self._plan.secret, int(time.time()) + TOKEN_LIFE_S)
+        offer = {
+            "call_id": call_id,
+            "did": self._plan.did,
+            "caller": f"+91980000{self._number:04d}",
+            "rate": self._plan.rate_hz,
+            "playback": self._playback.address,
+        }
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._playback.fileno(), self._datagram)
+        try:
+            self._transport, _ = await ws_connect(
+                lambda: self,
+                self._plan.url + "/call",
+                extra_headers={"Authorization": f"Bearer {bearer}"},
+                websocket_handshake_timeout=CONNECT_S,
+            )
+            self._transport.send(WSMsgType.TEXT, orjson.dumps(offer))
+            async with asyncio.timeout(ANSWER_S):
+                await self.answered
+        except TimeoutError:
+            self._error = self._error or "not answered in time"
+        except Exception as e:  # the border of one call: any refusal is its result
+            self._error = f"{type(e).__name__}: {e}"
+
+    def tick(self) -> None:
+        """Send the frame that is due now."""
+        if not self._up or self._transport is None:
+            return
+        now_s = time.monotonic()
+        self._transport.send(WSMsgType.BINARY, self.conversation.next_frame(now_s))
+
+    async def hang_up(self) -> CallReport:
+        """End the call and report."""
+        self._up, self._ended = False, True
+        if self._transport is not None and not self._transport.is_disconnected:
+            self._transport.send(WSMsgType.TEXT, b'{"type":"hangup","cause":"NORMAL_CLEARING"}')
+            self._transport.send_close(WSCloseCode.OK)
+            self._transport.disconnect()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._transport.wait_disconnected()
+        asyncio.get_running_loop().remove_reader(self._playback.fileno())
+        self._playback.close()
+        return CallReport(self._number, self.conversation, lateness(self._arrivals_s), self._error)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.BINARY:
+            self._chunk(frame.get_payload_as_bytes())
+        elif frame.msg_type == WSMsgType.TEXT:
+            kind = orjson.loads(frame.get_payload_as_bytes()).get("type")
+            if kind == "answer" and not self.answered.done():
+                self._up = True
+                self.conversation.answered(time.monotonic())
+                self.answered.set_result(None)
+            elif kind == "hangup":
+                self._error = self._error or "the agent hung up"
+        elif frame.msg_type == WSMsgType.CLOSE:
+            transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        if not self._ended:
+            self._error = self._error or "the worker closed the websocket"
+        self._up = False
+        if not self.answered.done():
+            self.answered.set_result(None)
+
+    def _datagram(self) -> None:
+        if (received := self._playback.receive()) is None:
+            return
+        pcm, at_s = received
+        self._arrivals_s.append(at_s)
+        if len(pcm) != self._frame_bytes:
+            self._error = self._error or f"a datagram of {len(pcm)} bytes"
+            return
+        self.conversation.heard(pcm, at_s)
+
+    def _chunk(self, pcm: bytes) -> None:
+        """Audio on the websocket: heard when it comes, or after what came before it."""
+        begin_s = max(time.monotonic(), self._heard_until_s)
+        for at in range(0, len(pcm), self._frame_bytes):
+            self.conversation.heard(pcm[at : at + self._frame_bytes], begin_s)
+            begin_s += FRAME_S
+        self._heard_until_s = begin_s
+
+
+async def rehearse(plan: Plan) -> Rehearsal:
+    """Place ``plan.calls`` calls, talk for ``plan.seconds``, hang up."""
+    lines = lines_for(plan.script, plan.rate_hz, barge_ins=plan.barge_ins)
+    calls = [WsCall(plan, number, lines) for number in range(plan.calls)]
+    own_late_ms: list[float] = []
+    async with asyncio.TaskGroup() as group:
+        clock = group.create_task(_clock(calls, own_late_ms))
+        for call in calls:
+            group.create_task(call.connect())
+            await asyncio.sleep(plan.stagger_s)
+        await asyncio.sleep(plan.seconds)
+        clock.cancel()
+    return Rehearsal([await call.hang_up() for call in calls], own_late_ms)
+
+
+async def _clock(calls: list[WsCall], own_late_ms: list[float]) -> None:
+    """Every 2 ms, let the calls of that slot send their frame."""
+    step_s = FRAME_S / SLOTS
+    slots = [calls[slot::SLOTS] for slot in range(SLOTS)]
+    begin_s, step = time.monotonic(), 0
+    while True:
+        due_s = begin_s + step * step_s
+        wait_s = due_s - time.monotonic()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        else:
+            await asyncio.sleep(0)  # behind: catch up, but let the sockets be read
+        own_late_ms.append((time.monotonic() - due_s) * 1000)
+        for call in slots[step % SLOTS]:
+            call.tick()
+        step += 1
