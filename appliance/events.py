@@ -51,6 +51,8 @@ class Transcript:
     audio_ms: int
     """How much of the utterance's audio these words cover."""
     confidence: float | None = None
+    failed: bool = False
+    """No server could hear the utterance: what was said is unknown, not nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class Llm(Stage):
 
 
 class Engines(_Section):
-    stt: Stage = Stage(urls=("ws://127.0.0.1:7101", "ws://127.0.0.1:7102"))
+    stt: Stage = Stage(urls=("ws://127.0.0.1:7101", "ws://127.0.0.1:7102"), timeout_ms=800)
     tts: Stage = Stage(urls=("http://127.0.0.1:7201", "http://127.0.0.1:7202"))
     turn: Stage = Stage(urls=("http://127.0.0.1:7301",), timeout_ms=250)
     embed: Stage = Stage(urls=("http://127.0.0.1:7401",))

@@ -1,0 +1,43 @@
+"""A streamed HTTP answer under timeouts, closed on the server's side too when nobody wants it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+
+import aiohttp
+
+
+async def stream(
+    http: aiohttp.ClientSession,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    first_timeout_s: float,
+    next_timeout_s: float,
+) -> AsyncGenerator[bytes, None]:
+    """POST JSON ``body`` and yield the answer's bytes as they arrive.
+
+    ``first_timeout_s`` runs until the first bytes, ``next_timeout_s`` between any two; time that the
+    consumer spends between two of them does not count. Closing the iterator closes the connection,
+    which is how the server learns that the rest is not wanted. Raises aiohttp.ClientError (also for
+    a status other than 200) or TimeoutError.
+    """
+    headers = {"Content-Type": "application/json", **headers}
+    async with asyncio.timeout(first_timeout_s):
+        response = await http.post(url, data=body, headers=headers)
+        if response.status != 200:
+            response.close()
+            raise aiohttp.ClientError(f"status {response.status}")
+        try:
+            chunk = await response.content.readany()
+        except BaseException:
+            response.close()
+            raise
+    try:
+        while chunk:
+            yield chunk
+            async with asyncio.timeout(next_timeout_s):
+                chunk = await response.content.readany()
+    finally:
+        response.close()  # of no effect once the answer has been read to its end

@@ -1,0 +1,145 @@
+"""Several servers of one stage: least busy first, the slow and the dead taken out and retried.
+
+A pool knows its servers' health from two sources: their ``/health``, asked once a second, and the
+calls themselves, which report a failure the moment it hurts. A server that failed is out until its
+next good health answer, and a server that fails again soon after stays out for longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+
+import aiohttp
+import orjson
+
+from appliance.errors import EngineError
+
+log = logging.getLogger(__name__)
+
+HEALTH_EVERY_S = 1.0
+HEALTH_TIMEOUT_S = 1.0
+FIRST_REST_S = 0.5
+LONGEST_REST_S = 15.0
+GOOD_FOR_S = 30.0
+"""A server without trouble for this long is trusted as if it had never failed."""
+
+
+class Health(Enum):
+    """What a pool thinks of a server."""
+
+    UNKNOWN = "unknown"
+    """Not asked yet: used only when no other is known to be up."""
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(eq=False)
+class Server:
+    """One engine server as its pool sees it."""
+
+    url: str
+    health: Health = Health.UNKNOWN
+    languages: frozenset[str] = frozenset({"*"})
+    in_flight: int = 0
+    """Uses by this process."""
+    reported: int = 0
+    """Uses by everybody, as its own /health says."""
+    rest_s: float = field(default=FIRST_REST_S)
+    rests_until: float = 0.0
+    failed_at: float = 0.0
+
+    @property
+    def http_url(self) -> str:
+        """Its base URL for plain HTTP, also when the engine speaks websocket."""
+        return self.url.replace("ws://", "http://").replace("wss://", "https://").rstrip("/")
+
+    def serves(self, language: str) -> bool:
+        """Whether it can work in this language (BCP 47)."""
+        return not self.languages.isdisjoint({"*", language, language.split("-")[0]})
+
+
+class Pool:
+    """The servers of one stage."""
+
+    def __init__(self, stage: str, urls: tuple[str, ...], http: aiohttp.ClientSession) -> None:
+        self.stage = stage
+        self.servers = [Server(url) for url in urls]
+        self._http = http
+
+    def pick(self, language: str = "*", avoid: frozenset[Server] = frozenset()) -> Server:
+        """The least busy server that is up and serves ``language``.
+
+        Raises EngineError when there is none; ``avoid`` are those already tried for this use.
+        """
+        able = [s for s in self.servers if s not in avoid and s.serves(language)]
+        usable = [s for s in able if s.health is Health.UP] or [
+            s for s in able if s.health is Health.UNKNOWN
+        ]
+        if not usable:
+            raise EngineError(self.stage, f"no server is up for language {language!r}")
+        return min(usable, key=lambda s: (max(s.in_flight, s.reported), s.in_flight))
+
+    @contextmanager
+    def use(self, server: Server) -> Iterator[None]:
+        """Count one use of ``server`` for as long as the block lasts."""
+        server.in_flight += 1
+        try:
+            yield
+        finally:
+            server.in_flight -= 1
+
+    def failed(self, server: Server, why: str) -> None:
+        """Take a server out: it broke, or was too slow, in the middle of a use."""
+        now = asyncio.get_running_loop().time()
+        if server.health is not Health.DOWN:
+            log.warning("! %s %s is out: %s", self.stage, server.url, why)
+        if now - server.failed_at > GOOD_FOR_S:
+            server.rest_s = FIRST_REST_S
+        else:
+            server.rest_s = min(server.rest_s * 2, LONGEST_REST_S)
+        server.health = Health.DOWN
+        server.failed_at = now
+        server.rests_until = now + server.rest_s
+
+    async def run(self) -> None:
+        """Ask every server's health once a second, until cancelled."""
+        while True:
+            await self.check()
+            await asyncio.sleep(HEALTH_EVERY_S)
+
+    async def check(self) -> None:
+        """Ask every server's health once."""
+        await asyncio.gather(*(self._check(server) for server in self.servers))
+
+    async def _check(self, server: Server) -> None:
+        timeout = aiohttp.ClientTimeout(total=HEALTH_TIMEOUT_S)
+        try:
+            async with self._http.get(server.http_url + "/health", timeout=timeout) as response:
+                body = await response.read()
+                good = response.status < 500
+        except (aiohttp.ClientError, TimeoutError) as e:
+            if server.health is not Health.DOWN:
+                self.failed(server, f"health: {type(e).__name__}")
+            return
+        if good and asyncio.get_running_loop().time() >= server.rests_until:
+            if server.health is Health.DOWN:
+                log.info("= %s %s is back", self.stage, server.url)
+            server.health = Health.UP
+            _read(server, body)
+        elif not good and server.health is Health.UP:
+            self.failed(server, f"health: status {response.status}")
+
+
+def _read(server: Server, body: bytes) -> None:
+    """Take what our own engine servers say of themselves; others (vLLM) answer with nothing."""
+    try:
+        said = orjson.loads(body)
+        server.languages = frozenset(map(str, said["languages"]))
+        server.reported = int(said["in_flight"])
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return

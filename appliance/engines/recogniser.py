@@ -1,0 +1,289 @@
+"""Client of the STT servers: one websocket a call, moved to another server when one fails.
+
+The audio of the utterance under way is kept here, so that a server that dies or is late in mid-word
+is replaced by another, which hears the utterance again from its start: faster than real time, for it
+need not wait for the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import aiohttp
+import orjson
+import picows
+
+from appliance.engines.pool import Pool, Server
+from appliance.errors import EngineError
+from appliance.events import Agent, Transcript
+from appliance.telemetry import CallLog
+
+from .base import Heard
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 1.0
+PREPARE_TIMEOUT_S = 30.0
+MOST_TRIES = 4
+"""Servers tried for one utterance before the call is told that it was not heard."""
+LONGEST_UTTERANCE_BYTES = 16000 * 2 * 35
+
+
+class HttpRecogniser:
+    """Speech to text by a pool of servers; holds what they must know of each agent."""
+
+    def __init__(self, pool: Pool, http: aiohttp.ClientSession, timeout_ms: int) -> None:
+        self._pool = pool
+        self._http = http
+        self.final_timeout_s = timeout_ms / 1000
+        self._contexts: dict[str, bytes] = {}
+
+    async def prepare(self, agent: Agent, texts: Sequence[str]) -> None:
+        """Give every server that is up the agent's vocabulary; others get it when they ask."""
+        body = orjson.dumps({"language": agent.language, "texts": list(texts)})
+        self._contexts[agent.context] = body
+        able = [s for s in self._pool.servers if s.serves(agent.language)]
+        await asyncio.gather(*(self._try_put(server, agent.context) for server in able))
+
+    def open(self, call_id: str, agent: Agent, rate_hz: int, heard: Heard) -> StreamSession:
+        """Open a session for one call; it connects at once, in the background."""
+        return StreamSession(self, self._pool, call_id, agent, rate_hz, heard)
+
+    async def put_context(self, server: Server, context: str) -> None:
+        """Teach one server one context. Raises EngineError."""
+        url = f"{server.http_url}/v1/contexts/{context}"
+        headers = {"Content-Type": "application/json"}
+        try:
+            async with asyncio.timeout(PREPARE_TIMEOUT_S):
+                async with self._http.put(
+                    url, data=self._contexts[context], headers=headers
+                ) as response:
+                    if response.status >= 300:
+                        raise EngineError("stt", f"context refused: {await response.text():.200}")
+        except (aiohttp.ClientError, TimeoutError, KeyError) as e:
+            raise EngineError("stt", f"context not taken: {type(e).__name__}") from e
+
+    async def _try_put(self, server: Server, context: str) -> None:
+        try:
+            await self.put_context(server, context)
+        except EngineError as e:
+            log.warning("! %s %s", server.url, e)
+
+
+class _Wire(picows.WSListener):
+    """Passes one connection's messages on to its session."""
+
+    def __init__(self, session: StreamSession) -> None:
+        super().__init__()
+        self._session = session
+        self.ready: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
+
+    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        if frame.msg_type != picows.WSMsgType.TEXT:
+            if frame.msg_type == picows.WSMsgType.CLOSE:
+                transport.disconnect()
+            return
+        message = orjson.loads(frame.get_payload_as_bytes())
+        if not self.ready.done():
+            self.ready.set_result(message)
+        else:
+            self._session.on_message(self, message)
+
+    def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(ConnectionError("closed before it was ready"))
+            self.ready.exception()  # seen, also when nobody waits any more
+        self._session.on_lost(self)
+
+
+class StreamSession:
+    """Streaming recognition for one call."""
+
+    def __init__(
+        self,
+        recogniser: HttpRecogniser,
+        pool: Pool,
+        call_id: str,
+        agent: Agent,
+        rate_hz: int,
+        heard: Heard,
+    ) -> None:
+        self._recogniser = recogniser
+        self._pool = pool
+        self._agent = agent
+        self._open = {
+            "type": "open",
+            "call_id": call_id,
+            "rate": rate_hz,
+            "language": agent.language,
+            "context": agent.context,
+        }
+        self._log = CallLog(__name__, call_id)
+        self._heard = heard
+        self._server: Server | None = None
+        self._wire: _Wire | None = None
+        self._transport: picows.WSTransport | None = None
+        self._utterance = 0
+        self._audio = bytearray()
+        self._finished = False
+        self._tried: set[Server] = set()
+        self._final_timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.failures = 0
+        """Servers that failed this call so far."""
+        self._connecting = asyncio.create_task(self._connect())
+
+    def start(self, utterance: int, pcm: bytes) -> None:
+        """Begin an utterance with its pre-roll."""
+        self._cancel_timer()
+        self._utterance, self._finished = utterance, False
+        self._audio = bytearray(pcm)
+        self._tried.clear()
+        self._send_json({"type": "start", "utterance": utterance})
+        self._send_audio(pcm)
+        self._reconnect_if_lost()
+
+    def feed(self, pcm: bytes) -> None:
+        """Pass audio on, and keep it for a retry."""
+        if not self._utterance or self._finished:
+            return
+        if len(self._audio) < LONGEST_UTTERANCE_BYTES:
+            self._audio += pcm
+        self._send_audio(pcm)
+
+    def finish(self) -> None:
+        """Ask for the final transcript; another server is asked when it does not come in time."""
+        if not self._utterance or self._finished:
+            return
+        self._finished = True
+        self._send_json({"type": "finish", "utterance": self._utterance})
+        self._arm_timer()
+        self._reconnect_if_lost()
+
+    def close(self) -> None:
+        """The call is over."""
+        self._closed = True
+        self._cancel_timer()
+        self._connecting.cancel()
+        self._drop_wire()
+
+    def on_message(self, wire: _Wire, message: dict[str, object]) -> None:
+        """A message of the connection in use."""
+        if wire is not self._wire or message.get("utterance") != self._utterance:
+            return
+        kind = message.get("type")
+        if kind not in ("partial", "final"):
+            return
+        final = kind == "final"
+        if final:
+            self._cancel_timer()
+            self._finished = True
+        confidence = message.get("confidence")
+        self._heard(
+            Transcript(
+                self._utterance,
+                str(message.get("text", "")),
+                final,
+                int(str(message.get("audio_ms", 0))),
+                float(confidence) if isinstance(confidence, (int, float)) else None,
+            )
+        )
+        if final:
+            self._utterance = 0
+            self._audio.clear()
+
+    def on_lost(self, wire: _Wire) -> None:
+        """The connection in use broke."""
+        if wire is self._wire and not self._closed:
+            self._fail("the connection broke")
+
+    def _fail(self, why: str) -> None:
+        self.failures += 1
+        self._cancel_timer()
+        if self._server is not None:
+            self._pool.failed(self._server, why)
+        self._log.warning("! stt: %s; moving on", why)
+        self._drop_wire()
+        self._reconnect_if_lost()
+
+    def _drop_wire(self) -> None:
+        transport, self._transport, self._wire = self._transport, None, None
+        if self._server is not None:
+            self._server.in_flight -= 1
+            self._server = None
+        if transport is not None:
+            transport.disconnect()
+
+    def _reconnect_if_lost(self) -> None:
+        if self._transport is None and self._connecting.done() and not self._closed:
+            self._connecting = asyncio.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        """Find a server, open there, and tell it all of the utterance under way."""
+        for _ in range(MOST_TRIES):
+            try:
+                server = self._pool.pick(self._agent.language, frozenset(self._tried))
+            except EngineError:
+                break
+            self._tried.add(server)
+            try:
+                wire, transport = await self._open_on(server)
+            except (OSError, TimeoutError, picows.WSError, EngineError) as e:
+                self._pool.failed(server, f"open: {e or type(e).__name__}")
+                continue
+            self._server, self._wire, self._transport = server, wire, transport
+            server.in_flight += 1
+            self._replay()
+            return
+        self._log.error("! stt: no server takes this call")
+        if self._utterance and self._finished:
+            utterance, self._utterance = self._utterance, 0
+            self._heard(Transcript(utterance, "", True, 0, failed=True))
+
+    async def _open_on(
+        self, server: Server, taught: bool = False
+    ) -> tuple[_Wire, picows.WSTransport]:
+        wire = _Wire(self)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            transport, _ = await picows.ws_connect(
+                lambda: wire, server.url.rstrip("/") + "/v1/stream"
+            )
+            transport.send(picows.WSMsgType.TEXT, orjson.dumps(self._open))
+            reply = await wire.ready
+        if reply.get("type") == "ready":
+            return wire, transport
+        transport.disconnect()
+        if reply.get("code") == "unknown_context" and not taught:  # it was restarted
+            await self._recogniser.put_context(server, self._agent.context)
+            return await self._open_on(server, taught=True)
+        raise EngineError("stt", str(reply.get("message", "not ready")))
+
+    def _replay(self) -> None:
+        if not self._utterance:
+            return
+        self._send_json({"type": "start", "utterance": self._utterance})
+        self._send_audio(bytes(self._audio))
+        if self._finished:
+            self._send_json({"type": "finish", "utterance": self._utterance})
+            self._arm_timer()
+
+    def _send_json(self, message: dict[str, object]) -> None:
+        if self._transport is not None:
+            self._transport.send(picows.WSMsgType.TEXT, orjson.dumps(message))
+
+    def _send_audio(self, pcm: bytes) -> None:
+        if self._transport is not None:
+            self._transport.send(picows.WSMsgType.BINARY, pcm)
+
+    def _arm_timer(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._final_timer = loop.call_later(
+            self._recogniser.final_timeout_s, self._fail, "no final transcript in time"
+        )
+
+    def _cancel_timer(self) -> None:
+        if self._final_timer is not None:
+            self._final_timer.cancel()
+            self._final_timer = None

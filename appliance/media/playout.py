@@ -1,0 +1,191 @@
+"""What the caller hears: 20 ms frames, paced without drift, stopped within one frame.
+
+One :class:`Pacer` a worker wakes every 5 ms and ticks the playouts whose turn it is; each playout is
+due every 20 ms, counted from its own start, so that no delay ever adds up. A playout plays a queue of
+:class:`Utterance` objects, which may still be growing, and digital silence when it has nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from appliance.audio import FRAME_MS, frame_bytes, ms_of
+
+PHASES = 4
+PHASE_S = FRAME_MS / 1000 / PHASES
+LONGEST_CATCH_UP_FRAMES = 5
+"""After a stall longer than this the rest is skipped: a burst of late sound helps nobody."""
+LATE_S = 0.020
+
+
+class Utterance:
+    """The audio of one reply (L16), written by whoever makes it and read by the playout."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self._frame = frame_bytes(rate_hz)
+        self._rate_hz = rate_hz
+        self._audio = bytearray()
+        self._read = 0
+        self.closed = False
+
+    def write(self, pcm: bytes) -> None:
+        """Add audio at the end; without effect once the utterance is closed."""
+        if not self.closed:
+            self._audio += pcm
+
+    def close(self) -> None:
+        """No more audio will come; the last frame is filled up with silence."""
+        self.closed = True
+
+    @property
+    def written_ms(self) -> int:
+        """How much audio there is, played or not."""
+        return ms_of(len(self._audio), self._rate_hz)
+
+    @property
+    def played_ms(self) -> int:
+        """How much of it has been sent to the caller."""
+        return ms_of(min(self._read, len(self._audio)), self._rate_hz)
+
+    @property
+    def finished(self) -> bool:
+        """Closed, and played to the last sample."""
+        return self.closed and self._read >= len(self._audio)
+
+    def read(self) -> bytes | None:
+        """The next whole frame, or None when it is not there (yet)."""
+        end = self._read + self._frame
+        if end > len(self._audio):
+            if not self.closed or self._read >= len(self._audio):
+                return None
+            frame = bytes(self._audio[self._read :])
+            self._read = end
+            return frame + bytes(self._frame - len(frame))
+        frame = bytes(self._audio[self._read : end])
+        self._read = end
+        return frame
+
+
+class Playout:
+    """The stream of frames towards one caller.
+
+    ``send`` takes each frame, on the event loop. ``on_frame(frame_number, frame, utterance)`` is
+    called after each with what was sent (utterance None for silence); ``on_played`` when the last
+    queued utterance has been played to its last sample.
+    """
+
+    def __init__(
+        self,
+        rate_hz: int,
+        send: Callable[[bytes], None],
+        on_frame: Callable[[int, bytes, Utterance | None], None],
+        on_played: Callable[[], None],
+    ) -> None:
+        self._silence = bytes(frame_bytes(rate_hz))
+        self._send = send
+        self._on_frame = on_frame
+        self._on_played = on_played
+        self._queue: deque[Utterance] = deque()
+        self._held = False
+        self.frames = 0
+        """Frames sent since the call was answered: the media clock, in units of 20 ms."""
+        self.late_frames = 0
+        """Frames sent more than 20 ms after they were due."""
+        self.underruns = 0
+        """Frames of silence sent inside an utterance that was not ready in time."""
+
+    @property
+    def now_ms(self) -> int:
+        """The call's media clock."""
+        return self.frames * FRAME_MS
+
+    def play(self, utterance: Utterance) -> None:
+        """Queue an utterance behind what is being played."""
+        self._queue.append(utterance)
+
+    def flush(self) -> None:
+        """Forget everything queued; the next frame is silence. No ``on_played`` follows."""
+        self._queue.clear()
+        self._held = False
+
+    def hold(self) -> None:
+        """Stop after the frame just sent, and keep the rest."""
+        self._held = True
+
+    def carry_on(self) -> None:
+        """Go on where :meth:`hold` stopped."""
+        self._held = False
+
+    def tick(self, late: bool = False) -> None:
+        """Send the frame that is due now."""
+        frame, utterance = self._next()
+        self._send(frame)
+        self.frames += 1
+        self.late_frames += late
+        self._on_frame(self.frames, frame, utterance)
+        if utterance is not None and utterance.finished:
+            self._queue.popleft()
+            if not self._queue:
+                self._on_played()
+
+    def skip(self, frames: int) -> None:
+        """Let the media clock pass over frames that a stall made too late to be sent."""
+        self.frames += frames
+        self.late_frames += frames
+
+    def _next(self) -> tuple[bytes, Utterance | None]:
+        if self._held or not self._queue:
+            return self._silence, None
+        utterance = self._queue[0]
+        frame = utterance.read()
+        if frame is not None:
+            return frame, utterance
+        if utterance.finished:  # closed with nothing left to play: report it, in silence
+            return self._silence, utterance
+        if utterance.played_ms:
+            self.underruns += 1
+        return self._silence, None
+
+
+class Pacer:
+    """Ticks every playout of a worker, each exactly once in 20 ms, from one timer."""
+
+    def __init__(self) -> None:
+        self._phases: list[dict[Playout, float]] = [{} for _ in range(PHASES)]
+
+    def add(self, playout: Playout) -> None:
+        """Start ticking; calls are spread over the phases so that their frames do not bunch."""
+        loop = asyncio.get_running_loop()
+        min(self._phases, key=len)[playout] = loop.time()
+
+    def remove(self, playout: Playout) -> None:
+        """Stop ticking."""
+        for phase in self._phases:
+            phase.pop(playout, None)
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        loop = asyncio.get_running_loop()
+        start, wakeups = loop.time(), 0
+        while True:
+            wakeups += 1
+            due = start + wakeups * PHASE_S
+            delay = due - loop.time()
+            await asyncio.sleep(max(0.0, delay))
+            self._tick(self._phases[wakeups % PHASES], loop.time())
+
+    def _tick(self, phase: dict[Playout, float], now: float) -> None:
+        for playout, due in list(phase.items()):
+            sent = 0
+            while due <= now and sent < LONGEST_CATCH_UP_FRAMES:
+                playout.tick(late=now - due > LATE_S)
+                due += FRAME_MS / 1000
+                sent += 1
+            if due <= now:
+                missed = int((now - due) / (FRAME_MS / 1000)) + 1
+                playout.skip(missed)
+                due += missed * FRAME_MS / 1000
+            if playout in phase:  # a tick may end the call
+                phase[playout] = due

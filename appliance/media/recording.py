@@ -1,0 +1,130 @@
+"""Stereo recording of a call: caller left, agent right, on the call's media clock.
+
+Frames are gathered on the event loop and written once a second by a thread that all calls of a
+worker share; a full or dead disk costs the recording, never the call. The WAV header is brought up to
+date with every write, so that a file is whole up to its last second whatever happens to the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import wave
+from pathlib import Path
+
+import numpy as np
+
+from appliance.audio import BYTES_PER_SAMPLE, FRAME_MS, bytes_of, frame_bytes
+
+log = logging.getLogger(__name__)
+
+BLOCK_FRAMES = 50
+"""Frames of the agent's channel between two writes: one second."""
+CALLER_SLACK_MS = 200
+"""How far the caller's frames may come late and still stand where they belong."""
+REBASE_MS = 60
+"""A caller frame this far off its place (loss, a stall) moves those after it to the clock."""
+QUEUE_BLOCKS = 1000
+"""Blocks waiting for the disk; when full, blocks are dropped and the drop is logged."""
+
+
+class DiskWriter:
+    """The thread that all recordings of a worker write through."""
+
+    def __init__(self) -> None:
+        self._blocks: queue.Queue[tuple[Recording, bytes] | None] = queue.Queue(QUEUE_BLOCKS)
+        self._thread = threading.Thread(target=self._run, name="recordings", daemon=True)
+        self._thread.start()
+
+    def put(self, recording: Recording, block: bytes) -> bool:
+        """Queue a block (empty: the recording is over); False when the disk cannot keep up."""
+        try:
+            self._blocks.put_nowait((recording, block))
+        except queue.Full:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Write what is queued, and stop."""
+        self._blocks.put(None)
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while (item := self._blocks.get()) is not None:
+            recording, block = item
+            recording.write(block)
+
+
+class Recording:
+    """One call's file. ``caller`` and ``agent`` are called on the event loop, once a frame."""
+
+    def __init__(self, path: Path, rate_hz: int, disk: DiskWriter) -> None:
+        self.path = path
+        self._rate_hz = rate_hz
+        self._disk = disk
+        self._file: wave.Wave_write | None = None
+        self._broken = False
+        self._channels = {"caller": bytearray(), "agent": bytearray()}
+        self._written_ms = 0
+        self._caller_ms: int | None = None
+        self._blocks_dropped = 0
+
+    def caller(self, frame: bytes, now_ms: int) -> None:
+        """A frame that came from the caller when the media clock stood at ``now_ms``."""
+        begin = now_ms - FRAME_MS
+        if self._caller_ms is None or abs(begin - self._caller_ms) > REBASE_MS:
+            self._caller_ms = max(begin, 0)
+        channel = self._channels["caller"]
+        at = bytes_of(self._caller_ms - self._written_ms, self._rate_hz)
+        self._caller_ms += FRAME_MS
+        if at < 0:
+            return  # later than the slack: its place has been written as silence
+        if at > len(channel):
+            channel += bytes(at - len(channel))
+        channel[at : at + len(frame)] = frame
+
+    def agent(self, frame: bytes) -> None:
+        """The frame just sent to the caller."""
+        channel = self._channels["agent"]
+        channel += frame
+        slack = bytes_of(CALLER_SLACK_MS, self._rate_hz)
+        if len(channel) >= BLOCK_FRAMES * frame_bytes(self._rate_hz) + slack:
+            self._put(len(channel) - slack)
+
+    def close(self) -> None:
+        """Write the rest and finish the file (on the writer's thread)."""
+        self._put(max(len(c) for c in self._channels.values()))
+        if not self._disk.put(self, b""):
+            log.warning("! the disk is too slow: %s was not finished", self.path.name)
+
+    def write(self, block: bytes) -> None:
+        """On the writer's thread: append interleaved audio, or finish the file."""
+        if self._broken:
+            return
+        try:
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = wave.open(str(self.path), "wb")
+                self._file.setnchannels(2)
+                self._file.setsampwidth(BYTES_PER_SAMPLE)
+                self._file.setframerate(self._rate_hz)
+            if block:
+                self._file.writeframes(block)  # brings the header up to date as well
+            else:
+                self._file.close()
+        except OSError as e:
+            self._broken = True
+            log.error("! recording %s stops: %s", self.path.name, e)
+
+    def _put(self, length: int) -> None:
+        stereo = np.zeros((length // BYTES_PER_SAMPLE, 2), "<i2")
+        for column, channel in enumerate(self._channels.values()):
+            samples = np.frombuffer(bytes(channel[:length]), "<i2")
+            stereo[: len(samples), column] = samples
+            del channel[:length]
+        self._written_ms += length * 1000 // (BYTES_PER_SAMPLE * self._rate_hz)
+        if not self._disk.put(self, stereo.tobytes()):
+            self._blocks_dropped += 1
+            if self._blocks_dropped == 1:
+                log.warning("! the disk is too slow: %s has a hole", self.path.name)

@@ -1,1 +1,0 @@
-"""What may be heard and what may be stored."""

@@ -1,0 +1,109 @@
+"""Text as it is generated -> phrases fit to be spoken.
+
+Speech starts on the first words: the first phrase ends at the first clause, or after a few words;
+later ones are longer, for better prosody. A phrase never ends inside a number, a date, an
+abbreviation or an initial.
+"""
+
+from __future__ import annotations
+
+import re
+
+SENTENCE_ENDS = ".?!।॥…"
+CLAUSE_ENDS = ",;:—–"
+_CLOSERS = "\"'”’)]"
+
+FIRST_CLAUSE_WORDS = 1
+"""A first phrase may be this short when a clause ends ("Yes,")."""
+LATER_CLAUSE_WORDS = 6
+FIRST_SOFT_WORDS = 4
+"""A first phrase this long may end before a function word; ..."""
+FIRST_HARD_WORDS = 7
+"""... and this long, it ends anywhere between words."""
+LATER_HARD_WORDS = 28
+
+ABBREVIATIONS = frozenset(
+    "mr mrs ms dr prof st no nos rs approx dept ext tel fig vs etc jan feb mar apr jun jul aug sep "
+    "sept oct nov dec e.g i.e a.m p.m inc ltd pvt co govt".split()
+)
+# Words before which an English or Hindi listener expects no break to hurt.
+FUNCTION_WORDS = frozenset(
+    "and or but so because if when while which that who where with from for to at by on in until "
+    "till between through और या लेकिन तो क्योंकि अगर जब".split()
+)
+_WORD = re.compile(r"\S+")
+
+
+class Phrases:
+    """Splits one reply; feed it text as it comes, then :meth:`flush`."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._first = True
+
+    def feed(self, text: str) -> list[str]:
+        """Take more text; returns the phrases that it completes (possibly none)."""
+        self._text += text
+        done: list[str] = []
+        while (end := self._end()) is not None:
+            phrase, self._text = self._text[:end].strip(), self._text[end:]
+            if _speakable(phrase):
+                done.append(phrase)
+                self._first = False
+        return done
+
+    def flush(self) -> list[str]:
+        """The rest, when the text is over."""
+        rest, self._text = self._text.strip(), ""
+        return [rest] if _speakable(rest) else []
+
+    def _end(self) -> int | None:
+        """Where the phrase at the front of the text ends, or None while that is not known."""
+        clause_words = FIRST_CLAUSE_WORDS if self._first else LATER_CLAUSE_WORDS
+        hard_words = FIRST_HARD_WORDS if self._first else LATER_HARD_WORDS
+        for count, word in enumerate(_WORD.finditer(self._text), start=1):
+            if word.end() == len(self._text) and not self._complete(word.group()):
+                return None
+            if self._first and count > FIRST_SOFT_WORDS and word.group() in FUNCTION_WORDS:
+                return word.start()
+            if _ends_sentence(word.group()) and not self._inside_name(word.end()):
+                return word.end()
+            if count >= clause_words and word.group()[-1] in CLAUSE_ENDS:
+                return word.end()
+            if count >= hard_words:
+                return word.end()
+        return None
+
+    def _complete(self, word: str) -> bool:
+        """Whether a word at the very end of the text can be trusted to be whole.
+
+        "Yes," or "please?" are; "3," may become "3,000", "Rs." is followed by a number, and a full
+        stop may turn out to be a decimal point or part of a name.
+        """
+        last = word.rstrip(_CLOSERS)[-1:]
+        if last in "?!।॥":
+            return True
+        return last in CLAUSE_ENDS and last not in ":–" and word[-2:-1].isalpha()
+
+    def _inside_name(self, end: int) -> bool:
+        """A full stop before a lower-case word ends no sentence ("approx. nine")."""
+        if self._text[end - 1] != ".":
+            return False
+        rest = self._text[end:].lstrip()
+        return bool(rest) and rest[0].islower()
+
+
+def _ends_sentence(word: str) -> bool:
+    bare = word.rstrip(_CLOSERS)
+    if not bare or bare[-1] not in SENTENCE_ENDS:
+        return False
+    if bare[-1] != ".":
+        return True
+    stem = bare.rstrip(".").lower().lstrip("(\"'“‘")
+    if stem in ABBREVIATIONS or (len(stem) == 1 and stem.isalpha() and stem != "i"):
+        return False
+    return not re.fullmatch(r"\d{1,2}", stem) or len(bare) > len(stem) + 1
+
+
+def _speakable(text: str) -> bool:
+    return any(c.isalnum() for c in text)
