@@ -33,6 +33,10 @@ class Bm25:
         holders = len(self._postings.get(word, ()))
         return math.log(1 + (len(self._lengths) - holders + 0.5) / (holders + 0.5))
 
+    def knows(self, word: str) -> bool:
+        """Whether the stem stands in any document."""
+        return word in self._postings
+
     def search(self, question: str, limit: int) -> list[tuple[int, float]]:
         """The best documents for ``question``: (index, score > 0), best first."""
         scores: dict[int, float] = defaultdict(float)

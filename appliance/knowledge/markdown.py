@@ -19,6 +19,7 @@ _HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*$")
 _FENCE = re.compile(r"(```|~~~)")
 _ITEM = re.compile(r"(?:[-*+]|\d{1,3}[.)])\s+(.*)")
 _RULE = re.compile(r"([-*_]\s*){3,}$")
+_UNDERLINE = re.compile(r"(={2,}|-{2,})$")
 _TABLE_RULE = re.compile(r"\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?$")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _INLINE = (
@@ -115,6 +116,12 @@ def _groups(lines: list[str]) -> Iterator[list[str]]:
         mark = _FENCE.match(line)
         if fence or mark:
             fence = _after_fence(fence, mark)
+            if group:
+                yield group
+            group = []
+            continue
+        if len(group) == 1 and _UNDERLINE.match(line):
+            yield [f"{'#' if line[0] == '=' else '##'} {group.pop()}"]
             continue
         if not line or _HEADING.match(line) or (not group and _RULE.match(line)):
             if group:
