@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
@@ -19,8 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.engines.base import Embedder
 from appliance.errors import EngineError
 from appliance.events import Passage
+from appliance.knowledge.copies import read_copy, write_copy
 from appliance.knowledge.memory import Memory, best_first
-from appliance.store.passages import Found, connect, find, read
+from appliance.store.passages import Found, StoredPassage, connect, find, read
 
 LIMIT = 4
 """Passages of a search: some 200 words for a language model to read."""
@@ -54,21 +56,43 @@ class Result:
 class Search:
     """Searches of one worker. Call :meth:`preload` for every version that a running agent uses."""
 
-    def __init__(self, engine: AsyncEngine, embedder: Embedder) -> None:
+    def __init__(self, engine: AsyncEngine, embedder: Embedder, copies: Path | None = None) -> None:
+        """``copies``: folder for a copy on disk of each version preloaded, so that a worker which
+        starts while Postgres is away still answers."""
         self._engine = engine
+        self._copies = copies
         self._embedder = embedder
         self._memory: dict[tuple[str, int], Memory] = {}
         self._under_way: set[asyncio.Task[tuple[list[Found], float]]] = set()
 
-    async def preload(self, knowledge: str, version: int) -> None:
+    async def preload(self, knowledge: str, version: int) -> bool:
         """Hold a version's texts in memory; again is a no-op, for a version never changes.
 
-        Raises SQLAlchemyError or TimeoutError when Postgres is away.
+        With Postgres away they come from the copy on disk. False when they could not be had.
         """
         if (knowledge, version) in self._memory or not knowledge:
-            return
-        async with asyncio.timeout(PRELOAD_TIMEOUT_S):
-            passages = await read(self._engine, knowledge, version)
+            return True
+        try:
+            async with asyncio.timeout(PRELOAD_TIMEOUT_S):
+                passages = await read(self._engine, knowledge, version)
+        except (SQLAlchemyError, OSError, TimeoutError) as e:
+            held = self.recall(knowledge, version)
+            how = "from its copy on disk" if held else "not to be had"
+            _log.warning("! Postgres is away: knowledge %s %d %s: %s", knowledge, version, how, e)
+            return held
+        self._hold(knowledge, version, passages)
+        if self._copies and passages:
+            await asyncio.to_thread(write_copy, self._copies, knowledge, version, passages)
+        return True
+
+    def recall(self, knowledge: str, version: int) -> bool:
+        """Hold a version's texts from the copy on disk; False when there is none."""
+        passages = read_copy(self._copies, knowledge, version) if self._copies else []
+        if passages:
+            self._hold(knowledge, version, passages)
+        return bool(passages)
+
+    def _hold(self, knowledge: str, version: int, passages: Sequence[StoredPassage]) -> None:
         while len(self._memory) >= MOST_VERSIONS:
             del self._memory[next(iter(self._memory))]
         self._memory[knowledge, version] = Memory(passages)

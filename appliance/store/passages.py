@@ -60,6 +60,8 @@ CASE split_part(language, '-', 1) WHEN 'en' THEN 'english'::regconfig
 
 # The words of a question are joined by "or": a caller rarely uses all the words of the answer.
 # With one vector at hand every row has a similarity, so those found by words alone get theirs too.
+# "+ 0" keeps the planner from the HNSW index: that filters by version only after it has taken the
+# nearest rows of all versions, and those may all be another's. A version is compared whole.
 _FIND = f"""
 WITH base AS MATERIALIZED (
   SELECT b.id, p.language FROM knowledge_bases b
@@ -71,10 +73,10 @@ question AS MATERIALIZED (
   FROM base),
 dense AS (
   SELECT id, row_number() OVER (ORDER BY distance, id) AS rank FROM (
-    SELECT id, embedding <=> %(vector)s::vector AS distance FROM passages
+    SELECT id, (embedding <=> %(vector)s::vector) + 0 AS distance FROM passages
     WHERE knowledge_base_id = (SELECT id FROM base) AND version = %(version)s::integer
       AND embedding IS NOT NULL AND %(vector)s::vector IS NOT NULL
-    ORDER BY embedding <=> %(vector)s::vector LIMIT {CANDIDATES}) nearest),
+    ORDER BY distance LIMIT {CANDIDATES}) nearest),
 sparse AS (
   SELECT id, row_number() OVER (ORDER BY weight DESC, id) AS rank FROM (
     SELECT id, ts_rank(tsv, (SELECT words FROM question)) AS weight FROM passages
@@ -93,8 +95,7 @@ LIMIT %(limit)s::integer
 
 
 async def connect(engine: AsyncEngine) -> AsyncConnection:
-    """A connection for searches: no transaction around each, and an index scan that goes on until
-    it has enough rows of the version asked for (pgvector >= 0.8)."""
+    """A connection for searches, without a transaction around each of them."""
     connection = await engine.connect()
     return await connection.execution_options(isolation_level="AUTOCOMMIT")
 

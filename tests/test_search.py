@@ -1,0 +1,225 @@
+"""Hybrid search on the real sample: the right passage, in time, and what is left when things break."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import aiohttp
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from appliance.engines.embedder import HttpEmbedder
+from appliance.engines.pool import Pool
+from appliance.errors import EngineError
+from appliance.knowledge.answers import extract
+from appliance.knowledge.bm25 import Bm25
+from appliance.knowledge.ingest import load
+from appliance.knowledge.scoring import ANSWER_FLOOR
+from appliance.knowledge.search import LIMIT, Search
+from appliance.knowledge.words import content_words
+from appliance.store.database import open_engine
+from appliance.store.passages import NewPassage, add_version, connect, find
+from tests.knowledge_servers import EmbedProcess
+from tests.sunrise_questions import CALIBRATION, HELD_OUT, OFF_CALIBRATION, OFF_HELD_OUT
+
+SAMPLE = Path("appliance/samples/sunrise-broadband.md")
+NAME = "sunrise-broadband"
+DEADLINE_MS = 2000  # generous: these tests judge what is found; bench/retrieval.py judges the time
+
+
+class Dead:
+    """An embedder whose servers are all down."""
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        raise EngineError("embed", "no server is up")
+
+
+class Slow:
+    """An embedder that never answers."""
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        await asyncio.sleep(60)
+        return []
+
+
+@pytest.fixture
+async def embedder(embed_process: EmbedProcess) -> AsyncIterator[HttpEmbedder]:
+    async with aiohttp.ClientSession() as http:
+        yield HttpEmbedder(Pool("embed", (embed_process.url,), http), http, 2000)
+
+
+@pytest.fixture
+async def engine(database_url: str, embedder: HttpEmbedder) -> AsyncIterator[AsyncEngine]:
+    """A database that holds the sample as version 1."""
+    engine = open_engine(database_url)
+    await load(engine, embedder, NAME, [SAMPLE])
+    yield engine
+    await engine.dispose()
+
+
+@pytest.mark.server
+async def test_the_sample_answers_its_callers(engine: AsyncEngine, embedder: HttpEmbedder) -> None:
+    search = Search(engine, embedder)
+    await search.preload(NAME, 1)
+    asked = CALIBRATION + HELD_OUT
+    wrong, unsaid = [], []
+    for question, heading, phrase in asked:
+        found = await search.search(NAME, 1, question, DEADLINE_MS)
+        if not found or found[0].heading != heading:
+            wrong.append(question)
+        answer = extract(question, found) or ""
+        if phrase.lower() not in answer.lower():
+            unsaid.append((question, answer))
+    assert len(asked) >= 20
+    assert len(wrong) <= 0.1 * len(asked), wrong
+    assert len(unsaid) <= 0.1 * len(asked), unsaid
+
+
+@pytest.mark.server
+async def test_other_topics_get_no_answer(engine: AsyncEngine, embedder: HttpEmbedder) -> None:
+    search = Search(engine, embedder)
+    await search.preload(NAME, 1)
+    asked = OFF_CALIBRATION + OFF_HELD_OUT
+    said = {
+        question: answer
+        for question in asked
+        if (answer := extract(question, await search.search(NAME, 1, question, DEADLINE_MS)))
+    }
+    assert len(said) <= 0.1 * len(asked), said
+
+
+@pytest.mark.server
+async def test_both_lists_are_fused(engine: AsyncEngine, embedder: HttpEmbedder) -> None:
+    result = await Search(engine, embedder).explain(NAME, 1, "what is the late fee", DEADLINE_MS)
+    assert result.source == "hybrid" and 1 <= len(result.found) <= LIMIT
+    best = result.found[0]
+    assert (best.dense_rank, best.sparse_rank) == (1, 1)
+    assert best.fused == pytest.approx(2 / 61)
+    assert [hit.fused for hit in result.found] == sorted(
+        (hit.fused for hit in result.found), reverse=True
+    )
+    scores = [passage.score for passage in result.passages]
+    assert scores == sorted(scores, reverse=True) and ANSWER_FLOOR < scores[0] <= 1
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("embedder_gone", [Dead(), Slow()])
+async def test_words_alone_when_the_embedder_is_gone(
+    engine: AsyncEngine, embedder_gone: Dead | Slow
+) -> None:
+    search = Search(engine, embedder_gone)
+    begin = time.perf_counter()
+    result = await search.explain(NAME, 1, "what is the late fee", 300)
+    assert time.perf_counter() - begin < 0.35
+    assert result.source == "words"
+    assert result.passages[0].heading == "What is the late fee?"
+    assert extract("what is the late fee", result.passages) is not None
+
+
+@pytest.mark.server
+async def test_stop_words_and_odd_text_do_no_harm(engine: AsyncEngine) -> None:
+    search = Search(engine, Dead())
+    assert await search.search(NAME, 1, "what is the", DEADLINE_MS) == []
+    for text in ("", "   ", "' | & ! :* <->", "\0late\0fee", "fee' OR 1=1 --", "ß" * 5000):
+        await search.search(NAME, 1, text, DEADLINE_MS)
+    assert await search.search("no such base", 1, "late fee", DEADLINE_MS) == []
+    assert await search.search(NAME, 99, "late fee", DEADLINE_MS) == []
+    assert await search.search("", 0, "late fee", DEADLINE_MS) == []
+
+
+@pytest.mark.server
+async def test_a_call_keeps_its_version(
+    engine: AsyncEngine, embedder: HttpEmbedder, tmp_path: Path
+) -> None:
+    file = tmp_path / "new.md"
+    file.write_text("# T\n\n### What is the late fee?\nThe late fee is two hundred rupees.\n")
+    assert (await load(engine, embedder, NAME, [file])).version == 2
+    search = Search(engine, embedder)
+    old = await search.search(NAME, 1, "what is the late fee", DEADLINE_MS)
+    new = await search.search(NAME, 2, "what is the late fee", DEADLINE_MS)
+    assert "one hundred" in old[0].text and len(new) == 1 and "two hundred" in new[0].text
+
+
+@pytest.mark.server
+async def test_many_other_versions_do_not_hide_one(engine: AsyncEngine) -> None:
+    """A scan of the vector index would take the 40 nearest rows, all of them other versions'."""
+    vector = [1.0] + [0.0] * 383
+    near = [NewPassage("d", "", n, f"Near {n}.", vector) for n in range(1500)]
+    far = [NewPassage("d", "", n, f"Far {n}.", [0.1, *vector[:-1]]) for n in range(1500)]
+    for passages in (near, near, far):
+        await add_version(engine, "big", "en", passages)
+    connection = await connect(engine)
+    await connection.exec_driver_sql("ANALYZE passages")
+    await connection.exec_driver_sql("SET enable_sort = off")  # so that the planner takes HNSW
+    found = await find(connection, "big", 3, "zebra", vector, 4)
+    await connection.close()
+    assert len(found) == 4 and all("Far" in hit.passage.text for hit in found)
+
+
+@pytest.mark.server
+async def test_texts_for_the_recogniser(engine: AsyncEngine) -> None:
+    search = Search(engine, Dead())
+    assert search.texts(NAME, 1) == []
+    await search.preload(NAME, 1)
+    texts = search.texts(NAME, 1)
+    assert texts[0] == "When are you open?" and len(texts) == 84
+
+
+@pytest.mark.server
+async def test_memory_answers_when_postgres_is_away_or_hangs(
+    engine: AsyncEngine, embedder: HttpEmbedder, tmp_path: Path
+) -> None:
+    await Search(engine, embedder, tmp_path).preload(NAME, 1)  # keeps a copy on disk
+    release = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.close()
+
+    mute = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = mute.sockets[0].getsockname()[1]
+    for where in ("127.0.0.1:9", f"127.0.0.1:{port}"):  # refused at once; accepted and mute
+        away = open_engine(f"postgresql://nobody@{where}/none")
+        search = Search(away, embedder, tmp_path)
+        assert await search.preload(NAME, 1) if where.endswith(":9") else search.recall(NAME, 1)
+        begin = time.perf_counter()
+        result = await search.explain(NAME, 1, "what is the late fee", 60)
+        assert time.perf_counter() - begin < 0.2
+        assert result.source == "memory"
+        assert result.passages[0].heading == "What is the late fee?"
+        await search.close()
+        await away.dispose()
+    release.set()
+    mute.close()
+    await mute.wait_closed()
+
+
+async def test_nothing_known_and_postgres_away() -> None:
+    away = open_engine("postgresql://nobody@127.0.0.1:9/none")
+    search = Search(away, Dead())
+    assert not await search.preload(NAME, 1)
+    result = await search.explain(NAME, 1, "what is the late fee", 200)
+    assert result.source == "none" and result.passages == []
+    await away.dispose()
+
+
+def test_bm25_prefers_rare_words_and_headings() -> None:
+    index = Bm25(
+        [
+            ("Late fee", "The router is here. The fee is ten."),
+            ("Router", "The router is white."),
+            ("Wifi", "The router has wifi and no fee."),
+        ]
+    )
+    assert [number for number, _ in index.search("what is the late fee", 5)] == [0, 2]
+    assert index.search("router", 1)[0][0] == 1
+    assert index.search("what is the", 5) == [] and index.search("zebra", 5) == []
+    assert index.coverage("late fee zebra", "a late fee") < 1 == index.coverage("fee", "fees")
+
+
+def test_words_fold_and_stem() -> None:
+    assert set(content_words("How do I install?")) == set(content_words("installing, INSTALLED"))
+    assert content_words("मेरा इंटरनेट।") == ["मेरा", "इंटरनेट"]
