@@ -1,0 +1,304 @@
+"""One call's way to a worker: its websocket (docs/wires.md §1) and the datagrams played back.
+
+Runs on the event loop, but for ``take`` and ``give``, which the bridge's thread calls every 20 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from appliance.audio import FRAME_MS, frame_bytes
+from appliance.events import Dtmf, Hangup, Offer
+from appliance.telemetry import CallLog
+from appliance.telephony.playbuffer import PlayBuffer
+
+LOOPBACK = "127.0.0.1"
+TOKEN_LIFE_S = 60
+HEALTH_TIMEOUT_S = 0.3
+CONNECT_TIMEOUT_S = 1.0
+ANSWER_TIMEOUT_S = 5.0
+"""From the offer to the worker's ``answer``; then the next worker, or 503."""
+SEARCH_TIMEOUT_S = 8.0
+"""All workers together; a caller's INVITE waits no longer."""
+DRAIN_TIMEOUT_S = 1.0
+TAIL_MS = 140
+"""After the last frame was played: the caller's own jitter buffer empties before BYE."""
+STRAY_MS = 20
+"""Datagrams and the websocket are two roads: the last frame may come after ``hangup``."""
+MAX_TEXT_BYTES = 4096
+DATAGRAM_BYTES = 2048
+READS_PER_FRAME = 64
+"""Datagrams taken in one 20 ms tick at most, so a flood cannot hold the bridge's thread."""
+SOCKET_BUFFER_BYTES = 256 * 1024
+
+
+class WorkerRefused(Exception):
+    """No worker took the call; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls whom, as SIP said it."""
+
+    call_id: str
+    did: str
+    caller: str
+    rate_hz: int
+
+
+Ended = Callable[[str, bool], None]
+"""``ended(cause, clean)`` on the loop, once, when the worker ends the call or its websocket breaks."""
+
+
+def media_token(secret: str, call_id: str, now: float) -> str:
+    """``v1.CALL_ID.EXPIRY.MAC`` of wires.md §1."""
+    body = f"v1.{call_id}.{int(now) + TOKEN_LIFE_S}"
+    return f"{body}.{hmac.new(secret.encode(), body.encode(), hashlib.sha256).hexdigest()}"
+
+
+async def order_workers(urls: Sequence[str]) -> list[str]:
+    """Worker URLs, least busy first by GET /health; full, draining and silent ones last."""
+    if len(urls) == 1:
+        return list(urls)
+    timeout = aiohttp.ClientTimeout(total=HEALTH_TIMEOUT_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        loads = await asyncio.gather(*(_load(session, url) for url in urls))
+    return [url for _, _, url in sorted(zip(loads, range(len(urls)), urls, strict=True))]
+
+
+async def _load(session: aiohttp.ClientSession, url: str) -> float:
+    unfit = float("inf")
+    try:
+        async with session.get(url.replace("ws", "http", 1) + "/health") as response:
+            health = orjson.loads(await response.content.read(MAX_TEXT_BYTES))
+        calls, capacity = int(health["calls"]), int(health["capacity"])
+        return unfit if health["status"] != "ok" or calls >= capacity else calls / capacity
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+        return unfit
+
+
+class MediaBridge:
+    """Carries one call between pjsua2's port and a worker. Made on the loop, ``close`` ends it."""
+
+    def __init__(self, caller: Caller, secret: str, ended: Ended) -> None:
+        self.caller = caller
+        self._secret = secret
+        self._ended = ended
+        self._log = CallLog(__name__, caller.call_id)
+        self._loop = asyncio.get_running_loop()
+        self._buffer = PlayBuffer(frame_bytes(caller.rate_hz))
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
+        self._socket.setblocking(False)
+        self._socket.bind((LOOPBACK, 0))
+        self._transport: WSTransport | None = None
+        self._closed = False
+        self.congested = False
+        """The worker's websocket buffer is full; set by its listener."""
+        self._frames_out = 0
+        self._lost_out = 0
+
+    async def connect(self, urls: Sequence[str]) -> None:
+        """Offer the call to the workers, least busy first, until one answers.
+
+        Raises WorkerRefused when none does within SEARCH_TIMEOUT_S.
+        """
+        trouble = "no worker is configured"
+        try:
+            async with asyncio.timeout(SEARCH_TIMEOUT_S):
+                for url in await order_workers(urls):
+                    try:
+                        await self._offer(url)
+                        return
+                    except WorkerRefused as e:
+                        trouble = f"{url}: {e}"
+                        self._log.warning("! worker %s", trouble)
+        except TimeoutError:
+            trouble = f"no worker answered within {SEARCH_TIMEOUT_S:.0f} s"
+        raise WorkerRefused(trouble)
+
+    async def _offer(self, url: str) -> None:
+        link = _Link(self)
+        token = media_token(self._secret, self.caller.call_id, time.time())
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                transport, _ = await ws_connect(
+                    lambda: link,
+                    url + "/call",
+                    extra_headers={"Authorization": f"Bearer {token}"},
+                    max_frame_size=MAX_TEXT_BYTES,
+                )
+        except Exception as e:  # picows, OSError, TimeoutError: whatever it was, the next one
+            link.answered.cancel()
+            raise WorkerRefused(f"cannot connect: {type(e).__name__}: {e}") from e
+        try:
+            transport.send(WSMsgType.TEXT, self._offer_text())
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await link.answered
+        except (TimeoutError, WorkerRefused) as e:
+            transport.disconnect(graceful=False)
+            raise WorkerRefused(str(e) or f"no answer within {ANSWER_TIMEOUT_S:.0f} s") from e
+        except asyncio.CancelledError:
+            transport.disconnect(graceful=False)
+            raise
+        self._transport = transport
+        self._log.info("= answered by %s at %d Hz", url, self.caller.rate_hz)
+
+    def _offer_text(self) -> bytes:
+        host, port = self._socket.getsockname()
+        offer = Offer(
+            self.caller.call_id,
+            self.caller.did,
+            self.caller.caller,
+            self.caller.rate_hz,
+            (host, port),
+        )
+        fields = {
+            "call_id": offer.call_id,
+            "did": offer.did.replace(" ", ""),
+            "caller": offer.caller.replace(" ", ""),
+            "rate": offer.rate_hz,
+            "playback": f"{host}:{port}",
+        }
+        return orjson.dumps(fields)
+
+    # -- on the bridge's thread ----------------------------------------------------------------
+
+    def take(self) -> bytes:
+        """The next 20 ms for the caller. The socket's own buffer is the queue between threads."""
+        try:
+            for _ in range(READS_PER_FRAME):
+                self._buffer.push(self._socket.recv(DATAGRAM_BYTES))
+        except OSError:  # BlockingIOError: all read; EBADF: closed in this moment
+            pass
+        return self._buffer.pop()
+
+    def give(self, frame: bytes) -> None:
+        """20 ms that the caller said."""
+        self._loop.call_soon_threadsafe(self._send_frame, frame)
+
+    # -- on the loop ---------------------------------------------------------------------------
+
+    def _send_frame(self, frame: bytes) -> None:
+        if self._transport is None or self._closed:
+            return
+        if self.congested:
+            self._lost_out += 1  # the worker does not read; what it gets later must not be old
+            return
+        self._transport.send(WSMsgType.BINARY, frame)
+        self._frames_out += 1
+
+    def press(self, key: Dtmf) -> None:
+        """Tell the worker of a key."""
+        self._send_text({"type": "dtmf", "digit": key.digit, "duration_ms": key.duration_ms})
+
+    def close(self, hangup: Hangup) -> None:
+        """The call is over on the SIP side: tell the worker, close everything, log the figures."""
+        if self._closed:
+            return
+        self._send_text({"type": "hangup", "cause": hangup.cause})
+        self._closed = True
+        if self._transport:
+            self._transport.send_close(WSCloseCode.OK)
+            self._transport.disconnect()
+        self._socket.close()
+        buffer = self._buffer
+        self._log.info(
+            "= media over: %d ms in (%d frames lost), late %d, dropped %d, wrong size %d",
+            self._frames_out * FRAME_MS,
+            self._lost_out,
+            buffer.underruns,
+            buffer.dropped,
+            buffer.wrong_size,
+        )
+
+    async def play_out(self) -> None:
+        """Wait until what has come is played and has left the caller's own buffer."""
+        await asyncio.sleep(STRAY_MS / 1000)
+        left = self._buffer.waiting + 1
+        await asyncio.sleep(min(left * FRAME_MS / 1000, DRAIN_TIMEOUT_S) + TAIL_MS / 1000)
+
+    def worker_said(self, text: str) -> None:
+        """A text message of the worker after its ``answer``."""
+        message = _read(text)
+        if message.get("type") == "hangup":
+            self._finish(str(message.get("cause") or "NORMAL_CLEARING")[:64], True)
+        else:
+            self._log.warning("! worker sent an unknown message; dropped")
+
+    def worker_gone(self) -> None:
+        """The worker's websocket closed or broke."""
+        if self._transport:
+            self._finish("NORMAL_TEMPORARY_FAILURE", False)
+
+    def _finish(self, cause: str, clean: bool) -> None:
+        if not self._closed:
+            ended, self._ended = self._ended, _nothing
+            ended(cause, clean)
+
+    def _send_text(self, fields: dict[str, object]) -> None:
+        if self._transport and not self._closed:
+            self._transport.send(WSMsgType.TEXT, orjson.dumps(fields))
+
+
+class _Link(WSListener):
+    """The websocket's callbacks; refuses to let one worker's words reach another's call."""
+
+    def __init__(self, bridge: MediaBridge) -> None:
+        self._bridge = bridge
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        try:
+            if frame.msg_type == WSMsgType.CLOSE:
+                transport.disconnect()
+            elif frame.msg_type == WSMsgType.TEXT:
+                self._text(frame.get_payload_as_utf8_text())
+        except Exception:  # the border of a call: a bad message never ends it
+            logging.getLogger(__name__).exception("! worker's message was not handled")
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        if not self.answered.done():
+            self.answered.set_exception(WorkerRefused("it closed before its answer"))
+        elif not self.answered.cancelled() and self.answered.exception() is None:
+            self._bridge.worker_gone()
+
+    def pause_writing(self) -> None:
+        self._bridge.congested = True
+
+    def resume_writing(self) -> None:
+        self._bridge.congested = False
+
+    def _text(self, text: str) -> None:
+        if self.answered.done():
+            self._bridge.worker_said(text)
+            return
+        message = _read(text)
+        if message.get("type") == "answer":
+            self.answered.set_result(None)
+        elif message.get("type") == "hangup":
+            self.answered.set_exception(WorkerRefused(f"it refused: {message.get('cause')}"))
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        message = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _nothing(cause: str, clean: bool) -> None:
+    """Stands in for ``ended`` after it was called."""

@@ -1,0 +1,186 @@
+"""``ivr sip``: answers SIP calls for the workers when there is no FreeSWITCH.
+
+One parent (this, asyncio, no pjsua2) owns the public SIP address and shares the calls out among N
+pjsua2 child processes of four calls each (docs/wires.md §1 is what they speak to the workers).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Coroutine
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import uvloop
+
+from appliance.errors import UserError
+from appliance.settings import Settings
+from appliance.telephony.calltable import CallTable
+from appliance.telephony.children import Child, ChildEvents
+from appliance.telephony.proxy import LOOPBACK, Gate, Proxy
+from appliance.telephony.registration import Registration
+from appliance.telephony.siptransport import SipTransport
+
+_log = logging.getLogger(__name__)
+
+CALLS_PER_CHILD = 4
+"""PJSUA_MAX_CALLS, compiled into the wheel."""
+RTP_PORTS_PER_CHILD = 100
+SWEEP_S = 5.0
+DRAIN_POLL_S = 0.1
+UNREGISTER_TIMEOUT_S = 2.0
+PARTING_S = 0.2
+"""The 503s and the last BYE's answer get out before the sockets close."""
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; then refuse new calls, wait for the live ones, and stop.
+
+    Raises UserError for an address that cannot be served.
+    """
+    uvloop.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """``run`` on a loop that is already there; cancelling it stops at once, without a drain."""
+    sip = settings.sip
+    if ip_address_of(sip.host).is_unspecified:
+        raise UserError(
+            f"Setting sip.host = {sip.host!r} cannot stand in the SDP that callers send audio to; "
+            "write the address of this machine that they reach."
+        )
+    office = SipOffice(settings)
+    await office.open()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await stop.wait()
+        await office.drain()
+    finally:
+        await office.close()
+
+
+def ip_address_of(host: str) -> IPv4Address | IPv6Address:
+    """The IP address that ``sip.host`` names. Raises UserError when it is a name."""
+    try:
+        return ip_address(host)
+    except ValueError as e:
+        raise UserError(
+            f"Setting sip.host = {host!r} is no IP address; write the address, not a name."
+        ) from e
+
+
+class SipOffice:
+    """The parent process's parts, wired together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._table = CallTable(CALLS_PER_CHILD)
+        self._registration: Registration | None = None
+        self._registering: asyncio.Task[None] | None = None
+        self._transport = SipTransport(self._registered)
+        self._proxy: Proxy | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.children: list[Child] = []
+
+    async def open(self) -> None:
+        """Bind the sockets, start the children (which become ready within a second)."""
+        sip = self._settings.sip
+        inner = await self._transport.open_inner()
+        self._proxy = Proxy(sip.host, sip.port, inner, self._table, sip.allow, time.monotonic)
+        await self._transport.open(self._proxy, sip.host, sip.port, sip.transports)
+        events = ChildEvents(
+            ready=self._table.add_child,
+            started=self._table.started,
+            ended=lambda call_id: self._table.ended(call_id, time.monotonic()),
+            died=self._died,
+        )
+        for index in range(sip.processes):
+            child = Child(self._child_config(index, inner), events)
+            self.children.append(child)
+            self._spawn(child.keep())
+        self._spawn(self._sweep())
+        if sip.registrar:
+            self._registration = Registration(
+                sip.registrar,
+                sip.username,
+                sip.password,
+                (sip.host, sip.port),
+                self._transport.send_to,
+            )
+            self._registering = self._spawn(self._registration.run())
+        _log.info(
+            "= serving sip:%s:%d by %s, %d processes, %d calls",
+            sip.host,
+            sip.port,
+            " and ".join(sip.transports),
+            sip.processes,
+            sip.processes * CALLS_PER_CHILD,
+        )
+
+    async def drain(self) -> None:
+        """Refuse new calls, wait for the live ones (``worker.drain_timeout_s`` at most)."""
+        if self._proxy is None:
+            return
+        self._proxy.gate = Gate.DRAINING
+        _log.info("= draining: %d calls live", self._table.in_use)
+        if self._registration and self._registering:
+            self._registering.cancel()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._registration.remove(), UNREGISTER_TIMEOUT_S)
+        deadline = time.monotonic() + self._settings.worker.drain_timeout_s
+        while self._table.in_use and time.monotonic() < deadline:  # noqa: ASYNC110  (pure table)
+            await asyncio.sleep(DRAIN_POLL_S)
+        await asyncio.sleep(PARTING_S)
+
+    async def close(self) -> None:
+        """Stop the children and close the sockets."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._transport.close()
+        _log.info("= stopped")
+
+    def _child_config(self, index: int, inner: int) -> dict[str, object]:
+        sip = self._settings.sip
+        host = f"[{sip.host}]" if ":" in sip.host else sip.host
+        return {
+            "name": f"sip.{index}",
+            "host": sip.host,
+            "public": f"{host}:{sip.port}",
+            "proxy": f"{LOOPBACK}:{inner}",
+            "rtp_port": sip.rtp_port + index * RTP_PORTS_PER_CHILD,
+            "worker_urls": sip.worker_urls,
+            "secret": self._settings.secret("media"),
+            "log_level": self._settings.log.level,
+            "log_json": self._settings.log.json_lines,
+        }
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(_complain)
+        self._tasks.append(task)
+        return task
+
+    def _registered(self, data: bytes) -> None:
+        if self._registration:
+            self._registration.received(data)
+
+    def _died(self, port: int) -> None:
+        if self._proxy:
+            self._transport.send(self._proxy.child_died(port))
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self._table.sweep(time.monotonic())
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception():
+        _log.error("! a part of sip failed", exc_info=task.exception())
