@@ -14,6 +14,8 @@ import socket
 import struct
 import time
 import uuid
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import orjson
@@ -49,8 +51,6 @@ class Plan:
     rate_hz: int = 8000
     stagger_s: float = 0.05
     barge_ins: bool = True
-    on_socket: bool = False
-    """The agent's audio comes back on the websocket, not as datagrams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,10 @@ class Rehearsal:
     """What all callers lived through, and how late the callers' own frames were (ms)."""
 
     calls: list[CallReport]
+    up_s: float
+    """When the last call had been placed, on the monotonic clock."""
+    end_s: float
+    """When the first one was hung up."""
     own_late_ms: list[float] = field(default_factory=list)
 
 
@@ -130,7 +134,8 @@ class WsCall(WSListener):
         self._transport: WSTransport | None = None
         self._playback = Playback()
         self._arrivals_s: list[float] = []
-        self._heard_until_s = 0.0
+        self._buffer: deque[tuple[float, bytes]] = deque()
+        self._buffered_until_s = 0.0
         self._error = ""
         self._up = False
         self._ended = False
@@ -170,6 +175,7 @@ class WsCall(WSListener):
         if not self._up or self._transport is None:
             return
         now_s = time.monotonic()
+        self._play(now_s)
         self._transport.send(WSMsgType.BINARY, self.conversation.next_frame(now_s))
 
     async def hang_up(self) -> CallReport:
@@ -195,6 +201,9 @@ class WsCall(WSListener):
                 self._up = True
                 self.conversation.answered(time.monotonic())
                 self.answered.set_result(None)
+            elif kind == "clear":
+                self._buffer.clear()
+                self._buffered_until_s = 0.0
             elif kind == "hangup":
                 self._error = self._error or "the agent hung up"
         elif frame.msg_type == WSMsgType.CLOSE:
@@ -219,14 +228,25 @@ class WsCall(WSListener):
 
     def _chunk(self, pcm: bytes) -> None:
         """Audio on the websocket: heard when it comes, or after what came before it."""
-        begin_s = max(time.monotonic(), self._heard_until_s)
+        due_s = max(time.monotonic(), self._buffered_until_s)
         for at in range(0, len(pcm), self._frame_bytes):
-            self.conversation.heard(pcm[at : at + self._frame_bytes], begin_s)
-            begin_s += FRAME_S
-        self._heard_until_s = begin_s
+            self._buffer.append((due_s, pcm[at : at + self._frame_bytes]))
+            due_s += FRAME_S
+        self._buffered_until_s = due_s
+        self._play(time.monotonic())
+
+    def _play(self, now_s: float) -> None:
+        """Hear what is due of the audio that came on the websocket."""
+        while self._buffer and self._buffer[0][0] <= now_s:
+            due_s, pcm = self._buffer.popleft()
+            self.conversation.heard(pcm, due_s)
 
 
-async def rehearse(plan: Plan) -> Rehearsal:
+Watch = Callable[[int, float], None]
+"""Called once a second while the calls talk, with the turns so far and the seconds."""
+
+
+async def rehearse(plan: Plan, watch: Watch = lambda turns, since_s: None) -> Rehearsal:
     """Place ``plan.calls`` calls, talk for ``plan.seconds``, hang up."""
     lines = lines_for(plan.script, plan.rate_hz, barge_ins=plan.barge_ins)
     calls = [WsCall(plan, number, lines) for number in range(plan.calls)]
@@ -236,9 +256,18 @@ async def rehearse(plan: Plan) -> Rehearsal:
         for call in calls:
             group.create_task(call.connect())
             await asyncio.sleep(plan.stagger_s)
-        await asyncio.sleep(plan.seconds)
+        up_s = time.monotonic()
+        await _talk(calls, plan.seconds, watch)
+        end_s = time.monotonic()
         clock.cancel()
-    return Rehearsal([await call.hang_up() for call in calls], own_late_ms)
+    return Rehearsal([await call.hang_up() for call in calls], up_s, end_s, own_late_ms)
+
+
+async def _talk(calls: list[WsCall], seconds: float, watch: Watch) -> None:
+    begin_s = time.monotonic()
+    while (since_s := time.monotonic() - begin_s) < seconds:
+        watch(sum(len(call.conversation.exchanges) for call in calls), since_s)
+        await asyncio.sleep(min(1.0, seconds - since_s))
 
 
 async def _clock(calls: list[WsCall], own_late_ms: list[float]) -> None:

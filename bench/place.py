@@ -1,0 +1,247 @@
+"""Everything a rehearsal runs on: a temporary site with emulated engines and one real worker."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+import orjson
+import psutil  # type: ignore[import-untyped]
+from aiohttp import ClientSession
+
+from appliance.engines.embedder import HttpEmbedder
+from appliance.engines.pool import Pool
+from appliance.errors import UserError
+from appliance.events import Agent
+from appliance.knowledge import ingest
+from appliance.ops.postgres import EmbeddedPostgres
+from appliance.settings import Settings, load
+from appliance.store import agents, database
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "appliance" / "samples"
+SAMPLE = "sunrise-broadband"
+READY_S = 30
+STOP_S = 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process tree had used at one moment."""
+
+    at_s: float
+    cpu_s: float
+    rss_mb: float
+
+
+class Meter:
+    """Samples the CPU time and memory of a process and its children."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._usages: list[Usage] = []
+
+    def sample(self) -> Usage:
+        """Take one sample and keep it."""
+        cpu_s = rss = 0.0
+        for process in [self._process, *self._process.children(recursive=True)]:
+            times = process.cpu_times()
+            cpu_s += times.user + times.system
+            rss += process.memory_info().rss
+        self._usages.append(Usage(time.monotonic(), cpu_s, rss / 1e6))
+        return self._usages[-1]
+
+    def cores(self, from_s: float, to_s: float) -> float:
+        """Mean cores in use between two moments of the monotonic clock."""
+        window = [u for u in self._usages if from_s <= u.at_s <= to_s]
+        if len(window) < 2:
+            return 0.0
+        first, last = window[0], window[-1]
+        return (last.cpu_s - first.cpu_s) / (last.at_s - first.at_s)
+
+    def rss_mb(self, from_s: float, to_s: float) -> float:
+        """Largest memory between two moments, in MB."""
+        return max((u.rss_mb for u in self._usages if from_s <= u.at_s <= to_s), default=0.0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Site:
+    """A site that runs: where to call, with which secret, and the worker's process."""
+
+    worker_url: str
+    secret: str
+    engines: dict[str, str]
+    worker_pid: int
+    engines_pid: int
+    environment: dict[str, str]
+    folder: Path
+
+
+@contextmanager
+def site(script: Path, max_calls: int) -> Iterator[Site]:
+    """Start Postgres, the emulated engines and a worker on free ports; stop them at the end.
+
+    Raises UserError when one of them does not come up, with the end of its log.
+    """
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="ivr-bench-"))
+        folder.chmod(0o755)  # root's Postgres runs as another user
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        engines, engines_pid = _engines(stack, script, folder)
+        environment = _environment(folder, engines, max_calls)
+        settings = load(environ=environment)
+        postgres = EmbeddedPostgres(settings)
+        stack.callback(postgres.stop)
+        postgres.start()
+        database.migrate(postgres.url)
+        asyncio.run(_seed(settings, postgres.url))
+        worker = stack.enter_context(_process(["worker"], folder / "worker.log", environment))
+        url = f"http://127.0.0.1:{settings.worker.port}"
+        ready(url + "/health", worker, folder / "worker.log")
+        yield Site(
+            worker_url=url.replace("http:", "ws:"),
+            secret=settings.secret("media"),
+            engines=engines,
+            worker_pid=worker.pid,
+            engines_pid=engines_pid,
+            environment=environment,
+            folder=folder,
+        )
+
+
+@contextmanager
+def engines_only(script: Path) -> Iterator[tuple[dict[str, str], Path]]:
+    """Only the emulated engines: their URLs and a folder for logs."""
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="ivr-bench-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        engines, _ = _engines(stack, script, folder)
+        yield engines, folder
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def sample_agent() -> Agent:
+    """The sample helpline, as it is published for a rehearsal."""
+    fields = tomllib.loads((SAMPLES / f"{SAMPLE}.toml").read_text())
+    return agents.parse_agent({"version": 1, **fields})
+
+
+async def _seed(settings: Settings, url: str) -> None:
+    """Knowledge, agent and numbers of the sample, with the emulated embedder's vectors."""
+    engine = database.open_engine(url)
+    agent = sample_agent()
+    try:
+        async with ClientSession() as http:
+            pool = Pool("embed", settings.engines.embed.urls, http)
+            embedder = HttpEmbedder(pool, http, timeout_ms=10_000)
+            await ingest.load(engine, embedder, SAMPLE, [SAMPLES / f"{SAMPLE}.md"])
+        await agents.publish_agent(engine, agent)
+        await agents.set_number(engine, "*", agent.id)
+    finally:
+        await engine.dispose()
+
+
+def _engines(stack: ExitStack, script: Path, folder: Path) -> tuple[dict[str, str], int]:
+    log = folder / "engines.log"
+    process = stack.enter_context(
+        _process(["emulate", "--script", str(script)], log, dict(os.environ), pipe=True)
+    )
+    line = process.stdout.readline() if process.stdout else b""
+    if not line:
+        raise UserError(f"The emulated engines did not start: {_tail(log)}")
+    return orjson.loads(line), process.pid
+
+
+def _environment(folder: Path, engines: dict[str, str], max_calls: int) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("IVR_")}
+    stages = {f"IVR_ENGINES__{s.upper()}__URLS": f'["{url}"]' for s, url in engines.items()}
+    return {
+        **own,
+        **stages,
+        "IVR_DATA_DIR": str(folder / "var"),
+        "IVR_DATABASE__EMBEDDED_PORT": str(free_port()),
+        "IVR_ENGINES__LLM__MODEL": "emulated",
+        "IVR_WORKER__PORT": str(free_port()),
+        "IVR_WORKER__MAX_CALLS": str(max_calls),
+    }
+
+
+@contextmanager
+def _process(
+    arguments: list[str], log: Path, environment: dict[str, str], *, pipe: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """``ivr ARGUMENTS`` as a child, its log in ``log``, ended by SIGTERM."""
+    with (
+        log.open("ab") as output,
+        running(
+            [sys.executable, "-m", "appliance", *arguments],
+            environment,
+            stdout=subprocess.PIPE if pipe else output,
+            stderr=output,
+        ) as process,
+    ):
+        yield process
+
+
+@contextmanager
+def running(
+    command: list[str],
+    environment: dict[str, str],
+    *,
+    stdout: int | IO[bytes],
+    stderr: int | IO[bytes],
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A child process that does not outlive the block."""
+    process = subprocess.Popen(
+        command, stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL, env=environment, cwd=ROOT
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_S)
+        if process.stdout:
+            process.stdout.close()
+
+
+def ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until ``url`` answers 200; UserError with the log's end when it does not."""
+    deadline_s = time.monotonic() + READY_S
+    while time.monotonic() < deadline_s and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=1) as response:
+                if response.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise UserError(f"What should serve {url} is not ready: {_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return " / ".join(lines[-3:]) or "it wrote nothing"
