@@ -24,6 +24,8 @@ MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 POOL_SIZE = 5
 """Connections a process keeps; searches on the call path take the most."""
 POOL_TIMEOUT_S = 5.0
+UNANSWERED_MS = 10_000
+"""A host that acknowledges nothing this long is gone (a pulled cable), and so is the connection."""
 
 
 def database_url(settings: Settings) -> str:
@@ -72,8 +74,10 @@ def open_engine(
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
-        # libpq counts in whole seconds and takes 1 for 2
-        connect_args={"connect_timeout": max(2, round(connect_timeout_s))},
+        connect_args={
+            "connect_timeout": max(2, round(connect_timeout_s)),  # libpq takes 1 for 2
+            "tcp_user_timeout": UNANSWERED_MS,
+        },
     )
 
 

@@ -1,0 +1,201 @@
+"""Agents in Postgres: published in versions, found by the number that was dialled."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Row, func, select, true
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from appliance.errors import UserError
+from appliance.events import Agent
+from appliance.store.models import (
+    ANY_DID,
+    AgentRow,
+    AgentVersionRow,
+    KnowledgeBaseRow,
+    NumberRow,
+)
+
+log = logging.getLogger(__name__)
+
+AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""It stands in file names and, dotted with its versions, in URLs of the recogniser."""
+
+_FIELDS = frozenset(field.name for field in dataclasses.fields(Agent))
+_ROW_FIELDS = frozenset({"id", "version", "name", "knowledge_version"})
+"""Fields of Agent that have columns of their own; the rest is ``config``."""
+_AGENT = TypeAdapter(Agent)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Assignment:
+    """A number (or ``*``) and the latest published version of the agent that answers it."""
+
+    did: str
+    agent: Agent
+
+
+def parse_agent(fields: Mapping[str, Any]) -> Agent:
+    """``fields``, as read from JSON, as an Agent. Unknown names are logged and left out.
+
+    Raises UserError naming the agent, the field and what is wrong with it.
+    """
+    who = f"Agent {fields.get('id', '?')} version {fields.get('version', '?')}"
+    if unknown := sorted(set(fields) - _FIELDS):
+        log.warning("! %s: ignored unknown fields %s", who, ", ".join(unknown))
+    known = {name: value for name, value in fields.items() if name in _FIELDS}
+    try:
+        agent = _AGENT.validate_json(orjson.dumps(known), strict=True)
+    except ValidationError as e:
+        item = e.errors()[0]
+        where = ".".join(str(part) for part in item["loc"])
+        raise UserError(f"{who}: field {where} = {item['input']!r}: {item['msg']}.") from e
+    for name, value in known.items():
+        if name.endswith(("_ms", "_s")) and value <= 0:
+            raise UserError(f"{who}: field {name} = {value}: a time must be greater than 0.")
+    if not AGENT_ID.fullmatch(agent.id):
+        raise UserError(
+            f"{who}: its id may hold only letters, digits, - and _, 64 at most, and begins with"
+            " a letter or digit."
+        )
+    return agent
+
+
+def agent_fields(agent: Agent) -> dict[str, Any]:
+    """The inverse of :func:`parse_agent`."""
+    fields = dataclasses.asdict(agent)
+    return {name: list(x) if isinstance(x, tuple) else x for name, x in fields.items()}
+
+
+_LATEST = (
+    select(AgentVersionRow.version, AgentVersionRow.config)
+    .where(AgentVersionRow.agent_id == AgentRow.id)
+    .order_by(AgentVersionRow.version.desc())
+    .limit(1)
+    .lateral("latest")
+)
+_ASSIGNMENTS = (
+    select(
+        NumberRow.did,
+        AgentRow.id,
+        AgentRow.name,
+        _LATEST.c.version,
+        _LATEST.c.config,
+        func.coalesce(KnowledgeBaseRow.version, 0).label("knowledge_version"),
+    )
+    .join(AgentRow, AgentRow.id == NumberRow.agent_id)
+    .join(_LATEST, true())
+    .outerjoin(KnowledgeBaseRow, KnowledgeBaseRow.name == _LATEST.c.config["knowledge"].as_string())
+)
+
+
+def _assignment(row: Row[Any]) -> Assignment:
+    own = {
+        "id": row.id,
+        "name": row.name,
+        "version": row.version,
+        "knowledge_version": row.knowledge_version,
+    }
+    return Assignment(row.did, parse_agent(row.config | own))
+
+
+async def load_assignment(engine: AsyncEngine, did: str) -> Assignment | None:
+    """Who answers ``did``: the agent of that very number, else of ``*``; None for nobody.
+
+    A number whose agent has no published version counts as not assigned. One round trip.
+
+    Raises UserError when the version's config is not an agent, DBAPIError when Postgres is away.
+    """
+    query = (
+        _ASSIGNMENTS.where(NumberRow.did.in_((did, ANY_DID)))
+        .order_by(NumberRow.did == ANY_DID)
+        .limit(1)
+    )
+    async with engine.connect() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    return _assignment(row) if row else None
+
+
+async def load_agent(engine: AsyncEngine, did: str) -> Agent | None:
+    """The agent of :func:`load_assignment`."""
+    found = await load_assignment(engine, did)
+    return found.agent if found else None
+
+
+async def load_assignments(engine: AsyncEngine) -> list[Assignment]:
+    """Every number that is answered; one whose agent cannot be read is logged and left out."""
+    async with engine.connect() as connection:
+        rows = (await connection.execute(_ASSIGNMENTS.order_by(NumberRow.did))).all()
+    found = []
+    for row in rows:
+        try:
+            found.append(_assignment(row))
+        except UserError as e:
+            log.warning("! number %s is left out: %s", row.did, e)
+    return found
+
+
+async def publish_agent(engine: AsyncEngine, agent: Agent) -> Agent:
+    """Publish ``agent`` (its ``version`` is ignored) as the next version; calls from now get it.
+
+    The same again is a no-op. Returns the agent with the version it has. Raises UserError when a
+    field is wrong.
+    """
+    fields = agent_fields(parse_agent(agent_fields(agent)))
+    config = {name: value for name, value in fields.items() if name not in _ROW_FIELDS}
+    async with engine.begin() as connection:
+        # the upsert locks the agent's row: two publishers never make the same version
+        await connection.execute(
+            insert(AgentRow)
+            .values(id=agent.id, name=agent.name)
+            .on_conflict_do_update(index_elements=[AgentRow.id], set_={"name": agent.name})
+        )
+        version = await _publish_config(connection, agent.id, config)
+        knowledge = select(KnowledgeBaseRow.version).where(KnowledgeBaseRow.name == agent.knowledge)
+        knowledge_version = (await connection.execute(knowledge)).scalar_one_or_none() or 0
+    return dataclasses.replace(agent, version=version, knowledge_version=knowledge_version)
+
+
+async def _publish_config(
+    connection: AsyncConnection, agent_id: str, config: dict[str, Any]
+) -> int:
+    latest = (
+        select(AgentVersionRow.version, AgentVersionRow.config)
+        .where(AgentVersionRow.agent_id == agent_id)
+        .order_by(AgentVersionRow.version.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(latest)).one_or_none()
+    if row and row.config == config:
+        return int(row.version)
+    version = row.version + 1 if row else 1
+    await connection.execute(
+        insert(AgentVersionRow).values(agent_id=agent_id, version=version, config=config)
+    )
+    log.info("= agent %s version %d published", agent_id, version)
+    return int(version)
+
+
+async def set_number(engine: AsyncEngine, did: str, agent_id: str) -> None:
+    """Let ``agent_id`` answer ``did`` (``*``: every number without an agent of its own).
+
+    Raises UserError when there is no such agent.
+    """
+    statement = insert(NumberRow).values(did=did, agent_id=agent_id)
+    statement = statement.on_conflict_do_update(
+        index_elements=[NumberRow.did], set_={"agent_id": agent_id}
+    )
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(statement)
+    except IntegrityError as e:
+        raise UserError(f"There is no agent {agent_id}; publish it before it gets a number.") from e

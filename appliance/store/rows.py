@@ -1,0 +1,123 @@
+"""Journal records as lines of a spool and as rows of Postgres."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from appliance.events import CallRecord, Turn
+from appliance.store.models import CallRow, TurnRow
+
+_TYPES: dict[str, TypeAdapter[Any]] = {"call": TypeAdapter(CallRecord), "turn": TypeAdapter(Turn)}
+_OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+
+LOST_CAUSE = "NORMAL_TEMPORARY_FAILURE"
+"""Q.850 cause 41, for calls whose worker died."""
+
+
+class BadRowError(Exception):
+    """This row can never be stored; the message says why."""
+
+
+def encode(record: CallRecord | Turn) -> bytes:
+    """One JSON line. NUL and lone surrogates, which Postgres has no place for, become U+FFFD.
+
+    Raises BadRowError.
+    """
+    kind = "call" if isinstance(record, CallRecord) else "turn"
+    try:
+        line = orjson.dumps({kind: record}, option=_OPTIONS)
+        if rb"\u0000" not in line:
+            return line
+    except orjson.JSONEncodeError:
+        pass
+    try:
+        return orjson.dumps({kind: _clean(dataclasses.asdict(record))}, option=_OPTIONS)
+    except orjson.JSONEncodeError as e:
+        raise BadRowError(str(e)) from e
+
+
+def decode(line: bytes) -> CallRecord | Turn:
+    """The inverse of :func:`encode`; checks every field's type. Raises BadRowError."""
+    try:
+        ((kind, fields),) = orjson.loads(line).items()
+        record: CallRecord | Turn = _TYPES[kind].validate_python(fields)
+    except ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadRowError(f"{where}: {first['msg']}") from e
+    except (ValueError, KeyError, AttributeError) as e:
+        raise BadRowError(f"not a row of the journal: {e}") from e
+    return record
+
+
+async def upsert(connection: AsyncConnection, records: Sequence[CallRecord | Turn]) -> None:
+    """Store ``records``, the latest of each key; the same again changes nothing.
+
+    A call that has ended stays ended when its beginning is replayed.
+    """
+    calls = {r.call_id: r for r in records if isinstance(r, CallRecord) and not r.ended_at}
+    calls |= {r.call_id: r for r in records if isinstance(r, CallRecord) and r.ended_at}
+    turns = {(r.call_id, r.index): r for r in records if isinstance(r, Turn)}
+    # sorted: two processes that write the same rows lock them in the same order
+    if calls:
+        rows = [dataclasses.asdict(calls[key]) for key in sorted(calls)]
+        await connection.execute(_UPSERT_CALL, rows)
+    if turns:
+        rows = [dataclasses.asdict(turns[key]) for key in sorted(turns)]
+        await connection.execute(_UPSERT_TURN, rows)
+
+
+def _upsert(model: type[CallRow] | type[TurnRow], keys: set[str]) -> Insert:
+    statement = insert(model)
+    names = [column.name for column in model.__table__.columns]
+    return statement.on_conflict_do_update(
+        index_elements=sorted(keys),
+        set_={name: statement.excluded[name] for name in names if name not in keys},
+        where=(
+            or_(CallRow.ended_at.is_(None), statement.excluded["ended_at"].is_not(None))
+            if model is CallRow
+            else None
+        ),
+    )
+
+
+_UPSERT_CALL = _upsert(CallRow, {"call_id"})
+_UPSERT_TURN = _upsert(TurnRow, {"call_id", "index"})
+
+
+async def end_lost_calls(connection: AsyncConnection, call_ids: Sequence[str]) -> int:
+    """End the calls whose worker died with them, at their last turn; returns how many."""
+    mine = TurnRow.call_id == CallRow.call_id
+    last = select(func.max(TurnRow.at)).where(mine).scalar_subquery()
+    count = select(func.count()).select_from(TurnRow).where(mine).scalar_subquery()
+    statement = (
+        update(CallRow)
+        .where(CallRow.call_id.in_(call_ids), CallRow.ended_at.is_(None))
+        .values(
+            ended_at=func.coalesce(func.greatest(last, CallRow.started_at), CallRow.started_at),
+            cause=LOST_CAUSE,
+            ended_by="system",
+            turns=count,
+        )
+    )
+    return (await connection.execute(statement)).rowcount
+
+
+def _clean(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+        case dict():
+            return {_clean(key): _clean(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_clean(item) for item in value]
+        case _:
+            return value

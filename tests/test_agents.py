@@ -1,0 +1,229 @@
+"""Agents by number, from Postgres, and from memory when it is away."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from appliance.errors import UserError
+from appliance.events import Agent
+from appliance.ops.postgres import EmbeddedPostgres
+from appliance.settings import Settings, Worker
+from appliance.store.agents import (
+    agent_fields,
+    load_agent,
+    parse_agent,
+    publish_agent,
+    set_number,
+)
+from appliance.store.database import open_engine
+from appliance.store.directory import FILE, Directory, NoAgentError
+from tests.conftest import free_port
+
+HELP = Agent(id="help", version=0, name="Help desk", keypad={"1": "billing"}, knowledge="sunrise")
+SALES = Agent(id="sales", version=0, name="Sales", language="hi")
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = open_engine(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, worker=Worker(agent_timeout_ms=300))
+
+
+@pytest.fixture
+def stopped(postgres: EmbeddedPostgres, database_url: str) -> Iterator[list[int]]:
+    """Server processes that the test stopped with SIGSTOP go on at its end."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_fields_and_back() -> None:
+    agent = dataclasses.replace(HELP, version=3, silence_prompts=("Hello?", "Still there?"))
+    assert parse_agent(json.loads(json.dumps(agent_fields(agent)))) == agent
+
+
+def test_unknown_fields_are_logged_and_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    fields = agent_fields(HELP) | {"version": 1, "colour": "blue"}
+    assert parse_agent(fields).id == "help"
+    assert "colour" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("silence_ms", "8000"),
+        ("silence_ms", 0),
+        ("hold_after_ms", -1),
+        ("barge_in", 1),
+        ("farewells", "bye"),
+        ("keypad", {"1": 2}),
+        ("prompt", None),
+        ("id", "two words"),
+    ],
+)
+def test_a_wrong_field_is_named(field: str, value: object) -> None:
+    with pytest.raises(UserError, match=f"Agent .*{field if field != 'id' else 'its id'}"):
+        parse_agent(agent_fields(HELP) | {"version": 1, field: value})
+
+
+@pytest.mark.server
+async def test_versions_numbers_and_knowledge(engine: AsyncEngine, database_url: str) -> None:
+    assert await load_agent(engine, "1001") is None
+    first = await publish_agent(engine, HELP)
+    assert (first.version, first.knowledge_version) == (1, 0)
+    assert await publish_agent(engine, HELP) == first
+    second = await publish_agent(engine, dataclasses.replace(HELP, greeting="Hello.", name="Desk"))
+    assert second.version == 2
+    await publish_agent(engine, SALES)
+    await set_number(engine, "*", "help")
+    await set_number(engine, "1001", "sales")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO knowledge_bases (name, version) VALUES ('sunrise', 7)")
+    exact, other = await load_agent(engine, "1001"), await load_agent(engine, "2002")
+    assert exact is not None and (exact.id, exact.language) == ("sales", "hi")
+    assert other == dataclasses.replace(second, knowledge_version=7)
+    assert other.context == "help.2.7" and other.name == "Desk"
+    await set_number(engine, "1001", "help")
+    assert await load_agent(engine, "1001") == other
+    with pytest.raises(UserError, match="no agent nobody"):
+        await set_number(engine, "1", "nobody")
+
+
+@pytest.mark.server
+async def test_two_publishers_make_two_versions(engine: AsyncEngine) -> None:
+    made = await asyncio.gather(
+        *(publish_agent(engine, dataclasses.replace(HELP, greeting=f"Hi {i}")) for i in range(4))
+    )
+    assert sorted(agent.version for agent in made) == [1, 2, 3, 4]
+
+
+@pytest.mark.server
+async def test_a_change_is_answered_by_the_next_call(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    directory = Directory(engine, settings)
+    with pytest.raises(NoAgentError, match="1001"):
+        await directory.agent_for("1001")
+    await publish_agent(engine, HELP)
+    await set_number(engine, "*", "help")
+    assert (await directory.agent_for("1001")).version == 1
+    await publish_agent(engine, dataclasses.replace(HELP, greeting="New."))
+    assert (await directory.agent_for("1001")).greeting == "New."
+    await directory.close()
+
+
+@pytest.mark.server
+async def test_a_new_process_answers_with_postgres_away(
+    engine: AsyncEngine, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    await publish_agent(engine, HELP)
+    await publish_agent(engine, SALES)
+    await set_number(engine, "*", "help")
+    await set_number(engine, "1001", "sales")
+    before = Directory(engine, settings)
+    assert {agent.id for agent in await before.all_agents()} == {"help", "sales"}
+    await before.close()
+    assert (settings.data_dir / FILE).exists()
+
+    nowhere = open_engine(f"postgresql://ivr:x@127.0.0.1:{free_port()}/ivr")
+    after = Directory(nowhere, settings)
+    assert {agent.id for agent in await after.all_agents()} == {"help", "sales"}
+    assert (await after.agent_for("1001")).id == "sales"
+    assert (await after.agent_for("999")).id == "help"
+    assert "answering 999 with the last known agent help version 1" in caplog.text
+    await after.close()
+    await nowhere.dispose()
+
+
+@pytest.mark.server
+async def test_nothing_known_and_nobody_there_is_a_typed_error(settings: Settings) -> None:
+    engine = open_engine(f"postgresql://ivr:x@127.0.0.1:{free_port()}/ivr")
+    directory = Directory(engine, settings)
+    with pytest.raises(NoAgentError) as caught:
+        await directory.agent_for("1001")
+    assert caught.value.did == "1001"
+    await directory.close()
+    await engine.dispose()
+
+
+@pytest.mark.server
+async def test_a_hanging_server_costs_one_wait_and_is_used_again(
+    engine: AsyncEngine, settings: Settings, database_url: str, stopped: list[int]
+) -> None:
+    await publish_agent(engine, HELP)
+    await set_number(engine, "*", "help")
+    directory = Directory(engine, settings)
+    await directory.agent_for("1001")
+    # the engine's one idle connection hangs, as in a server that stands still
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid()"
+        ).fetchall()
+    stopped += [row[0] for row in rows]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+
+    started = time.monotonic()
+    assert (await directory.agent_for("1001")).version == 1
+    assert 0.25 < time.monotonic() - started < 0.6
+    started = time.monotonic()
+    assert (await directory.agent_for("1001")).version == 1
+    assert time.monotonic() - started < 0.05
+
+    other = open_engine(database_url)
+    await publish_agent(other, dataclasses.replace(HELP, greeting="Back."))
+    await other.dispose()
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+    async with asyncio.timeout(5):
+        while (await directory.agent_for("1001")).greeting != "Back.":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await directory.close()
+
+
+@pytest.mark.server
+async def test_a_broken_config_falls_back_to_the_last_good_version(
+    engine: AsyncEngine, settings: Settings, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await publish_agent(engine, HELP)
+    await set_number(engine, "*", "help")
+    directory = Directory(engine, settings)
+    await directory.agent_for("1")
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO agent_versions (agent_id, version, config)"
+            """ VALUES ('help', 2, '{"silence_ms": "soon"}')"""
+        )
+    with caplog.at_level(logging.WARNING):
+        assert (await directory.agent_for("1")).version == 1
+    assert "silence_ms" in caplog.text
+    await directory.close()
+
+
+def test_a_broken_file_is_logged_and_ignored(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    (settings.data_dir / FILE).write_text("{not json")
+    engine = open_engine("postgresql://ivr:x@127.0.0.1:1/ivr")
+    Directory(engine, settings)
+    assert "cannot be read" in caplog.text
