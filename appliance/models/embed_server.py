@@ -17,7 +17,8 @@ from appliance.models.minilm import MiniLm
 from appliance.settings import Settings
 
 ENGINE = "minilm"
-LANGUAGES = ("en",)
+LANGUAGES = ("*",)
+"""It takes any text, and understands English; other languages are found by their words."""
 MAX_BODY_BYTES = 1_000_000
 MAX_TEXTS = 64
 """In one request."""

@@ -1,0 +1,48 @@
+"""What a command at the keyboard needs of the appliance: Postgres and the embedder, once each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from appliance.engines.embedder import HttpEmbedder
+from appliance.engines.pool import Pool
+from appliance.errors import EngineError, UserError
+from appliance.settings import Settings
+from appliance.store.database import database_url, explain, open_engine
+
+EMBED_TIMEOUT_MS = 10_000
+"""Nobody is on the line: a server busy with calls may take its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The two servers that loading and searching knowledge need."""
+
+    engine: AsyncEngine
+    embedder: HttpEmbedder
+    pool: Pool
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
+    """Both servers, for the length of the block. Their failures leave it as a UserError."""
+    url = database_url(settings)
+    engine = open_engine(url, connect_timeout_s=settings.database.connect_timeout_s)
+    try:
+        async with aiohttp.ClientSession() as http:
+            pool = Pool("embed", settings.engines.embed.urls, http)
+            await pool.check()
+            yield Desk(engine, HttpEmbedder(pool, http, EMBED_TIMEOUT_MS), pool)
+    except EngineError as e:
+        urls = ", ".join(settings.engines.embed.urls) or "none set"
+        raise UserError(f"{e} (servers: {urls}). Start one with `ivr embed`.") from e
+    except SQLAlchemyError as e:
+        raise UserError(explain(url, e)) from e
+    finally:
+        await engine.dispose()
