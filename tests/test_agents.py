@@ -196,7 +196,7 @@ async def test_a_hanging_server_costs_one_wait_and_is_used_again(
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
     async with asyncio.timeout(5):
-        while (await directory.agent_for("1001")).greeting != "Back.":  # noqa: ASYNC110
+        while (await directory.agent_for("1001")).greeting != "Back.":
             await asyncio.sleep(0.02)
     await directory.close()
 
