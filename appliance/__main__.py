@@ -235,5 +235,40 @@ def seed(ctx: click.Context) -> None:
     )
 
 
+@main.group(invoke_without_command=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--agent", metavar="ID", help="Only calls that this agent answered.")
+@click.option("--since", metavar="WHEN", help="30m, 2h, 7d, or a date such as 2026-11-20.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.pass_context
+def calls(
+    ctx: click.Context, limit: int, agent: str | None, since: str | None, as_json: bool
+) -> None:
+    """List the latest calls: when, who, how long, and the gaps that the caller heard.
+
+    Example: ivr calls --since 2h --agent sunrise
+    """
+    if ctx.invoked_subcommand is None:
+        from appliance.ops import calls as command
+
+        command.print_calls(ctx.obj(), limit=limit, agent=agent, since=since, as_json=as_json)
+
+
+@calls.command("show")
+@click.argument("call_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+@click.pass_context
+def calls_show(ctx: click.Context, call_id: str, as_json: bool) -> None:
+    """Show one call turn by turn: said, heard, passages, and where the time went.
+
+    ID may be the first characters of the call's id.
+
+    Example: ivr calls show 3f2a
+    """
+    from appliance.ops import calls as command
+
+    command.print_call(ctx.obj(), call_id, as_json=as_json)
+
+
 if __name__ == "__main__":
     main()

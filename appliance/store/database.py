@@ -24,6 +24,8 @@ MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 POOL_SIZE = 5
 """Connections a process keeps; searches on the call path take the most."""
 POOL_TIMEOUT_S = 5.0
+UNDEFINED_TABLE = "42P01"
+"""SQLSTATE."""
 UNANSWERED_MS = 10_000
 """A host that acknowledges nothing this long is gone (a pulled cable), and so is the connection."""
 
@@ -112,6 +114,8 @@ def _migrate(url: str, step: Callable[[Config], None]) -> None:
 
 def explain(url: str, error: BaseException) -> str:
     """One sentence for a person: why the database at ``url`` did not do what was asked."""
+    if getattr(getattr(error, "orig", None), "sqlstate", None) == UNDEFINED_TABLE:
+        return f"The database {without_password(url)} has no tables yet. Run `ivr db upgrade`."
     cause = str(getattr(error, "orig", None) or error or type(error).__name__)
     reason = cause.strip().splitlines()[0] if cause.strip() else type(error).__name__
     return (

@@ -1,0 +1,94 @@
+"""Reading the journal: which calls there were, how fast they were answered, what was said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import Float, cast, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from appliance.errors import UserError
+from appliance.events import CallRecord, Turn
+from appliance.store.models import CallRow, TurnRow
+
+AMBIGUOUS_SHOWN = 5
+
+_CALL = TypeAdapter(CallRecord)
+_TURN = TypeAdapter(Turn)
+_CALL_COLUMNS = tuple(CallRow.__table__.columns)
+_TURN_COLUMNS = tuple(TurnRow.__table__.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class CallSummary:
+    """A call and the gaps its caller heard, over the turns that answered the caller."""
+
+    call: CallRecord
+    gap_p50_ms: float | None
+    gap_p95_ms: float | None
+
+
+async def list_calls(
+    engine: AsyncEngine,
+    *,
+    limit: int = 20,
+    agent_id: str | None = None,
+    since: datetime | None = None,
+) -> list[CallSummary]:
+    """The latest calls, newest first. ``turns`` counts the rows written so far for a live call."""
+    query = select(*_CALL_COLUMNS).order_by(CallRow.started_at.desc()).limit(limit)
+    if agent_id is not None:
+        query = query.where(CallRow.agent_id == agent_id)
+    if since is not None:
+        query = query.where(CallRow.started_at >= since)
+    calls = query.subquery()
+    gaps = (
+        select(
+            func.count().label("written"),
+            *(
+                cast(func.percentile_cont(share).within_group(TurnRow.gap_ms), Float).label(name)
+                for share, name in ((0.5, "p50"), (0.95, "p95"))
+            ),
+        )
+        .where(TurnRow.call_id == calls.c.call_id)
+        .lateral("gaps")
+    )
+    both = select(calls, gaps).join_from(calls, gaps, gaps.c.written >= 0)
+    async with engine.connect() as connection:
+        rows = await connection.execute(both.order_by(calls.c.started_at.desc()))
+    return [
+        CallSummary(
+            _CALL.validate_python(dict(row) | {"turns": max(row["turns"], row["written"])}),
+            row["p50"],
+            row["p95"],
+        )
+        for row in rows.mappings()
+    ]
+
+
+async def read_call(engine: AsyncEngine, prefix: str) -> tuple[CallRecord, list[Turn]]:
+    """The call whose id begins with ``prefix``, and its turns in order.
+
+    Raises UserError when no call or more than one begins so.
+    """
+    matching = (
+        select(*_CALL_COLUMNS)
+        .where(CallRow.call_id.startswith(prefix, autoescape=True))
+        .order_by(CallRow.call_id != prefix, CallRow.started_at.desc())
+        .limit(AMBIGUOUS_SHOWN + 1)
+    )
+    async with engine.connect() as connection:
+        calls = (await connection.execute(matching)).mappings().all()
+        if not calls or not prefix:
+            raise UserError(f"There is no call {prefix!r}. `ivr calls` lists those there are.")
+        if len(calls) > 1 and calls[0]["call_id"] != prefix:
+            ids = ", ".join(row["call_id"] for row in calls[:AMBIGUOUS_SHOWN])
+            more = ", …" if len(calls) > AMBIGUOUS_SHOWN else ""
+            raise UserError(f"Several calls begin with {prefix!r}: {ids}{more}. Write more of it.")
+        call = _CALL.validate_python(dict(calls[0]))
+        turns = await connection.execute(
+            select(*_TURN_COLUMNS).where(TurnRow.call_id == call.call_id).order_by(TurnRow.index)
+        )
+    return call, [_TURN.validate_python(dict(row)) for row in turns.mappings()]
