@@ -6,6 +6,7 @@ Time is counted in frames: one ``pop`` is 20 ms of the caller's clock.
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum, auto
 
 import numpy as np
 
@@ -13,31 +14,40 @@ START_FRAMES = 2
 """Playing begins when this many wait, so the first late datagram is not heard."""
 MAX_FRAMES = 5
 """Over it the oldest frames go (100 ms), silent ones first."""
-SPARE_FRAMES = 1
-"""What may stay waiting after a pop; more of it than this, all the time, is needless delay."""
+SPARE_FRAMES = 2
+"""So many frames left after every pop for WINDOW_FRAMES are needless delay: a silent one goes."""
 WINDOW_FRAMES = 50
-"""Delay is judged over 1 s, twice as long after each underrun, up to LONGEST_WINDOW_FRAMES."""
 LONGEST_WINDOW_FRAMES = 3000
+"""The last spare frame goes as well after a window without need of it: 1 s at first, twice as long
+after each underrun, up to 1 min."""
 SILENCE_PEAK = 33
 """-60 dBFS: a frame below it can be left out unheard."""
+
+
+class _State(Enum):
+    FILLING = auto()
+    """Nothing was played yet."""
+    PLAYING = auto()
+    STARVED = auto()
+    """The last pop found nothing."""
 
 
 class PlayBuffer:
     """Frames in as they come, one out each 20 ms, silence when there is none.
 
-    It adapts: an underrun inserts a frame of silence (delay grows by 20 ms); when more frames have
-    waited for a whole window than are needed, one silent frame is left out (delay shrinks).
+    It adapts: an underrun inserts a frame of silence (delay grows by 20 ms); when more frames wait
+    than are needed, for a while, one silent frame is left out (delay shrinks by 20 ms).
     """
 
     def __init__(self, frame_bytes: int) -> None:
         self._silence = bytes(frame_bytes)
         self._frames: deque[bytes] = deque()
-        self._playing = False
-        self._window = WINDOW_FRAMES
-        self._age = 0
-        self._least = MAX_FRAMES
+        self._state = _State.FILLING
+        self._spare_run = 0
+        self._last_spare_run = 0
+        self._patience = WINDOW_FRAMES
         self.underruns = 0
-        """Times that the caller's clock found no frame after the first."""
+        """Frames that were not there when the caller's clock asked, after the first."""
         self.dropped = 0
         """Frames that were left out unheard or, after a hiccup, heard."""
         self.wrong_size = 0
@@ -56,17 +66,20 @@ class PlayBuffer:
 
     def pop(self) -> bytes:
         """The next 20 ms for the caller."""
-        if not self._playing:
+        if self._state is _State.FILLING:
             if len(self._frames) < START_FRAMES:
                 return self._silence
-            self._playing = True
+            self._state = _State.PLAYING
         if len(self._frames) > MAX_FRAMES:
             self._shorten()
         self._judge_delay()
         if self._frames:
+            self._state = _State.PLAYING
             return self._frames.popleft()
         self.underruns += 1
-        self._window = min(self._window * 2, LONGEST_WINDOW_FRAMES)
+        if self._state is _State.PLAYING:  # one hiccup, however many frames long
+            self._state = _State.STARVED
+            self._patience = min(self._patience * 2, LONGEST_WINDOW_FRAMES)
         return self._silence
 
     def _shorten(self) -> None:
@@ -86,16 +99,14 @@ class PlayBuffer:
         self._frames = kept
 
     def _judge_delay(self) -> None:
-        self._least = min(self._least, len(self._frames) - 1)
-        self._age += 1
-        if self._age < self._window:
-            return
-        if self._least >= SPARE_FRAMES + 1 or (self._least >= SPARE_FRAMES and self.underruns == 0):
-            if not self._is_silent(self._frames[0]):
-                return  # wait for a silent one
+        spare = len(self._frames) - 1
+        self._spare_run = self._spare_run + 1 if spare >= SPARE_FRAMES else 0
+        self._last_spare_run = self._last_spare_run + 1 if spare >= 1 else 0
+        needless = self._spare_run >= WINDOW_FRAMES or self._last_spare_run >= self._patience
+        if needless and self._is_silent(self._frames[0]):
             self._frames.popleft()
             self.dropped += 1
-        self._age, self._least = 0, MAX_FRAMES
+            self._spare_run = self._last_spare_run = 0
 
     def _is_silent(self, frame: bytes) -> bool:
         if frame == self._silence:

@@ -88,6 +88,16 @@ class SipOffice:
         self._tasks: list[asyncio.Task[None]] = []
         self.children: list[Child] = []
 
+    @property
+    def calls_in_use(self) -> int:
+        """Live and ringing calls."""
+        return self._table.in_use
+
+    @property
+    def children_ready(self) -> frozenset[int]:
+        """SIP ports of the children that take calls."""
+        return self._table.children
+
     async def open(self) -> None:
         """Bind the sockets, start the children (which become ready within a second)."""
         sip = self._settings.sip

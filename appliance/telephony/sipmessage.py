@@ -260,7 +260,7 @@ class StreamFramer:
     @property
     def inside_message(self) -> bool:
         """True while a message has begun and not ended."""
-        return bool(self._pending)
+        return bool(self._pending.strip(b"\r\n"))
 
     def feed(self, data: bytes) -> tuple[list[bytes], int]:
         """Take bytes as they come: (whole messages, number of keep-alives, RFC 5626 §3.5.1).
@@ -287,7 +287,7 @@ class StreamFramer:
             if self._pending.startswith(b"\r\n\r\n"):
                 count += 1
                 del self._pending[:4]
-            elif len(self._pending) == 2:
+            elif b"\r\n\r\n".startswith(self._pending):
                 break  # perhaps the first half of a keep-alive
             else:
                 del self._pending[:2]
