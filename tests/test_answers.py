@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,7 +35,11 @@ def test_begins_with_the_fact_and_says_whole_sentences() -> None:
 
 
 def test_begins_with_the_later_sentence_that_answers() -> None:
-    assert extract("can I use cash", [PAY, FEE]) == "Cash is taken at our offices."
+    paying = replace(PAY, heading="Bills > Payment")
+    assert extract("can I use cash", [paying, FEE]) == "Cash is taken at our offices."
+    much = replace(PAY, text=f"{PAY.text} {'You get a receipt for each payment. ' * 5}")
+    answer = extract("can I use cash", [much, FEE])
+    assert answer is not None and answer.startswith("Cash is taken at our offices. You get")
 
 
 def test_a_heading_that_asks_the_same_wins_over_a_slightly_better_score() -> None:

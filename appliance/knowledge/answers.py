@@ -17,8 +17,8 @@ from appliance.knowledge.words import content_words
 LONGEST_WORDS = 35
 """About 12 s of speech; a single sentence may be longer, for it is never cut."""
 FIRST_SENTENCE = 0.3
-"""Head start of a passage's first sentence, in shares of the question: it answers the heading,
-a later one is begun with only when it holds more of what was asked."""
+"""Head start of a passage's first sentence, in shares of the question: a later one is begun with
+only when it holds more of what was asked."""
 HEADING_WEIGHT = 0.25
 """What a heading that asks the caller's question adds to its passage's score."""
 
@@ -68,7 +68,10 @@ def _spoken(asked: _Question, passage: Passage) -> str:
 
 
 def _first(asked: _Question, heading: str, found: Sequence[str]) -> int:
-    """Where to begin. Words of the heading count for the first sentence, which answers it."""
+    """Where to begin. Words of the heading count for the first sentence, which answers it; and
+    what answers a heading's question is said whole when that is short enough."""
+    if heading.endswith("?") and sum(len(s.split()) for s in found) <= LONGEST_WORDS:
+        return 0
     shares = [asked.share(sentence) for sentence in found]
     shares[0] = asked.share(f"{heading} {found[0]}") + FIRST_SENTENCE
     return shares.index(max(shares))
