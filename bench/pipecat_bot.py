@@ -9,7 +9,8 @@ docs/wires.md §1, except that the bot's audio comes back on it, with ``{"type":
 interruption throws away what was sent ahead.
 """
 
-# mypy: ignore-errors  (its packages live in .venv-pipecat)
+# mypy: ignore-errors
+# ^ its packages live in .venv-pipecat
 import asyncio
 import json
 import sys

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.lateness import Lateness
-from bench.ws_caller import Rehearsal
+from bench.rehearsal import Rehearsal
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ import uvloop
 from appliance.engines.emulated_script import Script
 from appliance.errors import UserError
 from bench.place import ROOT, free_port, ready, running
-from bench.ws_caller import Plan, Rehearsal, Watch, rehearse
+from bench.rehearsal import Rehearsal, Watch
+from bench.ws_caller import Plan, rehearse_ws
 
 PYTHON = ROOT / ".venv-pipecat" / "bin" / "python"
 
@@ -30,7 +31,7 @@ class Bot:
 
         def call(calls: int, seconds: float, watch: Watch) -> Rehearsal:
             plan = Plan(self.url, "none", script, calls, seconds)
-            return uvloop.run(rehearse(plan, watch))
+            return uvloop.run(rehearse_ws(plan, watch))
 
         return call
 

@@ -20,9 +20,10 @@ from appliance.engines.emulated_script import Script, load_script
 from appliance.errors import UserError
 from bench import report, script
 from bench.place import Meter, Site, site
+from bench.rehearsal import Rehearsal, Watch
 from bench.report import Figures, Load
 from bench.rival import pipecat_bot
-from bench.ws_caller import Plan, Rehearsal, rehearse
+from bench.ws_caller import Plan, rehearse_ws
 
 OUT = Path(__file__).resolve().parent / "out"
 PIPECAT_CALLS = (1, 5, 10, 15)
@@ -51,8 +52,7 @@ def main(calls: str, seconds: float, pipecat: bool, json_only: bool, log: Path |
     click.echo(orjson.dumps(result).decode())
 
 
-Caller = Callable[[int, float, "Watch"], Rehearsal]
-Watch = Callable[[int, float], None]
+Caller = Callable[[int, float, Watch], Rehearsal]
 
 
 class _Out:
@@ -83,7 +83,7 @@ def ws_site(place: Site, script_: Script) -> Iterator[Caller]:
 
     def call(calls: int, seconds: float, watch: Watch) -> Rehearsal:
         plan = Plan(place.worker_url, place.secret, script_, calls, seconds)
-        return uvloop.run(rehearse(plan, watch))
+        return uvloop.run(rehearse_ws(plan, watch))
 
     yield call
 

@@ -10,31 +10,24 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-import socket
-import struct
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import orjson
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from appliance.audio import frame_bytes
 from appliance.engines.emulated_script import Script
-from bench.conversation import FRAME_S, Conversation, Line, lines_of
-from bench.lateness import Lateness, lateness
+from bench.clock import arrival_s, stamped_socket
+from bench.conversation import FRAME_S, Conversation, Line
+from bench.lateness import lateness
+from bench.rehearsal import CallReport, Rehearsal, Watch, lines_for, rehearse
 
-SLOTS = 10
-"""Calls are spread over the 20 ms in steps of 2 ms, as unrelated telephones are."""
 TOKEN_LIFE_S = 60
 CONNECT_S = 5
 ANSWER_S = 10
-BARGE_IN_EVERY = 4
-_SO_TIMESTAMPNS = 35
-"""asm-generic/socket.h; the socket module does not name it."""
-_TIMESPEC = struct.Struct("@qq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +42,7 @@ class Plan:
     seconds: float
     did: str = "1001"
     rate_hz: int = 8000
-    stagger_s: float = 0.05
     barge_ins: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class CallReport:
-    """What one caller lived through."""
-
-    number: int
-    conversation: Conversation
-    frames: Lateness
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """What all callers lived through, and how late the callers' own frames were (ms)."""
-
-    calls: list[CallReport]
-    up_s: float
-    """When the last call had been placed, on the monotonic clock."""
-    end_s: float
-    """When the first one was hung up."""
-    own_late_ms: list[float] = field(default_factory=list)
 
 
 def token(call_id: str, secret: str, expiry_s: int) -> str:
@@ -81,24 +51,11 @@ def token(call_id: str, secret: str, expiry_s: int) -> str:
     return f"{body}.{hmac.new(secret.encode(), body.encode(), hashlib.sha256).hexdigest()}"
 
 
-def lines_for(script: Script, rate_hz: int, *, barge_ins: bool) -> list[Line]:
-    """The script as lines; every fourth one is said into the agent's reply."""
-    pcm = {utterance.id: utterance.pcm(rate_hz) for utterance in script.utterances}
-    return [
-        Line(line.id, line.frames, barge_ins and index % BARGE_IN_EVERY == BARGE_IN_EVERY - 1)
-        for index, line in enumerate(lines_of(pcm, frame_bytes(rate_hz)))
-    ]
-
-
 class Playback:
     """Where one call's datagrams arrive, with the time at which the kernel received each."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._socket.bind(("127.0.0.1", 0))
-        self._wall_to_monotonic_s = time.monotonic() - time.time()
+        self._socket = stamped_socket()
 
     @property
     def address(self) -> str:
@@ -114,11 +71,7 @@ class Playback:
             pcm, ancillary, _, _ = self._socket.recvmsg(2048, 64)
         except (BlockingIOError, ConnectionError):
             return None
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
-                seconds, nanoseconds = _TIMESPEC.unpack(data[: _TIMESPEC.size])
-                return pcm, seconds + nanoseconds / 1e9 + self._wall_to_monotonic_s
-        return pcm, time.monotonic()
+        return pcm, arrival_s(ancillary)
 
     def close(self) -> None:
         self._socket.close()
@@ -242,47 +195,8 @@ class WsCall(WSListener):
             self.conversation.heard(pcm, due_s)
 
 
-Watch = Callable[[int, float], None]
-"""Called once a second while the calls talk, with the turns so far and the seconds."""
-
-
-async def rehearse(plan: Plan, watch: Watch = lambda turns, since_s: None) -> Rehearsal:
-    """Place ``plan.calls`` calls, talk for ``plan.seconds``, hang up."""
+async def rehearse_ws(plan: Plan, watch: Watch = lambda turns, since_s: None) -> Rehearsal:
+    """Place ``plan.calls`` calls on the websocket, talk for ``plan.seconds``, hang up."""
     lines = lines_for(plan.script, plan.rate_hz, barge_ins=plan.barge_ins)
     calls = [WsCall(plan, number, lines) for number in range(plan.calls)]
-    own_late_ms: list[float] = []
-    async with asyncio.TaskGroup() as group:
-        clock = group.create_task(_clock(calls, own_late_ms))
-        for call in calls:
-            group.create_task(call.connect())
-            await asyncio.sleep(plan.stagger_s)
-        up_s = time.monotonic()
-        await _talk(calls, plan.seconds, watch)
-        end_s = time.monotonic()
-        clock.cancel()
-    return Rehearsal([await call.hang_up() for call in calls], up_s, end_s, own_late_ms)
-
-
-async def _talk(calls: list[WsCall], seconds: float, watch: Watch) -> None:
-    begin_s = time.monotonic()
-    while (since_s := time.monotonic() - begin_s) < seconds:
-        watch(sum(len(call.conversation.exchanges) for call in calls), since_s)
-        await asyncio.sleep(min(1.0, seconds - since_s))
-
-
-async def _clock(calls: list[WsCall], own_late_ms: list[float]) -> None:
-    """Every 2 ms, let the calls of that slot send their frame."""
-    step_s = FRAME_S / SLOTS
-    slots = [calls[slot::SLOTS] for slot in range(SLOTS)]
-    begin_s, step = time.monotonic(), 0
-    while True:
-        due_s = begin_s + step * step_s
-        wait_s = due_s - time.monotonic()
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
-        else:
-            await asyncio.sleep(0)  # behind: catch up, but let the sockets be read
-        own_late_ms.append((time.monotonic() - due_s) * 1000)
-        for call in slots[step % SLOTS]:
-            call.tick()
-        step += 1
+    return await rehearse(calls, plan.seconds, watch)

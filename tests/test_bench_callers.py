@@ -28,7 +28,7 @@ from bench.conversation import Conversation, Line, State, lines_of, sound_edges
 from bench.lateness import lateness
 from bench.report import Load, figures, plot, table
 from bench.script import make
-from bench.ws_caller import Plan, rehearse
+from bench.ws_caller import Plan, rehearse_ws
 
 FRAME_BYTES = 320
 SILENCE = bytes(FRAME_BYTES)
@@ -233,7 +233,7 @@ async def test_ws_callers_measure_a_known_agent(
     worker: tuple[str, list[ScriptedAgent]], script: Script, tmp_path: Path
 ) -> None:
     url, agents = worker
-    rehearsal = await rehearse(Plan(url, SECRET, script, calls=3, seconds=9, barge_ins=False))
+    rehearsal = await rehearse_ws(Plan(url, SECRET, script, calls=3, seconds=9, barge_ins=False))
     result = figures(rehearsal, Load(cores=0.03, rss_mb=60), idle_rss_mb=30)
     assert result.first_error == ""
     assert result.turns >= 3
@@ -255,7 +255,7 @@ async def test_a_refused_call_is_an_error_of_that_call(
     worker: tuple[str, list[ScriptedAgent]], script: Script
 ) -> None:
     url, agents = worker
-    rehearsal = await rehearse(Plan(url, "wrong", script, calls=2, seconds=0.2))
+    rehearsal = await rehearse_ws(Plan(url, "wrong", script, calls=2, seconds=0.2))
     result = figures(rehearsal)
     assert (result.errors, result.turns, agents) == (2, 0, [])
     assert "404" in result.first_error
