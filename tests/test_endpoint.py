@@ -1,0 +1,333 @@
+"""Real SIP calls through `ivr sip`: pjsua2 callers and sipp, to a real websocket worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from sipkit import (
+    free_sip_port,
+    options,
+    sip_office,
+    sip_settings,
+    test_worker,
+    tone,
+    tone_file,
+    until_ready,
+)
+
+from appliance.audio import frame_bytes, read_wav, sound_spans
+from appliance.telephony.callercontrol import CallerControl
+from appliance.telephony.sip import SipOffice
+
+pytestmark = pytest.mark.sip
+
+
+def where(office_port: int, number: str = "1001") -> str:
+    return f"sip:{number}@127.0.0.1:{office_port}"
+
+
+def echo_delays(wav: Path) -> list[int]:
+    """For each sound that the caller made: ms until it came back."""
+    (said, heard), rate_hz = read_wav(wav)
+    spans = [sound_spans(c, rate_hz, bridge_ms=100, window_ms=5) for c in (said, heard)]
+    return [back - there for (there, _), (back, _) in zip(*spans, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("transport", "codec", "rate_hz"),
+    [("udp", "PCMU", 8000), ("tcp", "PCMA", 8000), ("udp", "G722", 16000), ("tcp", "PCMU", 8000)],
+)
+async def test_call_echo_and_keys(tmp_path: Path, transport: str, codec: str, rate_hz: int) -> None:
+    wav = tmp_path / "call.wav"
+    async with test_worker(tmp_path) as worker:
+        settings = sip_settings(tmp_path, (worker.url,))
+        async with sip_office(settings):
+            async with await CallerControl.ring(
+                where(settings.sip.port), record=wav, transport=transport, codec=codec
+            ) as caller:
+                await caller.wait_for("answered")
+                stream = await worker.stream()
+                assert (stream.offer["did"], stream.offer["rate"]) == ("1001", rate_hz)
+                await asyncio.sleep(0.2)
+                for _ in range(2):
+                    await caller.play(tone_file(tmp_path / "tone.wav", 200, rate_hz))
+                    await caller.wait_for("quiet")
+                await caller.press("5#")
+                await asyncio.sleep(0.7)
+                await caller.hang_up()
+                assert (await caller.wait_for("ended"))["cause"].startswith("200")
+            await asyncio.wait_for(stream.over.wait(), 3)
+    keys = [t for t in stream.texts if t["type"] == "dtmf"]
+    assert [k["digit"] for k in keys] == ["5", "#"]
+    assert all(40 <= k["duration_ms"] <= 400 for k in keys)
+    assert stream.texts[-1] == {"type": "hangup", "cause": "NORMAL_CLEARING"}
+    assert stream.sizes == {frame_bytes(rate_hz)}
+    delays = echo_delays(wav)
+    assert len(delays) == 2 and max(delays) <= 250  # 50-90 ms on a quiet machine
+
+
+async def test_goodbye_is_heard_to_its_last_sample(tmp_path: Path) -> None:
+    wav = tmp_path / "call.wav"
+    async with test_worker(tmp_path) as worker:
+        worker.echoes = False
+        settings = sip_settings(tmp_path, (worker.url,))
+        async with sip_office(settings):
+            async with await CallerControl.ring(where(settings.sip.port), record=wav) as caller:
+                await caller.wait_for("answered")
+                stream = await worker.stream()
+                speech, size = tone(600), frame_bytes(8000)
+                loop = asyncio.get_running_loop()
+                begin = loop.time()
+                for n in range(len(speech) // size):
+                    stream.say(speech[n * size : (n + 1) * size])
+                    await asyncio.sleep(begin + (n + 1) * 0.02 - loop.time())
+                await stream.send(type="hangup", cause="NORMAL_CLEARING")
+                ended = await caller.wait_for("ended", 3)
+            await asyncio.wait_for(stream.over.wait(), 3)
+    (_, heard), rate_hz = read_wav(wav)
+    (start, end), *_ = sound_spans(heard, rate_hz)
+    assert end - start >= 590
+    assert ended["ms"] - end < 500  # and the line is not held open for long
+
+
+async def test_nobody_answers_is_503(tmp_path: Path) -> None:
+    async with test_worker(tmp_path) as busy, test_worker(tmp_path) as gone:
+        busy.refuse = True
+        await gone.close()
+        settings = sip_settings(tmp_path, (busy.url, gone.url))
+        async with (
+            sip_office(settings) as office,
+            await CallerControl.ring(where(settings.sip.port)) as caller,
+        ):
+            assert (await caller.wait_for("ended"))["cause"].startswith("503")
+            await no_calls(office)
+
+
+async def test_the_least_busy_worker_is_asked_first_and_the_next_when_it_refuses(
+    tmp_path: Path,
+) -> None:
+    async with test_worker(tmp_path) as first, test_worker(tmp_path) as second:
+        first.calls = 7
+        settings = sip_settings(tmp_path, (first.url, second.url))
+        async with sip_office(settings):
+            async with await CallerControl.ring(where(settings.sip.port)) as caller:
+                await caller.wait_for("answered")
+                await second.stream()
+            second.refuse = True
+            async with await CallerControl.ring(where(settings.sip.port)) as caller:
+                await caller.wait_for("answered")
+                await first.stream()
+
+
+async def test_caller_who_gives_up_while_ringing(tmp_path: Path) -> None:
+    async with test_worker(tmp_path) as worker:
+        worker.answers = False
+        settings = sip_settings(tmp_path, (worker.url,))
+        async with (
+            sip_office(settings) as office,
+            await CallerControl.ring(where(settings.sip.port)) as caller,
+        ):
+            stream = await worker.stream()
+            await caller.hang_up()
+            assert (await caller.wait_for("ended"))["cause"].startswith("487")
+            await asyncio.wait_for(stream.over.wait(), 3)
+            await no_calls(office)
+
+
+async def test_worker_that_dies_ends_the_call_and_leaves_the_other(tmp_path: Path) -> None:
+    async with test_worker(tmp_path) as worker:
+        settings = sip_settings(tmp_path, (worker.url,))
+        async with sip_office(settings):
+            first = await CallerControl.ring(where(settings.sip.port))
+            await first.wait_for("answered")
+            second = await CallerControl.ring(where(settings.sip.port))
+            await second.wait_for("answered")
+            victim = await worker.stream(0)
+            assert victim.ws._req is not None and victim.ws._req.transport is not None
+            victim.ws._req.transport.abort()
+            await first.wait_for("ended", 3)
+            frames = worker.streams[1].frames
+            await asyncio.sleep(0.3)
+            assert worker.streams[1].frames > frames + 10
+            await first.close()
+            await second.close()
+
+
+async def test_forbidden_network_gets_no_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = sip_settings(tmp_path, ("ws://127.0.0.1:1",), allow=("10.0.0.0/8",))
+    async with sip_office(settings, ready=False):
+        assert await options(settings.sip.port) == b""
+        reader, writer = await asyncio.open_connection("127.0.0.1", settings.sip.port)
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"OPTIONS sip:x SIP/2.0\r\n")
+            assert await asyncio.wait_for(reader.read(), 2) == b""
+        writer.close()
+    lines = [r.getMessage() for r in caplog.records if "sip.allow" in r.getMessage()]
+    assert lines == ["! sip: 127.0.0.1 is in no network of sip.allow; not answered"]
+
+
+async def test_rubbish_on_the_wire_disturbs_nobody(tmp_path: Path) -> None:
+    settings = sip_settings(tmp_path, ("ws://127.0.0.1:1",))
+    async with sip_office(settings):
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            for rubbish in (
+                b"\0" * 1500,
+                os.urandom(900),
+                b"INVITE \r\n\r\n",
+                b"SIP/2.0 200 OK\r\n\r\n",
+            ):
+                sock.sendto(rubbish, ("127.0.0.1", settings.sip.port))
+        reader, writer = await asyncio.open_connection("127.0.0.1", settings.sip.port)
+        writer.write(b"\r\n\r\n")
+        assert await asyncio.wait_for(reader.readexactly(2), 2) == b"\r\n"
+        writer.write(os.urandom(40_000))
+        assert await asyncio.wait_for(reader.read(), 2) == b""
+        writer.close()
+        await until_ready(settings.sip.port)
+
+
+async def no_calls(office: SipOffice, timeout_s: float = 3.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while office.calls_in_use:
+            await asyncio.sleep(0.02)
+
+
+async def test_six_calls_share_two_children_and_a_killed_one_takes_only_its_own(
+    tmp_path: Path,
+) -> None:
+    async with test_worker(tmp_path) as worker:
+        settings = sip_settings(tmp_path, (worker.url,), processes=2)
+        async with sip_office(settings) as office:
+            await both_ready(office)
+            callers = [await CallerControl.ring(where(settings.sip.port)) for _ in range(6)]
+            for caller in callers:
+                await caller.wait_for("answered")
+            assert office.calls_in_use == 6
+            async with asyncio.timeout(3):
+                while not all(s.frames for s in worker.streams):
+                    await asyncio.sleep(0.02)
+            pid = office.children[0].pid
+            assert pid
+            os.kill(pid, signal.SIGKILL)
+            ended = [c async for c in _who_ended(callers, 3)]
+            assert len(ended) == 3
+            async with asyncio.timeout(5):
+                while office.calls_in_use != 3 or len(office.children_ready) < 2:
+                    await asyncio.sleep(0.05)
+            alive = [s for s in worker.streams if not s.over.is_set()]
+            assert len(alive) == 3
+            frames = [s.frames for s in alive]
+            again = await CallerControl.ring(where(settings.sip.port))
+            await again.wait_for("answered")
+            assert all(s.frames > f for s, f in zip(alive, frames, strict=True))
+            for caller in (*callers, again):
+                await caller.close()
+            await no_calls(office)
+
+
+async def both_ready(office: SipOffice) -> None:
+    async with asyncio.timeout(10):
+        while len(office.children_ready) < 2:
+            await asyncio.sleep(0.02)
+
+
+async def _who_ended(callers: list[CallerControl], count: int):  # type: ignore[no-untyped-def]
+    waits = {asyncio.ensure_future(c.wait_for("ended", 4)) for c in callers}
+    for done in asyncio.as_completed(waits):
+        try:
+            yield await done
+        except TimeoutError:
+            continue
+        count -= 1
+        if not count:
+            break
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def test_the_fifth_call_of_one_child_gets_503_and_a_freed_slot_is_used(
+    tmp_path: Path,
+) -> None:
+    async with test_worker(tmp_path) as worker:
+        settings = sip_settings(tmp_path, (worker.url,))
+        async with sip_office(settings) as office:
+            callers = [await CallerControl.ring(where(settings.sip.port)) for _ in range(4)]
+            for caller in callers:
+                await caller.wait_for("answered")
+            async with await CallerControl.ring(where(settings.sip.port)) as fifth:
+                assert (await fifth.wait_for("ended"))["cause"].startswith("503")
+            await callers.pop().close()
+            async with await CallerControl.ring(where(settings.sip.port)) as again:
+                await again.wait_for("answered")
+                assert office.calls_in_use == 4
+            for caller in callers:
+                await caller.close()
+
+
+# -- sipp, an independent peer -----------------------------------------------------------------
+
+needs_sipp = pytest.mark.skipif(shutil.which("sipp") is None, reason="sipp is not installed")
+
+
+async def sipp(port: int, folder: Path, *arguments: str) -> str:
+    """Run sipp against us; its screen, after asserting that it was content."""
+    process = await asyncio.create_subprocess_exec(
+        "sipp", f"127.0.0.1:{port}", "-i", "127.0.0.1", "-p", str(free_sip_port()),
+        "-trace_err", "-timeout", "15s", "-timeout_error", *arguments,
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    text = output.decode("utf-8", "replace")
+    assert process.returncode == 0, text[-3000:]
+    return text
+
+
+@needs_sipp
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+async def test_sipp_calls(tmp_path: Path, transport: str) -> None:
+    async with test_worker(tmp_path) as worker:
+        settings = sip_settings(tmp_path, (worker.url,))
+        async with sip_office(settings) as office:
+            await sipp(
+                settings.sip.port, tmp_path, "-sn", "uac", "-t", transport, "-s", "1002",
+                "-m", "6", "-r", "5", "-l", "3", "-d", "300", "-mp", str(settings.sip.rtp_port + 150),
+            )  # fmt: skip
+            await no_calls(office)
+    assert len(worker.streams) == 6
+    assert {s.offer["did"] for s in worker.streams} == {"1002"}
+
+
+OPTIONS_SCENARIO = """<?xml version="1.0"?><scenario name="options"><send retrans="500"><![CDATA[
+
+      OPTIONS sip:[remote_ip]:[remote_port] SIP/2.0
+      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+      Max-Forwards: 70
+      From: <sip:pbx@[local_ip]>;tag=[call_number]
+      To: <sip:[remote_ip]:[remote_port]>
+      Call-ID: [call_id]
+      CSeq: 1 OPTIONS
+      Content-Length: 0
+
+]]></send><recv response="200"/></scenario>"""
+
+
+@needs_sipp
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+async def test_sipp_options(tmp_path: Path, transport: str) -> None:
+    (tmp_path / "options.xml").write_text(OPTIONS_SCENARIO)
+    settings = sip_settings(tmp_path, ("ws://127.0.0.1:1",))
+    async with sip_office(settings):
+        await sipp(settings.sip.port, tmp_path, "-sf", "options.xml", "-t", transport, "-m", "3")
