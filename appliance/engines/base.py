@@ -7,7 +7,7 @@ is L16 mono at the call's rate.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from appliance.events import Agent, Message, Transcript
@@ -47,7 +47,7 @@ class Writer(Protocol):
 
     def write(
         self, messages: Sequence[Message], *, speculative: bool, call_id: str
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """Stream the reply's text as it is generated; closing the iterator aborts it on the server.
 
         ``speculative`` requests run at a lower priority.
@@ -57,7 +57,7 @@ class Writer(Protocol):
 class Voice(Protocol):
     """Text to speech (TTS)."""
 
-    def speak(self, text: str, agent: Agent, rate_hz: int) -> AsyncIterator[bytes]:
+    def speak(self, text: str, agent: Agent, rate_hz: int) -> AsyncGenerator[bytes, None]:
         """Stream L16 audio of ``text`` as it is made; closing the iterator stops the synthesis."""
 
 

@@ -84,6 +84,10 @@ class Pool:
             raise EngineError(self.stage, f"no server is up for language {language!r}")
         return min(usable, key=lambda s: (max(s.in_flight, s.reported), s.in_flight))
 
+    def is_up(self) -> bool:
+        """Whether at least one server is known to be up."""
+        return any(s.health is Health.UP for s in self.servers)
+
     @contextmanager
     def use(self, server: Server) -> Iterator[None]:
         """Count one use of ``server`` for as long as the block lasts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import aiohttp
@@ -29,7 +29,7 @@ class HttpVoice:
         self._http = http
         self._first_timeout_s = timeout_ms / 1000
 
-    async def speak(self, text: str, agent: Agent, rate_hz: int) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, agent: Agent, rate_hz: int) -> AsyncGenerator[bytes, None]:
         """Stream L16 at ``rate_hz``. Raises EngineError when no server could speak it all."""
         sent = 0
         tried: set[Server] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import aiohttp
@@ -35,7 +35,7 @@ class OpenAiWriter:
 
     async def write(
         self, messages: Sequence[Message], *, speculative: bool, call_id: str
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """Stream the reply's text. Closing the iterator closes the connection, which aborts the
         generation on the server. Raises EngineError when no server answers."""
         tried: set[Server] = set()

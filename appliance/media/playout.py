@@ -105,6 +105,10 @@ class Playout:
         """Queue an utterance behind what is being played."""
         self._queue.append(utterance)
 
+    def play_first(self, utterance: Utterance) -> None:
+        """Queue an utterance in front of one that has not begun."""
+        self._queue.appendleft(utterance)
+
     def flush(self) -> None:
         """Forget everything queued; the next frame is silence. No ``on_played`` follows."""
         self._queue.clear()

@@ -11,6 +11,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import orjson
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 OFFER_TIMEOUT_S = 2.0
 LARGEST_MESSAGE_BYTES = 16 * 1024
+WATCH_ID = "watch"
+"""What a watcher's token is made for, in place of a call id."""
+WATCH_BUFFER_BYTES = 1 << 20
 SEND_BUFFER_BYTES = 1 << 20
 """The worker's one playback socket serves every call; 100 frames of 640 bytes fit many times."""
 
@@ -53,6 +57,12 @@ class Door(Protocol):
     def health(self) -> dict[str, object]:
         """The body of ``GET /health``."""
 
+    def watch(self, watcher: Watcher) -> None:
+        """Somebody wants to see what happens in the calls, live."""
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """They have gone."""
+
 
 class Stream(picows.WSListener):
     """One call's websocket; also its way back: control messages and playback."""
@@ -69,6 +79,7 @@ class Stream(picows.WSListener):
         self._refused = 0
         self._cause = ""
         self._offer_timer: asyncio.TimerHandle | None = None
+        self._disconnected = asyncio.Event()
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
         self._transport = transport
@@ -93,6 +104,7 @@ class Stream(picows.WSListener):
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
         self._cancel_timer()
         self._transport = None
+        self._disconnected.set()
         caller, self._caller = self._caller, None
         if caller is not None:
             caller.on_hangup(self._cause or "NETWORK_OUT_OF_ORDER")
@@ -112,6 +124,12 @@ class Stream(picows.WSListener):
     def hang_up(self, cause: str) -> None:
         """Tell the edge to end the call once it has played what it was sent."""
         self._send(protocol.hangup(cause))
+
+    async def closed(self, timeout_s: float) -> None:
+        """Wait for the edge to close the websocket, which it does once the call has ended."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._disconnected.wait()
 
     def close(self) -> None:
         """Close the websocket."""
@@ -159,6 +177,37 @@ class Stream(picows.WSListener):
             self._offer_timer.cancel()
 
 
+class Watcher(picows.WSListener):
+    """Somebody who looks on: gets every call's events as JSON text messages."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__()
+        self._door = door
+        self._transport: picows.WSTransport | None = None
+
+    def on_ws_connected(self, transport: picows.WSTransport) -> None:
+        self._transport = transport
+        self._door.watch(self)
+
+    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        if frame.msg_type == picows.WSMsgType.CLOSE:
+            transport.disconnect()
+
+    def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
+        self._transport = None
+        self._door.unwatch(self)
+
+    def tell(self, message: bytes) -> None:
+        """One event. A watcher that does not keep up is disconnected, for it would fill memory."""
+        transport = self._transport
+        if transport is None:
+            return
+        if transport.underlying_transport.get_write_buffer_size() > WATCH_BUFFER_BYTES:
+            transport.disconnect()
+        else:
+            transport.send(picows.WSMsgType.TEXT, message)
+
+
 class MediaServer:
     """Listens for streams on ``host:port``; every accepted one becomes a call at the door."""
 
@@ -191,17 +240,19 @@ class MediaServer:
 
     def _accept(
         self, request: picows.WSUpgradeRequest
-    ) -> Stream | picows.WSUpgradeResponseWithListener | None:
+    ) -> picows.WSListener | picows.WSUpgradeResponseWithListener | None:
         path = request.path.partition(b"?")[0]
         if path == b"/health":
             return _respond(200, self._door.health())
-        if path != b"/call":
+        if path not in (b"/call", b"/watch"):
             return None
         scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
         known = token.check(self._secret, credential, self._clock())
         if scheme != "Bearer" or known is None:
             log.warning("! refused a stream: its token is missing, wrong or expired")
             return _respond(401, {"error": "The call token is missing, wrong or expired."})
+        if path == b"/watch":
+            return Watcher(self._door) if known == WATCH_ID else None
         if why := self._door.refusal(known):
             log.warning("! refused a stream: %s", why, extra={"call": known})
             return _respond(503, {"error": why})

@@ -68,4 +68,6 @@ def _pitch_correlation(windows: Windows, rate_hz: int) -> Windows:
     correlation = correlation / (1 - np.arange(size) / size)
     shortest, longest = rate_hz // PITCH_HZ[1], min(rate_hz // PITCH_HZ[0], size * 3 // 4)
     peaks: Windows = correlation[:, shortest:longest].max(axis=1)
-    return peaks / np.maximum(correlation[:, 0], 1e-9)
+    loudest: Windows = np.maximum(correlation[:, 0], 1e-9)
+    share: Windows = peaks / loudest
+    return share

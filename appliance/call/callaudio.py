@@ -1,0 +1,53 @@
+"""The caller's last seconds of audio, and where they lie on the call's media clock."""
+
+from __future__ import annotations
+
+from appliance.audio import bytes_of, ms_of, sound_spans
+
+KEPT_MS = 10_000
+"""For the turn judge (8 s), a recogniser's pre-roll, and to place the end of speech."""
+SPEECH_FLOOR_DB = -42.0
+"""Level that tells the end of speech from a line's noise."""
+PLACING_MS = 200
+"""The exact end of speech is looked for this far around the detector's."""
+CLOCK_DRIFT_MS = 0.02
+"""Per frame: follows a caller's clock that is slower than ours by up to 1 ms a second."""
+
+
+class CallAudio:
+    """L16 of one caller, addressed by ms of audio received since the call began."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self._rate_hz = rate_hz
+        self._kept = bytearray()
+        self._offset_ms: float | None = None
+        self.received_ms = 0
+
+    def add(self, frame: bytes, clock_ms: int) -> None:
+        """A frame that arrived when the media clock stood at ``clock_ms``."""
+        self.received_ms += ms_of(len(frame), self._rate_hz)
+        offset = float(clock_ms - self.received_ms)
+        if self._offset_ms is None or offset < self._offset_ms:
+            self._offset_ms = offset  # the frame least delayed tells where the audio truly lies
+        else:
+            self._offset_ms += CLOCK_DRIFT_MS
+        self._kept += frame
+        if len(self._kept) > bytes_of(KEPT_MS + 1000, self._rate_hz):
+            del self._kept[: -bytes_of(KEPT_MS, self._rate_hz)]
+
+    def since(self, ms: int) -> bytes:
+        """The audio from ``ms`` to now, as far as it is kept."""
+        length = bytes_of(max(0, self.received_ms - ms), self._rate_hz)
+        return bytes(self._kept[-length:]) if length else b""
+
+    def on_clock(self, ms: int) -> int:
+        """Audio position ``ms`` on the call's media clock."""
+        return round(ms + (self._offset_ms or 0))
+
+    def speech_end(self, rough_ms: int) -> int:
+        """The end of speech that the detector put at ``rough_ms`` (to a chunk of 32 ms), placed to
+        10 ms by the level of the audio around it."""
+        begin = max(rough_ms - PLACING_MS, self.received_ms - ms_of(len(self._kept), self._rate_hz))
+        around = self.since(begin)[: bytes_of(2 * PLACING_MS, self._rate_hz)]
+        spans = sound_spans(around, self._rate_hz, floor_db=SPEECH_FLOOR_DB)
+        return begin + spans[-1][1] if spans else rough_ms

@@ -1,0 +1,202 @@
+"""How a reply is made: search, write, cut into phrases, speak; every stage overlapped.
+
+The composer is shared by the calls of a worker; all state of a reply is in the
+:class:`~appliance.call.reply.Reply`. Whatever fails, the caller hears something: another server, the
+extractive answer, the apology spoken in advance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+
+from appliance.call.history import History
+from appliance.call.reply import Reply
+from appliance.engines.base import Voice, Writer
+from appliance.errors import EngineError
+from appliance.events import Agent, Passage
+from appliance.knowledge.answers import extract
+from appliance.knowledge.search import Search
+from appliance.speech.phrases import Phrases
+
+log = logging.getLogger(__name__)
+
+PHRASES_AHEAD = 2
+"""Phrases under synthesis or waiting for it; a faster writer waits, for speech is slower."""
+CHUNKS_AHEAD = 256
+"""Audio chunks of a phrase waiting for the one before it; when full its synthesis waits."""
+WARM_RATES_HZ = (8000,)
+
+
+@dataclass
+class _Synthesis:
+    """One phrase on its way to audio; None ends it, an EngineError says that it failed."""
+
+    text: str
+    chunks: asyncio.Queue[bytes | EngineError | None]
+
+
+class Composer:
+    """Makes replies."""
+
+    def __init__(
+        self, voice: Voice, writer: Writer | None, search: Search, search_deadline_ms: int
+    ) -> None:
+        self._voice = voice
+        self._writer = writer
+        self._search = search
+        self._search_deadline_ms = search_deadline_ms
+        self._fixed: dict[tuple[str, str, int, str], bytes] = {}
+
+    async def warm(self, agent: Agent) -> None:
+        """Speak the agent's fixed phrases once, before its first call, and keep the audio."""
+        phrases = (
+            agent.greeting,
+            agent.goodbye,
+            agent.hold_phrase,
+            agent.apology,
+            agent.unknown_answer,
+            *agent.silence_prompts,
+        )
+        for text in filter(None, phrases):
+            for rate_hz in WARM_RATES_HZ:
+                key = _key(agent, rate_hz, text)
+                if key in self._fixed:
+                    continue
+                try:
+                    async with aclosing(self._voice.speak(text, agent, rate_hz)) as audio:
+                        self._fixed[key] = b"".join([chunk async for chunk in audio])
+                except EngineError as e:
+                    log.warning("! %s: a fixed phrase is not ready: %s", agent.name, e)
+                    return
+
+    async def say(self, reply: Reply, agent: Agent, rate_hz: int, text: str) -> None:
+        """Make a reply of fixed words."""
+        reply.text = text
+        await self._speak(reply, agent, rate_hz, _one(text))
+
+    async def answer(
+        self, reply: Reply, agent: Agent, rate_hz: int, history: History, call_id: str
+    ) -> None:
+        """Make a reply to what the caller said."""
+        passages = await self._search.search(
+            agent.knowledge, agent.knowledge_version, reply.said, self._search_deadline_ms
+        )
+        reply.searched(tuple(passages))
+        if self._writer is not None:
+            texts = self._write(reply, agent, history, call_id, self._writer)
+        else:
+            texts = _one(self._extract(reply, agent, passages))
+        await self._speak(reply, agent, rate_hz, texts)
+
+    async def _write(
+        self, reply: Reply, agent: Agent, history: History, call_id: str, writer: Writer
+    ) -> AsyncGenerator[str, None]:
+        """The language model's text; or, when its first token fails or is late, the extract."""
+        messages = history.messages(agent, reply.passages, reply.said)
+        texts = writer.write(messages, speculative=reply.speculative, call_id=call_id)
+        try:
+            async with aclosing(texts):
+                async with asyncio.timeout(agent.answer_deadline_ms / 1000):
+                    first = await anext(texts)
+                yield first
+                async for text in texts:
+                    yield text
+                return
+        except StopAsyncIteration:
+            reply.fail("the language model wrote nothing")
+        except TimeoutError:
+            reply.fail("the language model was late")
+        except EngineError as e:
+            reply.fail(str(e))
+        if not reply.text:
+            yield self._extract(reply, agent, reply.passages)
+
+    def _extract(self, reply: Reply, agent: Agent, passages: Sequence[Passage]) -> str:
+        reply.source = "extractive"
+        return extract(reply.said, passages) or agent.unknown_answer
+
+    async def _speak(
+        self, reply: Reply, agent: Agent, rate_hz: int, texts: AsyncGenerator[str, None]
+    ) -> None:
+        """Speak ``texts`` phrase by phrase: one is played while the next is synthesised."""
+        ahead: asyncio.Queue[_Synthesis | None] = asyncio.Queue(PHRASES_AHEAD)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._phrase(reply, agent, rate_hz, texts, ahead, tasks))
+                while (synthesis := await ahead.get()) is not None:
+                    await self._play(reply, agent, rate_hz, synthesis)
+        finally:
+            reply.utterance.close()
+
+    async def _phrase(
+        self,
+        reply: Reply,
+        agent: Agent,
+        rate_hz: int,
+        texts: AsyncGenerator[str, None],
+        ahead: asyncio.Queue[_Synthesis | None],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        phrases = Phrases()
+
+        async def put(ready: list[str]) -> None:
+            for text in ready:
+                reply.phrased()
+                synthesis = _Synthesis(text, asyncio.Queue(CHUNKS_AHEAD))
+                await ahead.put(synthesis)
+                tasks.create_task(self._synthesise(agent, rate_hz, synthesis))
+
+        fixed = _key(agent, rate_hz, reply.text)
+        if fixed in self._fixed:  # kept whole: not cut into phrases again
+            await put([reply.text])
+        else:
+            async with aclosing(texts):
+                async for text in texts:
+                    reply.written(text)
+                    await put(phrases.feed(text))
+            await put(phrases.flush())
+        await ahead.put(None)
+
+    async def _synthesise(self, agent: Agent, rate_hz: int, synthesis: _Synthesis) -> None:
+        kept = self._fixed.get(_key(agent, rate_hz, synthesis.text))
+        if kept is not None:
+            await synthesis.chunks.put(kept)
+        else:
+            try:
+                async with aclosing(self._voice.speak(synthesis.text, agent, rate_hz)) as audio:
+                    async for chunk in audio:
+                        await synthesis.chunks.put(chunk)
+            except EngineError as e:
+                await synthesis.chunks.put(e)
+        await synthesis.chunks.put(None)
+
+    async def _play(self, reply: Reply, agent: Agent, rate_hz: int, synthesis: _Synthesis) -> None:
+        reply.begin_phrase(synthesis.text)
+        while (chunk := await synthesis.chunks.get()) is not None:
+            if isinstance(chunk, EngineError):
+                self._apologise(reply, agent, rate_hz, str(chunk))
+            else:
+                reply.sound(chunk)
+        reply.end_phrase()
+
+    def _apologise(self, reply: Reply, agent: Agent, rate_hz: int, why: str) -> None:
+        """No server can speak: say the apology spoken in advance, once a reply."""
+        kept = self._fixed.get(_key(agent, rate_hz, agent.apology))
+        if kept is not None and not reply.failure.count("tts"):
+            reply.begin_phrase(agent.apology)
+            reply.sound(kept)
+            reply.source = "apology"
+        reply.fail(why)
+
+
+def _key(agent: Agent, rate_hz: int, text: str) -> tuple[str, str, int, str]:
+    return agent.language, agent.voice, rate_hz, text
+
+
+async def _one(text: str) -> AsyncGenerator[str, None]:
+    with suppress(GeneratorExit):
+        yield text

@@ -1,0 +1,93 @@
+"""The desk that admits calls, knows the live ones, and drains."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import orjson
+
+from appliance.call.session import Lobby, Services
+from appliance.events import Offer
+from appliance.media.server import Caller, Stream, Watcher
+
+log = logging.getLogger(__name__)
+
+
+class Desk:
+    """All calls of one worker; the door of its media server."""
+
+    def __init__(self, max_calls: int) -> None:
+        self._max_calls = max_calls
+        self._services: Services | None = None
+        self._calls: dict[str, tuple[Lobby, asyncio.Task[None]]] = {}
+        self._watchers: set[Watcher] = set()
+        self._draining = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def open(self, services: Services) -> None:
+        """Begin to take calls."""
+        self._services = services
+
+    def refusal(self, call_id: str) -> str:
+        """Why a call may not come in now, or an empty string."""
+        if self._services is None:
+            return "the worker is warming up"
+        if self._draining:
+            return "the worker is draining"
+        if call_id in self._calls:
+            return "this call is here already"
+        if len(self._calls) >= self._max_calls:
+            return f"the worker carries its limit of {self._max_calls} calls"
+        return ""
+
+    def admit(self, offer: Offer, stream: Stream) -> Caller:
+        """Take a call and let it live in a task of its own."""
+        assert self._services is not None
+        call = Lobby(offer, stream, self._services)
+        task = asyncio.create_task(call.run(), name=f"call {offer.call_id}")
+        self._calls[offer.call_id] = (call, task)
+        self._empty.clear()
+        task.add_done_callback(lambda _: self._leave(offer.call_id))
+        return call
+
+    def health(self) -> dict[str, object]:
+        """What the edge reads to find the least busy worker."""
+        status = "draining" if self._draining else "ok" if self._services else "starting"
+        return {"status": status, "calls": len(self._calls), "capacity": self._max_calls}
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell somebody every event from now on."""
+        self._watchers.add(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """They have gone."""
+        self._watchers.discard(watcher)
+
+    def tell(self, call_id: str, event: dict[str, object]) -> None:
+        """Pass an event of a call to whoever looks on."""
+        if self._watchers:
+            message = orjson.dumps({"call_id": call_id, **event})
+            for watcher in list(self._watchers):
+                watcher.tell(message)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new calls, let the live ones finish; after ``timeout_s`` end what is left."""
+        self._draining = True
+        if self._calls:
+            log.info("= draining: %d calls finish", len(self._calls))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._empty.wait()
+        except TimeoutError:
+            log.warning("! draining took too long: %d calls are ended", len(self._calls))
+            tasks = [task for _, task in self._calls.values()]
+            for call, _ in list(self._calls.values()):
+                call.end()
+            await asyncio.wait(tasks)
+
+    def _leave(self, call_id: str) -> None:
+        del self._calls[call_id]
+        if not self._calls:
+            self._empty.set()

@@ -1,0 +1,454 @@
+"""One live call: take an event, ask the floor, do the actions.
+
+Everything of a call happens on one event loop, in callbacks that return at once (audio, scores,
+transcripts, ticks of the playout) and in tasks of the call's own TaskGroup (replies, verdicts). Time
+is the call's media clock; the timers are counted in played frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, Literal
+
+from appliance.audio import FRAME_MS
+from appliance.call.composer import Composer
+from appliance.call.hearing import Hearing
+from appliance.call.speaker import Journal, Speaker
+from appliance.call.timeline import Timeline
+from appliance.engines.base import Recogniser, TurnJudge
+from appliance.engines.vad import VoiceActivity
+from appliance.events import Agent, CallRecord, Dtmf, Offer, Transcript
+from appliance.media.playout import Pacer, Playout, Utterance
+from appliance.media.recording import DiskWriter, Recording
+from appliance.media.server import Stream
+from appliance.store.directory import Directory, NoAgentError
+from appliance.telemetry import CallLog
+from appliance.turn import floor
+from appliance.turn.endpoint import Activity
+from appliance.turn.floor import Action, Event, State
+from appliance.turn.words import is_farewell
+
+MEDIA_WAIT_MS = 500
+"""How long the greeting waits for the caller's first audio, so that its start is not lost."""
+LATE_AUDIO_MS = 100
+"""Caller audio missing for this long is replaced by silence."""
+CONTEST_MS = 1500
+"""Speech over the agent's for this long takes the floor, whatever the recogniser makes of it."""
+HANG_UP_TIMEOUT_S = 10.0
+"""For the edge to play what it has and end the call."""
+
+Side = Literal["caller", "agent", "system"]
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the calls of a worker share."""
+
+    directory: Directory
+    recogniser: Recogniser
+    judge: TurnJudge
+    composer: Composer
+    vad: VoiceActivity
+    pacer: Pacer
+    disk: DiskWriter | None
+    """None: calls are not recorded."""
+    recordings: Path
+    journal: Journal
+    watch: Callable[[str, dict[str, object]], None]
+    """Told (call id, event) of what a person may want to see live."""
+
+
+class Timer(Enum):
+    """What a call waits for; counted in played frames."""
+
+    MEDIA = auto()
+    SILENCE = auto()
+    SLOW = auto()
+    LONGEST = auto()
+
+
+class Lobby:
+    """A call on its way in: finds the agent, then gives the stream's events to a :class:`Call`."""
+
+    def __init__(self, offer: Offer, stream: Stream, services: Services) -> None:
+        self._offer = offer
+        self._stream = stream
+        self._services = services
+        self._call: Call | None = None
+        self._log = CallLog(__name__, offer.call_id)
+        self._gone = ""
+
+    def on_audio(self, frame: bytes) -> None:
+        """A frame from the caller; before the answer there is nobody to hear it."""
+        if self._call is not None:
+            self._call.on_audio(frame)
+
+    def on_dtmf(self, key: Dtmf) -> None:
+        """A key was pressed."""
+        if self._call is not None:
+            self._call.on_dtmf(key)
+
+    def on_hangup(self, cause: str) -> None:
+        """The call is over."""
+        self._gone = cause
+        if self._call is not None:
+            self._call.on_hangup(cause)
+
+    def end(self) -> None:
+        """The worker stops for good."""
+        if self._call is not None:
+            self._call.finish("system", "NORMAL_TEMPORARY_FAILURE")
+
+    async def run(self) -> None:
+        """Live from the offer to the end."""
+        try:
+            agent = await self._services.directory.agent_for(self._offer.did)
+        except NoAgentError as e:
+            self._log.warning("! %s", e)
+            self._stream.hang_up("UNALLOCATED_NUMBER")
+            await self._stream.closed(HANG_UP_TIMEOUT_S)
+            self._stream.close()
+            return
+        if not self._gone:
+            self._call = Call(self._offer, agent, self._stream, self._services)
+            await self._call.run()
+
+
+class Call:
+    """One call with its agent, from the answer to the last row."""
+
+    def __init__(self, offer: Offer, agent: Agent, stream: Stream, services: Services) -> None:
+        self._offer = offer
+        self._agent = agent
+        self._stream = stream
+        self._services = services
+        self._log = CallLog(__name__, offer.call_id)
+        self._state = State.RINGING
+        self._epoch_s = asyncio.get_running_loop().time()
+        self._started_at = datetime.now(UTC)
+        self._tasks = asyncio.TaskGroup()
+        self._over = asyncio.Event()
+        self._ended_by: Side | Literal[""] = ""
+        self._cause = ""
+        self._timers: dict[Timer, int] = {}
+        self._prompts = 0
+        self._contested_at_ms = 0
+        self._last_audio_ms = 0
+        self._recording = self._open_recording()
+        self._playout = Playout(offer.rate_hz, stream.play, self._on_frame, self._on_played)
+        self._speaker = Speaker(
+            offer,
+            agent,
+            services.composer,
+            self._playout,
+            services.journal,
+            self._clock,
+            self._spawn,
+            self._show,
+        )
+        self._hearing = Hearing(
+            agent, offer.rate_hz, services.vad, services.judge, self, self._spawn
+        )
+        self._hearing.utterances.attach(
+            services.recogniser.open(
+                offer.call_id, agent, offer.rate_hz, self._hearing.on_transcript
+            )
+        )
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Answer, and live to the end. Errors of this call end here."""
+        try:
+            async with self._tasks:
+                self._answer()
+                await self._over.wait()
+                raise _Over
+        except* _Over:
+            pass
+        except* Exception:
+            self._log.exception("! the call broke")
+            self.finish("system", "INTERWORKING")
+        finally:
+            await self._end()
+
+    def finish(self, by: Side, cause: str) -> None:
+        """End the call; the first to say so is who ended it."""
+        if not self._ended_by:
+            self._ended_by, self._cause = by, cause
+        self._over.set()
+
+    def _answer(self) -> None:
+        offer = self._offer
+        self._log.info("< call from %s to %s", offer.caller or "unknown", offer.did)
+        self._services.journal.call(self._record())
+        self._show("call", did=offer.did, caller=offer.caller, agent=self._agent.name)
+        self._stream.answer()
+        self._services.pacer.add(self._playout)
+        self._timers[Timer.MEDIA] = MEDIA_WAIT_MS
+        self._timers[Timer.LONGEST] = self._agent.longest_call_s * 1000
+
+    async def _end(self) -> None:
+        self._services.pacer.remove(self._playout)
+        self._hearing.close()
+        if self._recording is not None:
+            self._recording.close()
+        self._services.journal.call(self._record(datetime.now(UTC)))
+        self._show("end", cause=self._cause, by=self._ended_by)
+        self._log.info("> call over: %s, by %s", self._cause, self._ended_by)
+        if self._ended_by != "caller":
+            self._stream.hang_up(self._cause)
+            await self._stream.closed(HANG_UP_TIMEOUT_S)
+        self._stream.close()
+
+    def _open_recording(self) -> Recording | None:
+        if self._services.disk is None:
+            return None
+        name = f"{self._started_at:%Y/%m/%d}/{self._offer.call_id}.wav"
+        path = self._services.recordings / name
+        return Recording(path, self._offer.rate_hz, self._services.disk)
+
+    # --- the stream -------------------------------------------------------------------------------
+
+    def on_audio(self, frame: bytes) -> None:
+        """A frame from the caller."""
+        self._last_audio_ms = now_ms = self._clock()
+        self._hearing.on_audio(frame, now_ms)
+        if self._recording is not None:
+            self._recording.caller(frame, now_ms)
+        if Timer.MEDIA in self._timers:
+            self._timers[Timer.MEDIA] = 0  # greet with the next frame
+
+    def on_dtmf(self, key: Dtmf) -> None:
+        """A key was pressed."""
+        self._log.info("< key %s", key.digit)
+        self._show("key", digit=key.digit)
+        meaning = self._agent.keypad.get(key.digit)
+        if meaning is not None and Event.KEY in floor.TABLE[self._state]:
+            self._hearing.reset()
+            self._step(Event.KEY, meaning)
+
+    def on_hangup(self, cause: str) -> None:
+        """The caller, or the edge, ended the call."""
+        self.finish("system" if cause == "NETWORK_OUT_OF_ORDER" else "caller", cause)
+        self._step(Event.HANGUP)
+
+    # --- the playout ------------------------------------------------------------------------------
+
+    def _on_frame(self, number: int, frame: bytes, utterance: Utterance | None) -> None:
+        now_ms = number * FRAME_MS
+        if self._recording is not None:
+            self._recording.agent(frame)
+        if now_ms - self._last_audio_ms > LATE_AUDIO_MS:
+            self._hearing.conceal(FRAME_MS, now_ms)
+        if utterance is not None and self._speaker.on_frame(now_ms - FRAME_MS, frame):
+            self._on_audible()
+        if self._timers and min(self._timers.values()) <= now_ms:
+            self._fire(now_ms)
+        if self._state is State.CONTESTED and now_ms - self._contested_at_ms > CONTEST_MS:
+            if self._hearing.activity is Activity.SPEAKING:
+                self._step(Event.WORDS)
+
+    def _on_audible(self) -> None:
+        self._timers.pop(Timer.SLOW, None)
+        protected = self._state is State.PROTECTED or not self._agent.barge_in
+        self._step(Event.AUDIBLE_PROTECTED if protected else Event.AUDIBLE)
+        self._hearing.forget_words()  # the turn has its answer
+
+    def _on_played(self) -> None:
+        self._speaker.close_turn(barged_in=False)
+        self._step(Event.PLAYED)
+        # Somebody who spoke through a protected reply has the floor now.
+        if self._hearing.activity is not Activity.QUIET:
+            self._hear(Event.SPEECH)
+            if self._hearing.activity is Activity.PAUSED:
+                self._hear(Event.PAUSE)
+
+    def _fire(self, now_ms: int) -> None:
+        for timer in [t for t, due_ms in self._timers.items() if due_ms <= now_ms]:
+            del self._timers[timer]
+            match timer:
+                case Timer.MEDIA:
+                    free = self._agent.greeting_interruptible
+                    self._step(Event.ANSWERED if free else Event.ANSWERED_PROTECTED)
+                case Timer.SILENCE:
+                    left = self._prompts < len(self._agent.silence_prompts)
+                    self._step(Event.SILENCE if left else Event.SILENCE_OUT)
+                case Timer.SLOW:
+                    self._step(Event.SLOW)
+                case Timer.LONGEST:
+                    self._step(Event.TIME_UP)
+
+    # --- hearing ----------------------------------------------------------------------------------
+
+    def on_speech(self) -> None:
+        """The caller began to speak."""
+        self._hear(Event.SPEECH)
+
+    def on_pause(self) -> None:
+        """The caller paused."""
+        self._hear(Event.PAUSE)
+
+    def on_resume(self) -> None:
+        """The caller goes on."""
+        self._hear(Event.RESUME)
+
+    def on_words(self) -> None:
+        """The words are worth acting on."""
+        contested = self._state is State.CONTESTED
+        if contested and not self._hearing.has_words():
+            return
+        self._hear(Event.WORDS)
+        if contested and self._hearing.activity is Activity.PAUSED:
+            self._hear(Event.PAUSE)
+
+    def on_turn(self) -> None:
+        """The caller's turn is over."""
+        hearing, contested = self._hearing, self._state is State.CONTESTED
+        real = hearing.has_words() if contested else hearing.has_any_words()
+        if real and is_farewell(hearing.utterances.words, self._agent.farewells):
+            self._hear(Event.FAREWELL)
+        elif real or (hearing.utterances.lost and not contested):
+            self._hear(Event.TURN)
+        else:
+            self._hear(Event.NOTHING)
+            hearing.forget_words()
+
+    def on_transcript(self, transcript: Transcript) -> None:
+        """Words came from the recogniser."""
+        timeline, now_ms = self._heard_timeline(), self._clock()
+        if transcript.final:
+            timeline.final = now_ms
+        elif timeline.first_partial is None:
+            timeline.first_partial = now_ms
+        self._show("final" if transcript.final else "partial", text=transcript.text)
+
+    def _heard_timeline(self) -> Timeline:
+        over = self._state in (State.SPEAKING, State.CONTESTED, State.PROTECTED)
+        return self._speaker.overheard if over else self._speaker.timeline
+
+    def _hear(self, event: Event) -> None:
+        """Sound counts only where the floor's table has it: not over a goodbye, for instance."""
+        if event in floor.TABLE[self._state]:
+            self._step(event)
+
+    # --- the floor --------------------------------------------------------------------------------
+
+    def _step(self, event: Event, meaning: str = "") -> None:
+        before = self._state
+        self._state, actions = floor.step(before, event)
+        self._log.debug("= %s: %s -> %s", event.value, before.value, self._state.value)
+        if event is Event.SPEECH:
+            timeline = self._heard_timeline()
+            timeline.speech_start = timeline.speech_start or self._hearing.speech_start()
+        for action in actions:
+            self._do(action, meaning)
+        self._hearing.guarded = self._state in (State.SPEAKING, State.CONTESTED)
+        if self._state is not State.LISTENING:
+            self._timers.pop(Timer.SILENCE, None)
+        elif before is not State.LISTENING:
+            self._timers[Timer.SILENCE] = self._playout.now_ms + self._agent.silence_ms
+        if self._state is not State.REPLYING:
+            self._timers.pop(Timer.SLOW, None)
+
+    def _do(self, action: Action, meaning: str) -> None:
+        match action:
+            case Action.GREET:
+                self._speaker.say("greeting", self._agent.greeting)
+            case Action.SPECULATE:
+                if self._hearing.has_any_words():
+                    self._speaker.speculate(self._hearing.utterances.words)
+            case Action.DROP | Action.TAKE_BACK:
+                self._speaker.drop()
+            case Action.GRANT:
+                self._grant()
+            case Action.YIELD:
+                self._contested_at_ms = self._playout.now_ms
+                self._playout.hold()
+                self._show("yield")
+            case Action.CARRY_ON:
+                self._playout.carry_on()
+                self._show("carry_on")
+            case Action.BARGE_IN | Action.CLEAN_UP:
+                self._speaker.barge_in()
+            case Action.HOLD:
+                self._speaker.hold()
+            case _:
+                self._take_turn(action, meaning)
+
+    def _take_turn(self, action: Action, meaning: str) -> None:
+        """Actions by which the agent speaks without having been asked aloud."""
+        match action:
+            case Action.PROMPT:
+                self._prompts += 1
+                prompt = self._agent.silence_prompts[self._prompts - 1]
+                self._speaker.say("prompt", prompt)
+            case Action.ANSWER_KEY:
+                self._speaker.timeline.turn_given = self._clock()
+                self._reply_to(meaning)
+            case Action.GOODBYE:
+                self._mark_turn()
+                said = self._hearing.utterances.words
+                self._hearing.forget_words()
+                self._speaker.say("goodbye", self._agent.goodbye, said)
+            case Action.HANG_UP:
+                self.finish("agent", "NORMAL_CLEARING")
+
+    def _grant(self) -> None:
+        self._mark_turn()
+        words = self._hearing.utterances.words
+        self._show("turn", said=words)
+        if words:
+            self._reply_to(words)
+        else:
+            self._speaker.apologise("no recogniser heard the caller")
+
+    def _reply_to(self, said: str) -> None:
+        self._prompts = 0
+        self._timers[Timer.SLOW] = self._playout.now_ms + self._agent.hold_after_ms
+        self._speaker.grant(said)
+
+    def _mark_turn(self) -> None:
+        if self._hearing.has_any_words() or self._hearing.utterances.lost:
+            self._speaker.timeline.speech_end = self._hearing.speech_end()
+            self._speaker.timeline.turn_given = self._clock()
+
+    # --- small things -----------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.create_task(work)
+
+    def _clock(self) -> int:
+        """The media clock in ms, between frames too."""
+        return round((asyncio.get_running_loop().time() - self._epoch_s) * 1000)
+
+    def _record(self, ended_at: datetime | None = None) -> CallRecord:
+        recording = self._recording
+        root = self._services.recordings
+        return CallRecord(
+            call_id=self._offer.call_id,
+            did=self._offer.did,
+            caller=self._offer.caller,
+            agent_id=self._agent.id,
+            agent_version=self._agent.version,
+            language=self._agent.language,
+            started_at=self._started_at,
+            ended_at=ended_at,
+            cause=self._cause,
+            ended_by=self._ended_by,
+            turns=self._speaker.turns,
+            recording=str(recording.path.relative_to(root)) if recording else "",
+            late_frames=self._playout.late_frames,
+        )
+
+    def _show(self, kind: str, **what: object) -> None:
+        self._services.watch(self._offer.call_id, {"event": kind, "ms": self._clock(), **what})
+
+
+class _Over(Exception):
+    """Ends the call's TaskGroup: whatever it still does is cancelled."""

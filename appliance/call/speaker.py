@@ -1,0 +1,168 @@
+"""The agent's side of one call: the reply under way, and what the caller heard of it.
+
+Each method is what the floor's action of the same name asks for. A reply begun as a speculation makes
+its audio unheard; only :meth:`Speaker.grant` hands that audio to the playout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from appliance.call.composer import Composer
+from appliance.call.hearing import Spawn
+from appliance.call.history import History
+from appliance.call.reply import Reply
+from appliance.call.timeline import Timeline, first_sound_ms
+from appliance.events import Agent, CallRecord, Offer, ReplySource, Turn
+from appliance.media.playout import Playout
+from appliance.telemetry import CallLog
+from appliance.turn.words import same_meaning
+
+
+class Journal(Protocol):
+    """Where rows go, written behind the call."""
+
+    def call(self, record: CallRecord) -> None:
+        """A call began, or ended."""
+
+    def turn(self, turn: Turn) -> None:
+        """A turn is over."""
+
+
+class Speaker:
+    """Makes, plays, stops and records the replies of one call."""
+
+    def __init__(
+        self,
+        offer: Offer,
+        agent: Agent,
+        composer: Composer,
+        playout: Playout,
+        journal: Journal,
+        clock: Callable[[], int],
+        spawn: Spawn,
+        show: Callable[..., None],
+    ) -> None:
+        self._offer = offer
+        self._agent = agent
+        self._composer = composer
+        self._playout = playout
+        self._journal = journal
+        self._clock = clock
+        self._spawn = spawn
+        self._show = show
+        self._log = CallLog(__name__, offer.call_id)
+        self._history = History()
+        self._reply: Reply | None = None
+        self.timeline = Timeline()
+        """Of the turn under way."""
+        self.overheard = Timeline()
+        """Of what the caller says over the agent, which may become the next turn."""
+        self.turns = 0
+
+    def say(self, source: ReplySource, text: str, said: str = "") -> None:
+        """Say fixed words."""
+        self._reply = self._fixed(source, said, text)
+        self._playout.play(self._reply.utterance)
+
+    def speculate(self, said: str) -> None:
+        """Begin the reply that these words would get, unheard; keep the one begun if it fits."""
+        if self._reply is not None and same_meaning(self._reply.said, said):
+            return
+        self.drop()
+        self._reply = self._answer(said, speculative=True)
+
+    def grant(self, said: str) -> None:
+        """The turn is the agent's: let the reply be heard, the begun one if it fits."""
+        if self._reply is not None and same_meaning(self._reply.said, said):
+            self.timeline.kept = True
+            self._reply.said = said
+        else:
+            self.drop()
+            self._reply = self._answer(said)
+        self._playout.play(self._reply.utterance)
+
+    def apologise(self, why: str) -> None:
+        """What was said is not known."""
+        self.drop()
+        self.say("apology", self._agent.apology)
+        assert self._reply is not None
+        self._reply.fail(why)
+
+    def hold(self) -> None:
+        """Bridge a late reply with the hold phrase."""
+        if self._reply is not None:
+            self._reply.fail("the reply was late; the hold phrase was said")
+            bridge = self._fixed("hold", "", self._agent.hold_phrase)
+            self._playout.play_first(bridge.utterance)
+
+    def drop(self) -> None:
+        """Forget a reply of which nothing was heard."""
+        if self._reply is not None:
+            self._reply.cancel()
+            self._playout.flush()
+            self._reply = None
+            self.timeline.dropped += 1
+
+    def barge_in(self) -> None:
+        """Cancel the reply, flush the playout, cut the history: three statements."""
+        if self._reply is not None:
+            self._reply.cancel()
+        self._playout.flush()
+        self.close_turn(barged_in=True)
+
+    def close_turn(self, *, barged_in: bool) -> None:
+        """A reply is over: what was heard of it goes to the history and the journal."""
+        reply, self._reply = self._reply, None
+        timeline, overheard = self.timeline, self.overheard
+        self.timeline, self.overheard = (overheard if barged_in else Timeline()), Timeline()
+        if reply is None:
+            return
+        self.turns += 1
+        turn = timeline.row(self._offer.call_id, self.turns, reply, barged_in)
+        self._history.add(turn.said, turn.heard)
+        self._journal.turn(turn)
+        self._show("turn_over", turn=turn)
+
+    def on_frame(self, at_ms: int, frame: bytes) -> bool:
+        """A frame of an utterance was sent; True when it is the turn's first."""
+        timeline = self.timeline
+        if timeline.first_sound is not None:
+            return False
+        first = timeline.first_frame is None
+        if first:
+            timeline.first_frame = at_ms
+        offset_ms = first_sound_ms(frame)
+        if offset_ms is not None:
+            timeline.first_sound = at_ms + offset_ms
+            self._show("audible", gap_ms=timeline.gap_ms, at_ms=timeline.first_sound)
+        return first
+
+    def _fixed(self, source: ReplySource, said: str, text: str) -> Reply:
+        reply = self._new(source, said)
+        return self._make(reply, self._composer.say(reply, self._agent, self._offer.rate_hz, text))
+
+    def _answer(self, said: str, *, speculative: bool = False) -> Reply:
+        reply = self._new("llm", said)
+        reply.speculative = speculative
+        work = self._composer.answer(
+            reply, self._agent, self._offer.rate_hz, self._history, self._offer.call_id
+        )
+        return self._make(reply, work)
+
+    def _new(self, source: ReplySource, said: str) -> Reply:
+        return Reply(source, said, self._offer.rate_hz, self._clock)
+
+    def _make(self, reply: Reply, work: Coroutine[Any, Any, None]) -> Reply:
+        reply.task = self._spawn(self._guarded(reply, work))
+        return reply
+
+    async def _guarded(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
+        """A reply that breaks (a bug) costs its turn, not the call."""
+        try:
+            await work
+        except Exception:
+            self._log.exception("! a reply broke")
+            reply.fail("the reply broke")
+            reply.utterance.close()

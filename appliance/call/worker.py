@@ -1,0 +1,200 @@
+"""The worker process: where the call path's parts are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import uvloop
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from appliance.call.composer import Composer
+from appliance.call.desk import Desk
+from appliance.call.session import Services
+from appliance.engines.embedder import HttpEmbedder
+from appliance.engines.judge import HttpTurnJudge
+from appliance.engines.pool import Pool
+from appliance.engines.recogniser import HttpRecogniser
+from appliance.engines.vad import VoiceActivity
+from appliance.engines.voice import HttpVoice
+from appliance.engines.writer import OpenAiWriter
+from appliance.errors import UserError
+from appliance.events import Agent
+from appliance.knowledge.search import Search
+from appliance.media.playout import Pacer
+from appliance.media.recording import DiskWriter
+from appliance.media.server import MediaServer
+from appliance.settings import Settings, Stage
+from appliance.store.database import database_url, open_engine
+from appliance.store.directory import Directory
+from appliance.store.journal import Journal
+
+log = logging.getLogger(__name__)
+
+WARM_EVERY_S = 15.0
+"""How often new versions of agents are looked for and warmed."""
+FIRST_WARM_TIMEOUT_S = 20.0
+"""A worker whose engines are not there by then takes calls all the same: they may come."""
+MOST_CONNECTIONS = 512
+
+
+def run(settings: Settings) -> None:
+    """Run the worker until SIGTERM, then drain."""
+    uvloop.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        worker = await _Worker.create(settings, stack)
+        port = await worker.listen()
+        background = asyncio.create_task(worker.background())
+        log.info("= worker listens on %s:%d", settings.worker.host, port)
+        try:
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({stopping, background}, return_when=asyncio.FIRST_COMPLETED)
+            if background.done():
+                await background  # a bug: let it be seen
+            await worker.desk.drain(settings.worker.drain_timeout_s)
+        finally:
+            background.cancel()
+            await asyncio.wait({background})
+    log.info("= worker stopped")
+
+
+class _Worker:
+    """Everything one worker process holds."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        http: aiohttp.ClientSession,
+        engine: AsyncEngine,
+        journal: Journal,
+    ) -> None:
+        engines = settings.engines
+        self._settings = settings
+        self._pools: list[Pool] = []
+
+        def pool(stage: str, section: Stage) -> Pool:
+            made = Pool(stage, section.urls, http)
+            self._pools.append(made)
+            return made
+
+        self.directory = Directory(engine, settings)
+        embedder = HttpEmbedder(pool("embed", engines.embed), http, engines.embed.timeout_ms)
+        self.search = Search(engine, embedder)
+        self.recogniser = HttpRecogniser(pool("stt", engines.stt), http, engines.stt.timeout_ms)
+        voice = HttpVoice(pool("tts", engines.tts), http, engines.tts.timeout_ms)
+        writer = None
+        if engines.llm.urls:
+            writer = OpenAiWriter(pool("llm", engines.llm), http, engines.llm)
+        self.composer = Composer(voice, writer, self.search, settings.worker.search_deadline_ms)
+        self.judge = HttpTurnJudge(pool("turn", engines.turn), http, engines.turn.timeout_ms)
+        self.vad = VoiceActivity()
+        self.pacer = Pacer()
+        self.disk = DiskWriter() if settings.worker.recordings else None
+        self.journal = journal
+        self.desk = Desk(settings.worker.max_calls)
+        self._server = MediaServer(self.desk, settings.secret("media"))
+        self._warmed: set[str] = set()
+
+    @classmethod
+    async def create(cls, settings: Settings, stack: AsyncExitStack) -> _Worker:
+        connector = aiohttp.TCPConnector(limit=MOST_CONNECTIONS, keepalive_timeout=60)
+        http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        engine = open_engine(database_url(settings))
+        stack.push_async_callback(engine.dispose)
+        journal = await stack.enter_async_context(Journal(engine, settings.spool_dir))
+        worker = cls(settings, http, engine, journal)
+        stack.push_async_callback(worker.close)
+        return worker
+
+    async def listen(self) -> int:
+        """Open the media server; calls are refused until :meth:`background` has warmed up."""
+        host, port = self._settings.worker.host, self._settings.worker.port
+        try:
+            return await self._server.start(host, port)
+        except OSError as e:
+            raise UserError(
+                f"The worker cannot listen on {host}:{port} ({e.strerror}); "
+                "free that port or set worker.port to another."
+            ) from e
+
+    async def background(self) -> None:
+        """Everything that goes on beside the calls."""
+        async with asyncio.TaskGroup() as tasks:
+
+            def go(work: Coroutine[Any, Any, None]) -> None:
+                tasks.create_task(work)
+
+            go(self.pacer.run())
+            go(self.vad.run())
+            for pool in self._pools:
+                go(pool.run())
+            try:
+                async with asyncio.timeout(FIRST_WARM_TIMEOUT_S):
+                    await self._wait_for_engines()
+                    await self._warm()
+            except TimeoutError:
+                log.warning("! taking calls before everything is warm")
+            gc.freeze()  # what is loaded by now stays: the collector need not look at it again
+            self.desk.open(self._services())
+            log.info("= ready for calls")
+            while True:
+                await asyncio.sleep(WARM_EVERY_S)
+                await self._warm()
+
+    def _services(self) -> Services:
+        return Services(
+            directory=self.directory,
+            recogniser=self.recogniser,
+            judge=self.judge,
+            composer=self.composer,
+            vad=self.vad,
+            pacer=self.pacer,
+            disk=self.disk,
+            recordings=self._settings.recordings_dir,
+            journal=self.journal,
+            watch=self.desk.tell,
+        )
+
+    async def _wait_for_engines(self) -> None:
+        """Until every stage has a server that is up."""
+        while waiting := [p.stage for p in self._pools if not p.is_up()]:
+            log.info("= waiting for %s", ", ".join(waiting))
+            await asyncio.sleep(0.5)
+
+    async def _warm(self) -> None:
+        """Teach the engines every agent version that may answer a call from now on."""
+        for agent in await self.directory.all_agents():
+            if agent.context not in self._warmed:
+                await self._warm_agent(agent)
+                self._warmed.add(agent.context)
+
+    async def _warm_agent(self, agent: Agent) -> None:
+        try:
+            await self.search.preload(agent.knowledge, agent.knowledge_version)
+        except (SQLAlchemyError, TimeoutError) as e:
+            log.warning("! knowledge of %s is not in memory: %s", agent.name, type(e).__name__)
+        texts = self.search.texts(agent.knowledge, agent.knowledge_version)
+        await asyncio.gather(self.recogniser.prepare(agent, texts), self.composer.warm(agent))
+        log.info("= %s version %d is warm", agent.name, agent.version)
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self._server.close()
+        if self.disk is not None:
+            await asyncio.to_thread(self.disk.close)
+        await self.directory.close()
+        await self.search.close()
