@@ -61,7 +61,8 @@ CASE split_part(language, '-', 1) WHEN 'en' THEN 'english'::regconfig
 # The words of a question are joined by "or": a caller rarely uses all the words of the answer.
 # With one vector at hand every row has a similarity, so those found by words alone get theirs too.
 # "+ 0" keeps the planner from the HNSW index: that filters by version only after it has taken the
-# nearest rows of all versions, and those may all be another's. A version is compared whole.
+# nearest rows of all versions, and those may all be another's. A version is compared whole: 1 ms
+# for 42 passages, 3 ms for 2 000, 19 ms for 10 000 (one core).
 _FIND = f"""
 WITH base AS MATERIALIZED (
   SELECT b.id, p.language FROM knowledge_bases b
