@@ -56,6 +56,20 @@ def stopped(postgres: EmbeddedPostgres, database_url: str) -> Iterator[list[int]
         os.kill(pid, signal.SIGCONT)
 
 
+def stop_backends(url: str) -> list[int]:
+    """Make every open connection to ``url`` hang, as in a server that stands still; the pids."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid()"
+        ).fetchall()
+    pids = [row[0] for row in rows]
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    return pids
+
+
 def test_fields_and_back() -> None:
     agent = dataclasses.replace(HELP, version=3, silence_prompts=("Hello?", "Still there?"))
     assert parse_agent(json.loads(json.dumps(agent_fields(agent)))) == agent
@@ -173,15 +187,7 @@ async def test_a_hanging_server_costs_one_wait_and_is_used_again(
     await set_number(engine, "*", "help")
     directory = Directory(engine, settings)
     await directory.agent_for("1001")
-    # the engine's one idle connection hangs, as in a server that stands still
-    with psycopg.connect(database_url) as connection:
-        rows = connection.execute(
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-            " AND pid <> pg_backend_pid()"
-        ).fetchall()
-    stopped += [row[0] for row in rows]
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    stopped += stop_backends(database_url)
 
     started = time.monotonic()
     assert (await directory.agent_for("1001")).version == 1
@@ -199,6 +205,27 @@ async def test_a_hanging_server_costs_one_wait_and_is_used_again(
         while (await directory.agent_for("1001")).greeting != "Back.":
             await asyncio.sleep(0.02)
     await directory.close()
+
+
+@pytest.mark.server
+async def test_a_caller_who_hangs_up_in_the_wait_leaves_nothing_behind(
+    engine: AsyncEngine, settings: Settings, database_url: str, stopped: list[int]
+) -> None:
+    await publish_agent(engine, HELP)
+    await set_number(engine, "*", "help")
+    directory = Directory(engine, settings)
+    await directory.agent_for("1001")
+    stopped += stop_backends(database_url)
+    waiting = asyncio.create_task(directory.agent_for("1001"))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+    started = time.monotonic()
+    assert (await directory.agent_for("1001")).version == 1
+    assert time.monotonic() - started < 0.05
+    await directory.close()
+    assert len(asyncio.all_tasks()) == 1
 
 
 @pytest.mark.server

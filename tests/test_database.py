@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, inspect, pool, text
 
 from appliance.__main__ import main
 from appliance.errors import UserError
+from appliance.ops.postgres import EmbeddedPostgres
 from appliance.settings import Database, Settings
 from appliance.store.database import database_url as url_of
 from appliance.store.database import migrate, open_engine, sqlalchemy_url, unmigrate
@@ -99,6 +100,17 @@ def test_a_passage_is_found_by_words_of_its_language(
             [text_search_config(language), query],
         ).fetchone()
     assert found == (words,)
+
+
+@pytest.mark.server
+def test_a_database_without_pgvector_says_who_mends_it(
+    postgres: EmbeddedPostgres, empty_database_url: str
+) -> None:
+    name = empty_database_url.rpartition("/")[2]
+    with psycopg.connect(postgres.superuser_url(name), autocommit=True) as connection:
+        connection.execute("DROP EXTENSION vector")
+    with pytest.raises(UserError, match="lacks pgvector.*superuser"):
+        migrate(empty_database_url)
 
 
 @pytest.mark.server

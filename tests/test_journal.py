@@ -22,6 +22,7 @@ import pytest
 from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.errors import UserError
 from appliance.events import CallRecord, Passage, Stages, Turn
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.store import journal as module
@@ -362,3 +363,10 @@ async def test_a_call_still_open_at_the_end_is_ended_by_the_heir(
                 await asyncio.sleep(0.02)
     assert rows(database_url, "calls")[0]["ended_by"] == "system"
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_spool_that_cannot_be_written_says_the_fix(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("a file")
+    engine = open_engine("postgresql://ivr:x@127.0.0.1:1/ivr")
+    with pytest.raises(UserError, match=r"cannot write its spool in .*data_dir"):
+        await Journal(engine, tmp_path / "spool").start()

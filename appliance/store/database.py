@@ -7,6 +7,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -24,6 +25,8 @@ MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 POOL_SIZE = 5
 """Connections a process keeps; searches on the call path take the most."""
 POOL_TIMEOUT_S = 5.0
+NO_EXTENSION = ("42501", "0A000", "58P01")
+"""SQLSTATEs of CREATE EXTENSION: not permitted, not installed (two ways to say so)."""
 UNDEFINED_TABLE = "42P01"
 """SQLSTATE."""
 UNANSWERED_MS = 10_000
@@ -108,7 +111,14 @@ def unmigrate(url: str, revision: str = "base") -> None:
 def _migrate(url: str, step: Callable[[Config], None]) -> None:
     try:
         step(_config(url))
+    except CommandError as e:
+        raise UserError(f"The migrations in {MIGRATIONS} cannot be run: {e}.") from e
     except DBAPIError as e:
+        if "vector" in str(e.orig) and getattr(e.orig, "sqlstate", "") in NO_EXTENSION:
+            raise UserError(
+                f"The database {without_password(url)} lacks pgvector. Install it on that server,"
+                " then let a superuser run CREATE EXTENSION vector in that database."
+            ) from e
         raise UserError(explain(url, e)) from e
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,6 +38,7 @@ LOOKUP_LIMIT_S = 10.0
 PREWARM_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 
+T = TypeVar("T")
 _Database = (SQLAlchemyError, OSError, TimeoutError)
 
 
@@ -56,7 +59,7 @@ class Directory:
         self._timeout_s = settings.worker.agent_timeout_ms / 1000
         self._file = settings.data_dir / FILE
         self._known: dict[str, Agent] = _read(self._file)
-        self._late: asyncio.Task[Assignment | None] | None = None
+        self._hanging: set[asyncio.Task[Any]] = set()
         self._saving: asyncio.Task[None] | None = None
 
     async def agent_for(self, did: str) -> Agent:
@@ -64,11 +67,19 @@ class Directory:
 
         Raises NoAgentError when there is none in Postgres, or Postgres is away and none is known.
         """
+
+        async def look_up() -> Assignment | None:
+            found = await load_assignment(self._engine, did)
+            self._remember(did, found)  # also when it comes too late for this call
+            return found
+
         try:
-            found = await self._look_up(did)
+            if self._hanging:
+                # one wait in vain is enough: the next calls do not queue behind a hanging server
+                raise TimeoutError("Postgres still has not answered an earlier call")
+            found = await self._within(self._timeout_s, look_up())
         except (*_Database, UserError) as e:
             return self._last_known(did, _reason(e))
-        self._remember(did, found)
         if found is None:
             raise NoAgentError(did, "the number is not assigned to a published agent")
         return found.agent
@@ -78,49 +89,55 @@ class Directory:
 
         From Postgres, which also teaches all the numbers; else the last known ones.
         """
+
+        async def read_all() -> None:
+            self._learn({a.did: a.agent for a in await load_assignments(self._engine)})
+
         try:
-            async with asyncio.timeout(PREWARM_TIMEOUT_S):
-                assignments = await load_assignments(self._engine)
+            await self._within(PREWARM_TIMEOUT_S, read_all())
         except _Database as e:
             log.warning("! agents not read from Postgres (%s), using the last known", _reason(e))
-        else:
-            self._known = {a.did: a.agent for a in assignments}
-            self._save()
         return list({agent.context: agent for agent in self._known.values()}.values())
 
     async def close(self) -> None:
         """Finish the file; give up a look-up that still hangs."""
+        for _ in range(2):  # the second cancel makes psycopg drop the connection at once
+            for task in self._hanging:
+                task.cancel()
+            if self._hanging:
+                await asyncio.wait(set(self._hanging), timeout=CLOSE_TIMEOUT_S)
         if self._saving is not None:
             await asyncio.wait({self._saving}, timeout=CLOSE_TIMEOUT_S)
-        if self._late is not None and not self._late.done():
-            self._late.cancel()
-            await asyncio.wait({self._late}, timeout=CLOSE_TIMEOUT_S)
-            self._late.cancel()  # the second one makes psycopg drop the connection at once
 
-    async def _look_up(self, did: str) -> Assignment | None:
-        if self._late is not None and not self._late.done():
-            # one wait in vain is enough: the next calls do not queue behind a hanging server
-            raise TimeoutError("Postgres still has not answered an earlier call")
-        task = asyncio.create_task(self._ask(did))
-        done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
-        if not done:
-            # not cancelled, for that waits on the server too; its answer still counts when it comes
-            self._late = task
-            task.add_done_callback(lambda t: self._late_answer(did, t))
-            raise TimeoutError(f"Postgres did not answer within {self._timeout_s * 1000:.0f} ms")
-        return task.result()
+    async def _within(self, timeout_s: float, work: Coroutine[Any, Any, T]) -> T:
+        """Wait ``timeout_s`` for ``work`` and not a moment more; then it goes on by itself.
 
-    async def _ask(self, did: str) -> Assignment | None:
-        async with asyncio.timeout(LOOKUP_LIMIT_S):
-            return await load_assignment(self._engine, did)
+        A timeout that cancels would not do: psycopg waits for the server to agree to it.
+        """
 
-    def _late_answer(self, did: str, task: asyncio.Task[Assignment | None]) -> None:
-        if task.cancelled():
-            return
-        if error := task.exception():
-            log.warning("! look-up of %s failed in the end: %s", did, _reason(error))
-        else:
-            self._remember(did, task.result())
+        async def limited() -> T:
+            async with asyncio.timeout(LOOKUP_LIMIT_S):
+                return await work
+
+        task = asyncio.create_task(limited())
+        try:
+            done, _ = await asyncio.wait({task}, timeout=timeout_s)
+        except asyncio.CancelledError:  # the caller has hung up
+            self._let_go(task)
+            raise
+        if done:
+            return task.result()
+        self._let_go(task)
+        raise TimeoutError(f"Postgres did not answer within {timeout_s * 1000:.0f} ms")
+
+    def _let_go(self, task: asyncio.Task[Any]) -> None:
+        self._hanging.add(task)
+        task.add_done_callback(self._came_late)
+
+    def _came_late(self, task: asyncio.Task[Any]) -> None:
+        self._hanging.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("! a look-up that nobody waited for has failed: %s", _reason(error))
 
     def _last_known(self, did: str, reason: str) -> Agent:
         agent = self._known.get(did) or self._known.get(ANY_DID)
@@ -133,14 +150,18 @@ class Directory:
         return agent
 
     def _remember(self, did: str, found: Assignment | None) -> None:
-        before = dict(self._known)
+        known = dict(self._known)
         if found is None or found.did != did:
-            self._known.pop(did, None)  # the number lost its own agent
+            known.pop(did, None)  # the number lost its own agent
         if found is None:
-            self._known.pop(ANY_DID, None)  # or "*" would have been found
+            known.pop(ANY_DID, None)  # or "*" would have been found
         else:
-            self._known[found.did] = found.agent
-        if self._known != before:
+            known[found.did] = found.agent
+        self._learn(known)
+
+    def _learn(self, known: dict[str, Agent]) -> None:
+        if known != self._known:
+            self._known = known
             self._save()
 
     def _save(self) -> None:
@@ -150,7 +171,7 @@ class Directory:
     async def _save_until_same(self) -> None:
         written: dict[str, Agent] | None = None
         while written != self._known:
-            written = dict(self._known)
+            written = self._known
             try:
                 await asyncio.to_thread(_write, self._file, written)
             except OSError as e:

@@ -22,6 +22,7 @@ from typing import Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.errors import UserError
 from appliance.events import CallRecord, Turn
 from appliance.store.rows import BadRowError, encode
 from appliance.store.shipper import AWAY, CHUNK_BYTES, Quarantine, Shipper, reason_of
@@ -75,9 +76,15 @@ class Journal:
     async def start(self) -> None:
         """Open the spool and begin to write; Postgres may be away.
 
-        Raises OSError when the spool folder cannot be written.
+        Raises UserError when the spool folder cannot be written.
         """
-        self._spool = await self._on_disk(lambda: Spool.create(self._spool_dir))
+        try:
+            self._spool = await self._on_disk(lambda: Spool.create(self._spool_dir))
+        except OSError as e:
+            raise UserError(
+                f"The journal cannot write its spool in {self._spool_dir}: {e.strerror}."
+                " Make the folder writable, or set data_dir to another one."
+            ) from e
         self._task = asyncio.create_task(self._run(), name="journal")
 
     async def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> bool:

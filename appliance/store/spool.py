@@ -49,6 +49,7 @@ class Spool:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
             descriptor = os.open(path, flags, 0o600)
             if _lock(descriptor):
+                _sync_folder(folder)
                 return cls(path, descriptor)
             os.close(descriptor)  # taken for a dead one's between the two calls
 
@@ -132,6 +133,13 @@ def _lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that a power cut does not lose the name of a file whose lines are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
