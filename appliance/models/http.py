@@ -1,0 +1,192 @@
+"""What every engine server has in common: health, errors in OpenAI's shape, draining, the run.
+
+A server is one process with one model. SIGTERM stops it accepting; what is under way has
+``DRAIN_S`` to finish; then it exits with status 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import uvloop
+from aiohttp import web
+
+from appliance.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+DRAIN_S = 5.0
+DRAIN_POLL_S = 0.02
+LAST_WRITES_S = 0.2
+REQUEST_BYTES = 1 << 20
+"""Bound on a request body, unless a server says otherwise."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(slots=True)
+class Load:
+    """What this server is, how much it does now and how much it can."""
+
+    stage: str
+    engine: str
+    languages: tuple[str, ...]
+    capacity: int
+    in_flight: int = 0
+    ready: bool = True
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by SIGTERM: finish what is under way, begin nothing new."""
+
+    @property
+    def full(self) -> bool:
+        return self.in_flight >= self.capacity
+
+
+LOAD = web.AppKey("load", Load)
+
+
+def body(value: object) -> bytes:
+    """Compact JSON."""
+    return orjson.dumps(value)
+
+
+def reply(value: object, status: int = 200) -> web.Response:
+    """A JSON response."""
+    return web.Response(body=body(value), status=status, content_type="application/json")
+
+
+def error(status: int, message: str) -> web.Response:
+    """An error in OpenAI's shape: one clear sentence."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return reply({"error": {"message": message, "type": kind}}, status)
+
+
+class Refused(Exception):
+    """A request that is answered with ``status`` (4xx or 503) and one sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+async def json_object(request: web.Request) -> dict[str, Any]:
+    """The request's body as a JSON object. Raises Refused (400, 415)."""
+    if request.content_type != "application/json":
+        raise Refused(415, "The body must be application/json.")
+    try:
+        value = orjson.loads(await request.read())
+    except orjson.JSONDecodeError as e:
+        raise Refused(400, f"The body is not valid JSON: {e}.") from e
+    if not isinstance(value, dict):
+        raise Refused(400, "The body must be a JSON object.")
+    return value
+
+
+def text_field(value: dict[str, Any], name: str, default: str | None = None) -> str:
+    """A string field of a JSON object. Raises Refused (400) when it is missing or no string."""
+    text = value.get(name, default)
+    if not isinstance(text, str):
+        raise Refused(400, f"The field {name} must be a string.")
+    return text
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every failure of a request leaves in OpenAI's shape, with one log line."""
+    try:
+        return await handler(request)
+    except Refused as e:
+        _log.info("! %s %s refused: %s", request.method, request.path, e)
+        return error(e.status, str(e))
+    except web.HTTPRequestEntityTooLarge:
+        return error(413, f"The body is larger than {request.client_max_size} bytes.")
+    except web.HTTPException as e:
+        return error(e.status, f"{e.reason}: {request.method} {request.path}.")
+    except asyncio.CancelledError:
+        raise
+    except Exception:  # the border of a request
+        _log.exception("! %s %s failed", request.method, request.path)
+        return error(500, "The server failed at this request; its log says why.")
+
+
+async def _health(request: web.Request) -> web.Response:
+    load = request.app[LOAD]
+    state = "draining" if load.draining.is_set() else "ok" if load.ready else "loading"
+    facts = {
+        "status": state,
+        "stage": load.stage,
+        "engine": load.engine,
+        "languages": load.languages,
+        "in_flight": load.in_flight,
+        "capacity": load.capacity,
+    }
+    return reply(facts, 200 if state == "ok" else 503)
+
+
+def application(load: Load, *, request_bytes: int = REQUEST_BYTES) -> web.Application:
+    """An application with ``GET /health`` and our errors; the caller adds its own routes."""
+    app = web.Application(middlewares=[_errors], client_max_size=request_bytes)
+    app[LOAD] = load
+    app.router.add_get("/health", _health)
+    return app
+
+
+async def serve(app: web.Application, host: str, port: int) -> None:
+    """Serve ``app`` until SIGTERM or SIGINT, then drain. Raises UserError when the port is taken.
+
+    ``port`` 0 takes a free one. The address stands in the log: ``= listening on …``.
+    """
+    load = app[LOAD]
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, load.draining.set)
+    # A client that goes away cancels its handler: that is how a synthesis is stopped.
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=LAST_WRITES_S
+    )
+    await runner.setup()
+    try:
+        try:
+            site = web.TCPSite(runner, host, port, reuse_address=True)
+            await site.start()
+        except OSError as e:
+            raise UserError(
+                f"Cannot listen on {host}:{port} ({os.strerror(e.errno or 0)}). "
+                "Name a free port with --port."
+            ) from e
+        address, taken = runner.addresses[0][:2]
+        _log.info("= listening on %s:%s (%s, %s)", address, taken, load.stage, load.engine)
+        await load.draining.wait()
+        _log.info("= draining, %d in flight", load.in_flight)
+        await site.stop()
+        await _emptied(load)
+    finally:
+        await runner.cleanup()
+    _log.info("= stopped")
+
+
+async def _emptied(load: Load) -> None:
+    """Wait until nothing is in flight, 5 s at most.
+
+    Ours and not aiohttp's: its own shutdown drops whatever a live websocket still receives.
+    """
+    waited_s = 0.0
+    while load.in_flight and waited_s < DRAIN_S:
+        await asyncio.sleep(DRAIN_POLL_S)
+        waited_s += DRAIN_POLL_S
+
+
+def run(app: Callable[[], Awaitable[web.Application]], host: str, port: int) -> None:
+    """Run a server process on uvloop; ``app`` builds its application (and loads the model)."""
+
+    async def main() -> None:
+        await serve(await app(), host, port)
+
+    uvloop.run(main())
