@@ -199,9 +199,11 @@ async def until_ready(port: int, timeout_s: float = 10.0) -> None:
 
 
 @asynccontextmanager
-async def sip_office(settings: Settings, *, ready: bool = True) -> AsyncIterator[SipOffice]:
+async def sip_office(
+    settings: Settings, *, ready: bool = True, silent_rtp_s: float = 30.0
+) -> AsyncIterator[SipOffice]:
     """`ivr sip` in this loop, its children real processes."""
-    office = SipOffice(settings)
+    office = SipOffice(settings, silent_rtp_s=silent_rtp_s)
     await office.open()
     try:
         if ready:

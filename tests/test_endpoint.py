@@ -97,6 +97,63 @@ async def test_goodbye_is_heard_to_its_last_sample(tmp_path: Path) -> None:
     assert ended["ms"] - end < 500  # and the line is not held open for long
 
 
+async def test_greeting_said_at_once_is_heard_whole(tmp_path: Path) -> None:
+    wav = tmp_path / "call.wav"
+    async with test_worker(tmp_path) as worker:
+        worker.echoes = False
+        worker.answers = False
+        settings = sip_settings(tmp_path, (worker.url,))
+        async with sip_office(settings):
+            async with await CallerControl.ring(where(settings.sip.port), record=wav) as caller:
+                stream = await worker.stream()
+                await stream.send(type="answer")
+                speech, size = tone(600), frame_bytes(8000)
+                loop = asyncio.get_running_loop()
+                begin = loop.time()
+                for n in range(len(speech) // size):
+                    stream.say(speech[n * size : (n + 1) * size])
+                    await asyncio.sleep(begin + (n + 1) * 0.02 - loop.time())
+                await caller.wait_for("quiet")
+    (_, heard), rate_hz = read_wav(wav)
+    (start, end), *_ = sound_spans(heard, rate_hz)
+    assert end - start >= 590
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_hold_and_resume(tmp_path: Path, transport: str) -> None:
+    async with test_worker(tmp_path) as worker:
+        settings = sip_settings(tmp_path, (worker.url,))
+        async with sip_office(settings, silent_rtp_s=0.6):
+            async with await CallerControl.ring(
+                where(settings.sip.port), transport=transport
+            ) as caller:
+                await caller.wait_for("answered")
+                stream = await worker.stream()
+                await caller.hold()
+                await asyncio.sleep(1.2)  # no RTP comes, but a caller who holds may be silent
+                frames = stream.frames
+                assert frames >= 50  # the call's clock goes on
+                await caller.resume()
+                await asyncio.sleep(0.3)
+                await caller.play(tone_file(tmp_path / "tone.wav", 200))
+                await caller.wait_for("sound", 3)
+
+
+@pytest.mark.skipif(shutil.which("sipp") is None, reason="sipp is not installed")
+async def test_a_caller_without_rtp_hears_and_is_hung_up_in_the_end(tmp_path: Path) -> None:
+    async with test_worker(tmp_path) as worker:
+        settings = sip_settings(tmp_path, (worker.url,))
+        async with sip_office(settings, silent_rtp_s=1.0) as office:
+            await sipp(
+                settings.sip.port, tmp_path, "-sf", write_scenario(tmp_path, WAITING), "-m", "1",
+                "-mp", str(settings.sip.rtp_port + 150),
+            )  # fmt: skip
+            await no_calls(office)
+    (stream,) = worker.streams
+    assert 40 <= stream.frames <= 120
+    assert stream.texts == [{"type": "hangup", "cause": "MEDIA_TIMEOUT"}]
+
+
 async def test_nobody_answers_is_503(tmp_path: Path) -> None:
     async with test_worker(tmp_path) as busy, test_worker(tmp_path) as gone:
         busy.refuse = True
@@ -310,7 +367,7 @@ async def test_sipp_calls(tmp_path: Path, transport: str) -> None:
     assert {s.offer["did"] for s in worker.streams} == {"1002"}
 
 
-OPTIONS_SCENARIO = """<?xml version="1.0"?><scenario name="options"><send retrans="500"><![CDATA[
+OPTIONS = """<send retrans="500"><![CDATA[
 
       OPTIONS sip:[remote_ip]:[remote_port] SIP/2.0
       Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
@@ -321,13 +378,69 @@ OPTIONS_SCENARIO = """<?xml version="1.0"?><scenario name="options"><send retran
       CSeq: 1 OPTIONS
       Content-Length: 0
 
-]]></send><recv response="200"/></scenario>"""
+]]></send><recv response="200"/>"""
+
+WAITING = """<send retrans="500"><![CDATA[
+
+      INVITE sip:1001@[remote_ip]:[remote_port] SIP/2.0
+      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+      Max-Forwards: 70
+      From: <sip:sipp@[local_ip]:[local_port]>;tag=[call_number]
+      To: <sip:1001@[remote_ip]:[remote_port]>
+      Call-ID: [call_id]
+      CSeq: 1 INVITE
+      Contact: <sip:sipp@[local_ip]:[local_port]>
+      Content-Type: application/sdp
+      Content-Length: [len]
+
+      v=0
+      o=- 1 1 IN IP4 [local_ip]
+      s=-
+      c=IN IP4 [media_ip]
+      t=0 0
+      m=audio [media_port] RTP/AVP 0
+      a=rtpmap:0 PCMU/8000
+
+]]></send>
+<recv response="100" optional="true"/><recv response="180" optional="true"/>
+<recv response="200" rrs="true"/>
+<send><![CDATA[
+
+      ACK [next_url] SIP/2.0
+      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+      [routes]
+      Max-Forwards: 70
+      From: <sip:sipp@[local_ip]:[local_port]>;tag=[call_number]
+      To: <sip:1001@[remote_ip]:[remote_port]>[peer_tag_param]
+      Call-ID: [call_id]
+      CSeq: 1 ACK
+      Content-Length: 0
+
+]]></send>
+<recv request="BYE"/>
+<send><![CDATA[
+
+      SIP/2.0 200 OK
+      [last_Via:]
+      [last_From:]
+      [last_To:]
+      [last_Call-ID:]
+      [last_CSeq:]
+      Content-Length: 0
+
+]]></send>"""
+
+
+def write_scenario(folder: Path, steps: str) -> str:
+    path = folder / "scenario.xml"
+    path.write_text(f'<?xml version="1.0"?><scenario name="test">{steps}</scenario>')
+    return path.name
 
 
 @needs_sipp
 @pytest.mark.parametrize("transport", ["u1", "t1"])
 async def test_sipp_options(tmp_path: Path, transport: str) -> None:
-    (tmp_path / "options.xml").write_text(OPTIONS_SCENARIO)
+    scenario = write_scenario(tmp_path, OPTIONS)
     settings = sip_settings(tmp_path, ("ws://127.0.0.1:1",))
     async with sip_office(settings):
-        await sipp(settings.sip.port, tmp_path, "-sf", "options.xml", "-t", transport, "-m", "3")
+        await sipp(settings.sip.port, tmp_path, "-sf", scenario, "-t", transport, "-m", "3")

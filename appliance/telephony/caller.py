@@ -3,10 +3,11 @@
     python -m appliance.telephony.caller --to sip:1001@127.0.0.1:5060 --record call.wav
 
 stdin: ``{"do":"play","file":"q.wav"}`` (8 or 16 kHz mono), ``{"do":"dtmf","digits":"5"}``,
-``{"do":"hangup"}``, ``{"do":"exit"}``. stdout: ``answered``, ``playing``, ``played``, ``sound``,
-``quiet``, ``ended``, ``error`` events; their ``ms`` count on the call's media clock, which is also the
-recording's: left what the caller said, right what it heard, one frame of each per tick of one
-bridge. CallerControl (callercontrol.py) drives this process from asyncio.
+``{"do":"hold"}``, ``{"do":"resume"}``, ``{"do":"hangup"}``, ``{"do":"exit"}``. stdout: events
+``answered``, ``playing``, ``played``, ``sound``, ``quiet``, ``ended``, ``error``, ``exit``; their
+``ms`` count on the call's media clock, which is also the recording's: left what the caller said,
+right what it heard, one frame of each for every tick of one bridge. CallerControl
+(callercontrol.py) drives this process from asyncio.
 """
 
 from __future__ import annotations
@@ -190,6 +191,12 @@ class CallerProcess:
                 self._play(command["file"])
             case "dtmf" if self._call:
                 self._call.dialDtmf(command["digits"])
+            case "hold" if self._call:
+                self._call.setHold(pj.CallOpParam(True))
+            case "resume" if self._call:
+                again = pj.CallOpParam(True)
+                again.opt.flag = pj.PJSUA_CALL_UNHOLD
+                self._call.reinvite(again)
             case "hangup":
                 self._hang_up()
             case "exit":

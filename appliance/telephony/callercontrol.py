@@ -74,6 +74,14 @@ class CallerControl:
         """Press keys (RFC 4733)."""
         await self._command({"do": "dtmf", "digits": digits})
 
+    async def hold(self) -> None:
+        """Put the other side on hold (re-INVITE, sendonly)."""
+        await self._command({"do": "hold"})
+
+    async def resume(self) -> None:
+        """Take it off hold."""
+        await self._command({"do": "resume"})
+
     async def hang_up(self) -> None:
         """End the call."""
         await self._command({"do": "hangup"})

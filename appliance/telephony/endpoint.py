@@ -36,7 +36,6 @@ _log = logging.getLogger(__name__)
 BRIDGE_HZ = 16000
 """Wide enough for G.722; G.711 calls are resampled at their ports."""
 RTP_PORTS = 100
-SILENT_RTP_S = 30.0
 RTP_CHECK_S = 5.0
 HANGUP_TIMEOUT_S = 40.0
 """From our BYE to the end of its transaction (64 × T1 = 32 s) and some."""
@@ -62,9 +61,10 @@ class ChildConfig:
     rtp_port: int
     worker_urls: tuple[str, ...]
     secret: str
-    log_level: str = "INFO"
-    log_json: bool = False
-    silent_rtp_s: float = SILENT_RTP_S
+    silent_rtp_s: float
+    """A call without RTP for so long is hung up."""
+    log_level: str
+    log_json: bool
 
 
 class CallState(Enum):
@@ -218,7 +218,9 @@ class LiveCall:
         if self._over.done():
             return
         self._desk.tell({"event": "ended", "sip_call_id": self.sip_call_id})
-        if self._state is CallState.OFFERED:
+        if self._state is CallState.ENDING and self._wish.done():
+            cause = self._wish.result()[0]
+        elif self._state is CallState.OFFERED:
             cause = "ORIGINATOR_CANCEL" if status == 487 else "NORMAL_TEMPORARY_FAILURE"
         else:
             cause = "NORMAL_CLEARING" if status < 300 else "NORMAL_TEMPORARY_FAILURE"
@@ -247,8 +249,6 @@ class LiveCall:
 
     def _worker_ended(self, cause: str, clean: bool) -> None:
         if not self._wish.done():
-            if not clean:
-                self._log.warning("! the worker's stream is gone or the call is dead: %s", cause)
             self._wish.set_result((cause, clean))
 
     def shut(self) -> None:

@@ -240,7 +240,8 @@ class MediaBridge:
 
     def worker_gone(self) -> None:
         """The worker's websocket closed or broke."""
-        if self._transport:
+        if self._transport and not self._closed:
+            self._log.warning("! the worker's websocket broke")
             self._finish("NORMAL_TEMPORARY_FAILURE", False)
 
     def _finish(self, cause: str, clean: bool) -> None:

@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 CALLS_PER_CHILD = 4
 """PJSUA_MAX_CALLS, compiled into the wheel."""
 RTP_PORTS_PER_CHILD = 100
+SILENT_RTP_S = 30.0
+"""A call without a single RTP packet for so long is dead and is hung up."""
 SWEEP_S = 5.0
 DRAIN_POLL_S = 0.1
 UNREGISTER_TIMEOUT_S = 2.0
@@ -78,8 +80,9 @@ def ip_address_of(host: str) -> IPv4Address | IPv6Address:
 class SipOffice:
     """The parent process's parts, wired together."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, silent_rtp_s: float = SILENT_RTP_S) -> None:
         self._settings = settings
+        self._silent_rtp_s = silent_rtp_s
         self._table = CallTable(CALLS_PER_CHILD)
         self._registration: Registration | None = None
         self._registering: asyncio.Task[None] | None = None
@@ -167,6 +170,7 @@ class SipOffice:
             "rtp_port": sip.rtp_port + index * RTP_PORTS_PER_CHILD,
             "worker_urls": sip.worker_urls,
             "secret": self._settings.secret("media"),
+            "silent_rtp_s": self._silent_rtp_s,
             "log_level": self._settings.log.level,
             "log_json": self._settings.log.json_lines,
         }

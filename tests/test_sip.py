@@ -1,0 +1,76 @@
+"""`ivr sip` as a process: SIGTERM drains, bad addresses stop the start with one sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from sipkit import free_sip_port, options, sip_settings, test_worker, until_ready
+
+from appliance.errors import UserError
+from appliance.telephony.callercontrol import CallerControl
+from appliance.telephony.sip import serve
+
+pytestmark = pytest.mark.sip
+
+
+async def ivr_sip(folder: Path, port: int, **sip: str) -> asyncio.subprocess.Process:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("IVR_")}
+    environment |= {"IVR_DATA_DIR": str(folder), "IVR_SIP__PORT": str(port)}
+    environment |= {f"IVR_SIP__{key.upper()}": value for key, value in sip.items()}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "appliance", "sip",
+        env=environment, cwd=Path(__file__).parent.parent, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+async def test_sigterm_refuses_new_calls_and_waits_for_live_ones(tmp_path: Path) -> None:
+    async with test_worker(tmp_path) as worker:
+        ports = sip_settings(tmp_path, (worker.url,)).sip
+        process = await ivr_sip(
+            tmp_path, ports.port, processes="1", rtp_port=str(ports.rtp_port),
+            worker_urls=f'["{worker.url}"]',
+        )  # fmt: skip
+        to = f"sip:1001@127.0.0.1:{ports.port}"
+        await until_ready(ports.port)
+        live = await CallerControl.ring(to)
+        await live.wait_for("answered")
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(3):
+            while not (await options(ports.port)).startswith(b"SIP/2.0 503"):
+                await asyncio.sleep(0.02)
+        async with await CallerControl.ring(to) as late:
+            assert (await late.wait_for("ended"))["cause"].startswith("503")
+        stream = await worker.stream(0)
+        frames = stream.frames
+        await asyncio.sleep(0.2)
+        assert stream.frames > frames and process.returncode is None
+        await live.hang_up()
+        await live.wait_for("ended")
+        _, log = await asyncio.wait_for(process.communicate(), 5)
+        assert process.returncode == 0
+        assert stream.texts == [{"type": "hangup", "cause": "NORMAL_CLEARING"}]
+        assert b"Traceback" not in log
+        await live.close()
+
+
+async def test_an_address_in_use_stops_the_start_with_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = await ivr_sip(tmp_path, taken.getsockname()[1])
+        _, log = await asyncio.wait_for(process.communicate(), 10)
+    assert process.returncode == 2
+    assert b"Cannot serve SIP on 127.0.0.1" in log and b"Traceback" not in log
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "sip.example"])
+async def test_a_host_that_cannot_stand_in_the_sdp_is_refused(tmp_path: Path, host: str) -> None:
+    settings = sip_settings(tmp_path, (), host=host, port=free_sip_port())
+    with pytest.raises(UserError, match=r"sip\.host"):
+        await serve(settings)
