@@ -19,10 +19,11 @@ import pytest
 
 from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.pool import Pool
-from appliance.errors import EngineError, ProtocolError
+from appliance.errors import EngineError
 from appliance.models import embed_queue
 from appliance.models.embed_queue import EmbedQueue, Full
 from appliance.models.embed_server import MAX_TEXTS, texts_of
+from appliance.models.http import Refused
 from tests.knowledge_servers import EmbedProcess
 
 GONE_URL = "http://127.0.0.1:9"  # the discard port: nobody listens
@@ -105,24 +106,23 @@ async def test_a_full_queue_refuses() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("request_", "says"),
     [
-        (b"{", "not JSON"),
-        (b"[]", "input must be a text"),
-        (b'{"input": 5}', "input must be a text"),
-        (b'{"input": ["a", 5]}', "input must be a text"),
-        (b'{"input": []}', "1 to"),
-        (json.dumps({"input": ["a"] * (MAX_TEXTS + 1)}).encode(), "1 to"),
-        (json.dumps({"input": "a" * 9000}).encode(), "longer than"),
+        ({}, "input must be a text"),
+        ({"input": 5}, "input must be a text"),
+        ({"input": ["a", 5]}, "input must be a text"),
+        ({"input": []}, "1 to"),
+        ({"input": ["a"] * (MAX_TEXTS + 1)}, "1 to"),
+        ({"input": "a" * 9000}, "longer than"),
     ],
 )
-def test_bad_requests_get_one_clear_sentence(body: bytes, says: str) -> None:
-    with pytest.raises(ProtocolError, match=says):
-        texts_of(body)
+def test_bad_requests_get_one_clear_sentence(request_: dict[str, object], says: str) -> None:
+    with pytest.raises(Refused, match=says):
+        texts_of(request_)
 
 
 def test_one_text_may_stand_alone() -> None:
-    assert texts_of(b'{"model": "x", "input": "hello"}') == ["hello"]
+    assert texts_of({"model": "x", "input": "hello"}) == ["hello"]
 
 
 def _post(url: str, body: bytes) -> tuple[int, dict]:
@@ -148,6 +148,8 @@ def test_the_wire(embed_process: EmbedProcess) -> None:
     assert vector.shape == (384,) and abs(np.linalg.norm(vector) - 1) < 1e-5
     status, answer = _post(f"{url}/v1/embeddings", b'{"input": 5}')
     assert status == 400 and answer["error"]["type"] == "invalid_request_error"
+    status, answer = _post(f"{url}/v1/embeddings", b"{")
+    assert status == 400 and "not valid JSON" in answer["error"]["message"]
     status, answer = _post(f"{url}/v1/embeddings", b'{"input": "' + b"a" * 1_100_000 + b'"}')
     assert status == 413 and answer["error"]["message"]
 
@@ -182,4 +184,4 @@ async def test_a_taken_port_is_one_clear_sentence(embed_process: EmbedProcess) -
     )  # fmt: skip
     _, said = await asyncio.wait_for(process.communicate(), 15)
     assert process.returncode == 2
-    assert f"Cannot serve on 127.0.0.1:{port}" in said.decode() and b"Traceback" not in said
+    assert f"Cannot listen on 127.0.0.1:{port}" in said.decode() and b"Traceback" not in said
