@@ -32,12 +32,19 @@ from appliance.knowledge import ingest
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.settings import Settings, load
 from appliance.store import agents, database
+from bench import sip_message
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "appliance" / "samples"
 SAMPLE = "sunrise-broadband"
 READY_S = 30
 STOP_S = 10
+RTP_PORT = 12000
+"""First RTP port of the SIP processes, below the ports that others take at will."""
+CALLS_PER_SIP_PROCESS = 4
+"""pjsua2's limit."""
+SIP_CHILDREN_S = 2.0
+"""SIP is answered before every child process of ``ivr sip`` is up."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,6 +139,47 @@ def engines_only(script: Path) -> Iterator[tuple[dict[str, str], Path]]:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         engines, _ = _engines(stack, script, folder)
         yield engines, folder
+
+
+@contextmanager
+def sip_office(site_: Site, calls: int) -> Iterator[str]:
+    """``ivr sip`` in front of the site's worker, with room for ``calls``; its SIP URI."""
+    port = free_port()
+    environment = {
+        **site_.environment,
+        "IVR_SIP__PORT": str(port),
+        "IVR_SIP__RTP_PORT": str(RTP_PORT),
+        "IVR_SIP__PROCESSES": str(-(-calls // CALLS_PER_SIP_PROCESS)),
+        "IVR_SIP__WORKER_URLS": f'["{site_.worker_url}"]',
+    }
+    log = site_.folder / "sip.log"
+    with _process(["sip"], log, environment) as process:
+        deadline_s = time.monotonic() + READY_S
+        while process.poll() is None and time.monotonic() < deadline_s:
+            time.sleep(0.2)
+            if _answers_options(port):
+                break
+        else:
+            raise UserError(f"ivr sip is not ready: {_tail(log)}")
+        time.sleep(SIP_CHILDREN_S)
+        yield f"sip:1001@127.0.0.1:{port}"
+
+
+def _answers_options(port: int) -> bool:
+    """Whether a SIP server answers OPTIONS on ``port``."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        probe.settimeout(0.5)
+        own = f"127.0.0.1:{probe.getsockname()[1]}"
+        uri = f"sip:127.0.0.1:{port}"
+        headers = [("Via", f"SIP/2.0/UDP {own};branch=z9hG4bKready"), ("Max-Forwards", "70")]
+        headers += [("From", f"<sip:bench@{own}>;tag=1"), ("To", f"<{uri}>")]
+        headers += [("Call-ID", f"ready-{own}"), ("CSeq", "1 OPTIONS")]
+        probe.sendto(sip_message.request("OPTIONS", uri, headers), ("127.0.0.1", port))
+        try:
+            return bool(probe.recv(4096))
+        except OSError:
+            return False
 
 
 def free_port() -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import click
@@ -18,17 +18,19 @@ import uvloop
 
 from appliance.engines.emulated_script import Script, load_script
 from appliance.errors import UserError
-from bench import report, script
-from bench.place import Meter, Site, site
+from bench import report, script, sipp
+from bench.place import Meter, Site, sip_office, site
 from bench.rehearsal import Rehearsal, Watch
 from bench.report import Figures, Load
 from bench.rival import pipecat_bot
+from bench.sip_caller import SipPlan, rehearse_sip
 from bench.ws_caller import Plan, rehearse_ws
 
 OUT = Path(__file__).resolve().parent / "out"
 PIPECAT_CALLS = (1, 5, 10, 15)
 FEW_CALLS, FEW_TIMES = 5, 3
 """Fewer calls than this talk three times as long: a call has only six turns a minute."""
+SIPP_CALLS, SIPP_HOLD_S = 20, 5.0
 SETTLE_S = 2.0
 """Between two runs: what the last one left over is finished."""
 
@@ -36,16 +38,19 @@ SETTLE_S = 2.0
 @click.command()
 @click.option("--calls", default="1,10,25,50,100", show_default=True, help="How many at once.")
 @click.option("--seconds", default=40.0, show_default=True, help="How long each run talks.")
+@click.option("--through", type=click.Choice(["ws", "sip"]), default="ws", show_default=True)
 @click.option("--pipecat", is_flag=True, help="Also Pipecat, at 1, 5, 10 and 15 calls.")
 @click.option("--json", "json_only", is_flag=True, help="Only the JSON object.")
 @click.option("--log", type=click.Path(path_type=Path), help="Keep the worker's log here.")
-def main(calls: str, seconds: float, pipecat: bool, json_only: bool, log: Path | None) -> None:
+def main(
+    calls: str, seconds: float, through: str, pipecat: bool, json_only: bool, log: Path | None
+) -> None:
     """Measure gap, barge-in, late frames, CPU and memory against the number of calls."""
     try:
         numbers = [int(n) for n in calls.split(",")]
         path = script.make(OUT / "script")
         out = _Out(quiet=json_only)
-        result = _run(path, numbers, seconds, ws_site, pipecat, out, log)
+        result = _run(path, numbers, seconds, PLACES[through], pipecat, out, log)
     except UserError as e:
         click.echo(f"bench: {e}", err=True)
         sys.exit(2)
@@ -78,21 +83,42 @@ class _Out:
 
 
 @contextmanager
-def ws_site(place: Site, script_: Script) -> Iterator[Caller]:
+def ws_place(site_: Site, script_: Script, most: int) -> Iterator[Caller]:
     """Callers on the worker's own websocket."""
 
     def call(calls: int, seconds: float, watch: Watch) -> Rehearsal:
-        plan = Plan(place.worker_url, place.secret, script_, calls, seconds)
+        plan = Plan(site_.worker_url, site_.secret, script_, calls, seconds)
         return uvloop.run(rehearse_ws(plan, watch))
 
     yield call
+
+
+@contextmanager
+def sip_place(site_: Site, script_: Script, most: int) -> Iterator[Caller]:
+    """Callers on SIP and RTP, through ``ivr sip``; sipp has called it before."""
+    with sip_office(site_, most) as target:
+        count = sipp.call(target, min(most, SIPP_CALLS), SIPP_HOLD_S, script_, site_.folder)
+        click.echo(
+            f"sipp: {count.ok} calls set up and torn down, {count.failed} failed, "
+            f"answered after {count.set_up_ms} ms on average",
+            err=True,
+        )
+
+        def call(calls: int, seconds: float, watch: Watch) -> Rehearsal:
+            return uvloop.run(rehearse_sip(SipPlan(target, script_, calls, seconds), watch))
+
+        yield call
+
+
+Place = Callable[[Site, Script, int], AbstractContextManager[Caller]]
+PLACES: dict[str, Place] = {"ws": ws_place, "sip": sip_place}
 
 
 def _run(
     path: Path,
     numbers: list[int],
     seconds: float,
-    place: Callable[..., object],
+    place: Place,
     pipecat: bool,
     out: _Out,
     log: Path | None,
@@ -104,7 +130,7 @@ def _run(
         numbers = sorted({*numbers, *PIPECAT_CALLS})
     with site(path, max(numbers)) as running:
         try:
-            with place(running, script_) as call:  # type: ignore[attr-defined]
+            with place(running, script_, max(numbers)) as call:
                 for n in numbers:
                     ours.append(_measure("appliance", running.worker_pid, call, n, seconds, out))
         finally:
