@@ -48,7 +48,7 @@ class Listener(Protocol):
         """The caller goes on."""
 
     def on_words(self) -> None:
-        """The words are worth acting on: stable, or changed after the pause began."""
+        """The words are worth acting on: stable, or the caller has fallen silent after them."""
 
     def on_turn(self) -> None:
         """The caller's turn is over; its words are final."""
@@ -147,6 +147,8 @@ class Hearing:
         self._listener.on_transcript(transcript)
         if self.utterances.words != before:
             self._changed_at_ms = self._endpointer.now_ms
+            if self.audio.is_quiet():
+                self._tell()
         if self._withheld and self.has_words():
             self._release()
         if self._ended_at_ms is not None:
@@ -164,8 +166,9 @@ class Hearing:
         if self._ended_at_ms is not None:
             if now_ms - self._ended_at_ms > FINAL_WAIT_MS:
                 self._conclude()
-        elif self.activity is Activity.SPEAKING and now_ms - self._changed_at_ms >= STABLE_MS:
-            self._tell()
+        elif self.activity is Activity.SPEAKING:
+            if now_ms - self._changed_at_ms >= STABLE_MS or self.audio.is_quiet():
+                self._tell()
 
     def _on_sound(self, sound: Sound) -> None:
         match sound:

@@ -123,6 +123,9 @@ class Speaker:
         turn = timeline.row(self._offer.call_id, self.turns, reply, barged_in)
         self._history.add(turn.said, turn.heard)
         self._journal.turn(turn)
+        cut = ", cut" if barged_in else ""
+        trace = timeline.trace(reply)
+        self._log.info("= turn %d, %s%s: %s", self.turns, reply.source, cut, trace)
         self._show("turn_over", turn=turn)
 
     def on_frame(self, at_ms: int, frame: bytes) -> bool:

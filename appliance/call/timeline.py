@@ -43,6 +43,25 @@ class Timeline:
             return None
         return self.first_sound - self.speech_end
 
+    def trace(self, reply: Reply) -> str:
+        """One log line of the turn: every stage in ms from the end of the caller's speech."""
+        zero = self.speech_end
+        marks = {
+            "partial": self.first_partial,
+            "begun": reply.begun_ms,
+            "passages": reply.retrieval_ms,
+            "final": self.final,
+            "token": reply.first_token_ms,
+            "phrase": reply.first_phrase_ms,
+            "given": self.turn_given,
+            "audio": reply.first_audio_ms,
+            "frame": self.first_frame,
+            "sound": self.first_sound,
+        }
+        if zero is None:
+            return ""
+        return " ".join(f"{name} {at - zero:+d}" for name, at in marks.items() if at is not None)
+
     def row(self, call_id: str, index: int, reply: Reply, barged_in: bool) -> Turn:
         """The turn that ``reply`` ended, as the journal keeps it."""
         return Turn(

@@ -8,6 +8,7 @@ due every 20 ms, counted from its own start, so that no delay ever adds up. A pl
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -15,9 +16,12 @@ from appliance.audio import FRAME_MS, frame_bytes, ms_of
 
 PHASES = 4
 PHASE_S = FRAME_MS / 1000 / PHASES
-LONGEST_CATCH_UP_FRAMES = 5
+LONGEST_CATCH_UP_S = 0.1
 """After a stall longer than this the rest is skipped: a burst of late sound helps nobody."""
 LATE_S = 0.020
+"""From when on a frame counts as late."""
+
+log = logging.getLogger(__name__)
 
 
 class Utterance:
@@ -154,42 +158,44 @@ class Playout:
 
 
 class Pacer:
-    """Ticks every playout of a worker, each exactly once in 20 ms, from one timer."""
+    """Ticks every playout of a worker exactly once in 20 ms, from one timer.
+
+    The times of all ticks are multiples of 5 ms from one start, so that a late wake-up delays its
+    own frames and none after them.
+    """
 
     def __init__(self) -> None:
-        self._phases: list[dict[Playout, float]] = [{} for _ in range(PHASES)]
+        self._phases: list[set[Playout]] = [set() for _ in range(PHASES)]
 
     def add(self, playout: Playout) -> None:
         """Start ticking; calls are spread over the phases so that their frames do not bunch."""
-        loop = asyncio.get_running_loop()
-        min(self._phases, key=len)[playout] = loop.time()
+        min(self._phases, key=len).add(playout)
 
     def remove(self, playout: Playout) -> None:
         """Stop ticking."""
         for phase in self._phases:
-            phase.pop(playout, None)
+            phase.discard(playout)
 
     async def run(self) -> None:
         """Tick until cancelled."""
         loop = asyncio.get_running_loop()
-        start, wakeups = loop.time(), 0
+        start, number = loop.time(), 0
         while True:
-            wakeups += 1
-            due = start + wakeups * PHASE_S
-            delay = due - loop.time()
-            await asyncio.sleep(max(0.0, delay))
-            self._tick(self._phases[wakeups % PHASES], loop.time())
+            number += 1
+            due = start + number * PHASE_S
+            if (delay := due - loop.time()) > 0:
+                await asyncio.sleep(delay)
+            late_s = loop.time() - due
+            if late_s > LONGEST_CATCH_UP_S:
+                rounds = int(late_s / (PHASES * PHASE_S))
+                self._skip(rounds)
+                number += rounds * PHASES
+                late_s = LATE_S
+            for playout in list(self._phases[number % PHASES]):
+                playout.tick(late=late_s >= LATE_S)
 
-    def _tick(self, phase: dict[Playout, float], now: float) -> None:
-        for playout, due in list(phase.items()):
-            sent = 0
-            while due <= now and sent < LONGEST_CATCH_UP_FRAMES:
-                playout.tick(late=now - due > LATE_S)
-                due += FRAME_MS / 1000
-                sent += 1
-            if due <= now:
-                missed = int((now - due) / (FRAME_MS / 1000)) + 1
-                playout.skip(missed)
-                due += missed * FRAME_MS / 1000
-            if playout in phase:  # a tick may end the call
-                phase[playout] = due
+    def _skip(self, frames: int) -> None:
+        log.warning("! the worker stood still: %d ms of sound skipped", frames * FRAME_MS)
+        for phase in self._phases:
+            for playout in phase:
+                playout.skip(frames)

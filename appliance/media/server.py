@@ -243,7 +243,8 @@ class MediaServer:
     ) -> picows.WSListener | picows.WSUpgradeResponseWithListener | None:
         path = request.path.partition(b"?")[0]
         if path == b"/health":
-            return _respond(200, self._door.health())
+            health = self._door.health()
+            return _respond(200 if health["status"] == "ok" else 503, health)
         if path not in (b"/call", b"/watch"):
             return None
         scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
