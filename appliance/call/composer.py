@@ -51,8 +51,11 @@ class Composer:
         self._search_deadline_ms = search_deadline_ms
         self._fixed: dict[tuple[str, str, int, str], bytes] = {}
 
-    async def warm(self, agent: Agent) -> None:
-        """Speak the agent's fixed phrases once, before its first call, and keep the audio."""
+    async def warm(self, agent: Agent) -> bool:
+        """Speak the agent's fixed phrases once, before its first call, and keep the audio.
+
+        False when no server could: to be tried again.
+        """
         phrases = (
             agent.greeting,
             agent.goodbye,
@@ -71,7 +74,8 @@ class Composer:
                         self._fixed[key] = b"".join([chunk async for chunk in audio])
                 except EngineError as e:
                     log.warning("! %s: a fixed phrase is not ready: %s", agent.name, e)
-                    return
+                    return False
+        return True
 
     async def say(self, reply: Reply, agent: Agent, rate_hz: int, text: str) -> None:
         """Make a reply of fixed words."""

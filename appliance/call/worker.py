@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 import uvloop
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.call.composer import Composer
@@ -93,7 +92,7 @@ class _Worker:
 
         self.directory = Directory(engine, settings)
         embedder = HttpEmbedder(pool("embed", engines.embed), http, engines.embed.timeout_ms)
-        self.search = Search(engine, embedder)
+        self.search = Search(engine, embedder, settings.cache_dir / "knowledge")
         self.recogniser = HttpRecogniser(pool("stt", engines.stt), http, engines.stt.timeout_ms)
         voice = HttpVoice(pool("tts", engines.tts), http, engines.tts.timeout_ms)
         writer = None
@@ -178,18 +177,18 @@ class _Worker:
     async def _warm(self) -> None:
         """Teach the engines every agent version that may answer a call from now on."""
         for agent in await self.directory.all_agents():
-            if agent.context not in self._warmed:
-                await self._warm_agent(agent)
+            if agent.context not in self._warmed and await self._warm_agent(agent):
                 self._warmed.add(agent.context)
 
-    async def _warm_agent(self, agent: Agent) -> None:
-        try:
-            await self.search.preload(agent.knowledge, agent.knowledge_version)
-        except (SQLAlchemyError, TimeoutError) as e:
-            log.warning("! knowledge of %s is not in memory: %s", agent.name, type(e).__name__)
+    async def _warm_agent(self, agent: Agent) -> bool:
+        known = await self.search.preload(agent.knowledge, agent.knowledge_version)
         texts = self.search.texts(agent.knowledge, agent.knowledge_version)
-        await asyncio.gather(self.recogniser.prepare(agent, texts), self.composer.warm(agent))
-        log.info("= %s version %d is warm", agent.name, agent.version)
+        _, spoken = await asyncio.gather(
+            self.recogniser.prepare(agent, texts), self.composer.warm(agent)
+        )
+        if known and spoken:
+            log.info("= %s version %d is warm", agent.name, agent.version)
+        return known and spoken
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -59,8 +59,10 @@ class Server:
         return self.url.replace("ws://", "http://").replace("wss://", "https://").rstrip("/")
 
     def serves(self, language: str) -> bool:
-        """Whether it can work in this language (BCP 47)."""
-        return not self.languages.isdisjoint({"*", language, language.split("-")[0]})
+        """Whether it can work in this language (BCP 47); ``*`` asks for none in particular."""
+        if "*" in (language, *self.languages):
+            return True
+        return language in self.languages or language.split("-")[0] in self.languages
 
 
 class Pool:
