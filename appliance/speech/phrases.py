@@ -16,9 +16,9 @@ _CLOSERS = "\"'”’)]"
 FIRST_CLAUSE_WORDS = 1
 """A first phrase may be this short when a clause ends ("Yes,")."""
 LATER_CLAUSE_WORDS = 6
-FIRST_SOFT_WORDS = 3
+FIRST_SOFT_WORDS = 2
 """A first phrase this long may end before a function word; ..."""
-FIRST_HARD_WORDS = 5
+FIRST_HARD_WORDS = 4
 """... and this long, it ends anywhere between words."""
 LATER_HARD_WORDS = 28
 
