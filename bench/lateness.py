@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 FRAME_MS = 20.0
 LATE_MS = 20.0
-_FIT_FRAMES = 50
-"""The clock is fitted to the earliest of the first second's frames."""
+_FIT_FRAMES, _FIT_PERCENTILE = 100, 10
+"""The clock is fitted to the first two seconds: to early frames, but not to the very earliest, for
+the first frame of a call may leave before the sender's clock has taken the call in."""
 _MISSED_RUN = 25
 """Half a second that is late as a whole is a frame that never came, not 25 late ones."""
 
@@ -39,7 +40,7 @@ def lateness(arrivals_s: list[float]) -> Lateness:
     if len(arrivals_s) < 2:
         return Lateness(np.zeros(0), 0)
     behind = np.array(arrivals_s) * 1000 - np.arange(len(arrivals_s)) * FRAME_MS
-    behind -= np.min(behind[:_FIT_FRAMES])
+    behind -= np.percentile(behind[:_FIT_FRAMES], _FIT_PERCENTILE)
     missed, start = 0, 0
     while (fault := _stays_behind(behind, start)) is not None:
         at, frames = fault

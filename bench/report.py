@@ -18,6 +18,8 @@ class Load:
 
     cores: float
     rss_mb: float
+    machine_busy: float = 0.0
+    """Share of all the machine's cores in use, 0-1: near 1, nothing here can be trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Figures:
     rss_mb: float | None
     caller_late_p99_ms: float | None
     """How late the callers' own frames were: what the measuring itself added."""
+    machine_busy: float | None
+    """Share of all cores in use, by everything on the machine; near 1: do not trust this run."""
     errors: int
     first_error: str
 
@@ -83,6 +87,7 @@ def figures(rehearsal: Rehearsal, load: Load | None = None, idle_rss_mb: float =
         mb_per_call=round((load.rss_mb - idle_rss_mb) / n, 2) if load else None,
         rss_mb=round(load.rss_mb, 1) if load else None,
         caller_late_p99_ms=_percentile(rehearsal.own_late_ms, 99),
+        machine_busy=round(load.machine_busy, 2) if load else None,
         errors=len(errors),
         first_error=errors[0] if errors else "",
     )
@@ -108,6 +113,7 @@ _COLUMNS = (
     ("core/call", "cores_per_call"),
     ("MB/call", "mb_per_call"),
     ("caller late", "caller_late_p99_ms"),
+    ("machine", "machine_busy"),
     ("errors", "errors"),
 )
 

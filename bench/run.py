@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import orjson
+import psutil  # type: ignore[import-untyped]
 import uvloop
 
 from appliance.engines.emulated_script import Script, load_script
@@ -154,9 +155,12 @@ def _measure(name: str, pid: int, call: Caller, calls: int, seconds: float, out:
     time.sleep(SETTLE_S)
     meter = Meter(pid)
     idle = meter.sample()
+    psutil.cpu_percent()
     rehearsal = call(calls, seconds, _metered(meter, out.watch(name, calls, seconds)))
     load = Load(
-        meter.cores(rehearsal.up_s, rehearsal.end_s), meter.rss_mb(idle.at_s, rehearsal.end_s)
+        cores=meter.cores(rehearsal.up_s, rehearsal.end_s),
+        rss_mb=meter.rss_mb(idle.at_s, rehearsal.end_s),
+        machine_busy=psutil.cpu_percent() / 100,
     )
     return report.figures(rehearsal, load, idle.rss_mb)
 
