@@ -6,7 +6,7 @@ servers know nothing else of it. Audio is L16 mono.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,5 +86,8 @@ class TtsEngine(Protocol):
     def has(self, voice: str) -> bool:
         """Whether ``voice`` can be spoken with (an engine may know variants it does not list)."""
 
-    def speak(self, text: str, voice: str) -> AsyncIterator[bytes]:
+    def gain_db(self, voice: str) -> float:
+        """What brings ``voice`` to the appliance's speech level (shaping.SPEECH_DB)."""
+
+    def speak(self, text: str, voice: str) -> AsyncGenerator[bytes, None]:
         """Stream L16 at ``rate_hz`` as it is made; closing the iterator stops the synthesis."""
