@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.telephony.calltable import LINGER_S, CallTable, Flow
+from appliance.telephony.calltable import LINGER_S, TAKEN_WITHIN_S, CallTable, Flow
 from appliance.telephony.proxy import CHILD_PACKET_BYTES, Gate, Proxy, Send, ToChild, ToPeer
 from appliance.telephony.sipmessage import Request, Response, parse, parse_via, tag
 
@@ -248,6 +248,21 @@ def test_a_dead_child_takes_only_its_calls_and_tells_their_callers() -> None:
     assert isinstance(again, Response) and again.status == 481
 
 
+def test_an_invite_that_no_child_takes_is_refused_and_frees_its_slot() -> None:
+    bench = Bench()
+    bench.invite("taken")
+    bench.table.started("taken")
+    bench.invite("odd")
+    bench.clock.now += TAKEN_WITHIN_S - 0.1
+    assert bench.proxy.sweep() == []
+    bench.clock.now += 0.2
+    send, reply = one(bench.proxy.sweep())
+    assert isinstance(send, ToPeer) and send.flow == CALLER
+    assert isinstance(reply, Response) and (reply.status, reply.call_id) == (400, "odd")
+    assert bench.table.in_use == 1
+    assert bench.proxy.sweep() == []
+
+
 def test_the_table_forgets_what_is_over_but_never_a_live_call() -> None:
     bench = Bench()
     bench.invite("live")
@@ -255,7 +270,7 @@ def test_the_table_forgets_what_is_over_but_never_a_live_call() -> None:
     bench.table.started("live")
     bench.table.ended("over", bench.clock())
     bench.clock.now += LINGER_S + 1
-    bench.table.sweep(bench.clock())
+    bench.proxy.sweep()
     live = bench.proxy.from_peer(request("INFO", "live", to_tag="t"), CALLER)
     assert isinstance(live[0], ToChild)
     over = one(bench.proxy.from_peer(request("INFO", "over", to_tag="t"), CALLER))[1]

@@ -69,6 +69,8 @@ def test_response_and_round_trip() -> None:
         (b"17  INVITE", b"17 BYE"),
         (b"17  INVITE", b"99999999999 INVITE"),
         (b"i: c1@host\r\n", b""),
+        (b"i: c1@host", b"i: caf\xe9"),
+        (b"i: c1@host", b"i: a\x1b[2J"),
         (b"l: 4", b"l: 400"),
         (b"l: 4", b"l: -1"),
         (b"10.0.0.2:5062;rport", b"10.0.0.2:99999;rport"),

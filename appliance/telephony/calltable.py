@@ -12,10 +12,12 @@ from appliance.telephony.sipmessage import Request, Response
 
 LINGER_S = 64.0
 """Kept after the last message: a transaction's longest life (64 × T1 = 32 s), twice."""
+TAKEN_WITHIN_S = 3.0
+"""A child takes a call within milliseconds, or never: pjsip drops what it cannot read in silence."""
 
 
 class CallState(Enum):
-    RINGING = auto()
+    PASSED_ON = auto()
     """The INVITE was passed on; holds a slot."""
     LIVE = auto()
     """The child has the call; holds a slot until the child says that it ended."""
@@ -43,8 +45,9 @@ class CallEntry:
     direct: bool
     """The INVITE came straight from the caller, so in-dialog requests go back over ``flow``."""
     invite: Request
+    since: float
     expires_at: float
-    state: CallState = CallState.RINGING
+    state: CallState = CallState.PASSED_ON
     answer: Response | None = None
 
 
@@ -92,7 +95,7 @@ class CallTable:
         child = max(free, key=lambda port: (free[port], -port), default=None)
         if child is None or free[child] <= 0:
             return None
-        call = CallEntry(invite.call_id, child, flow, direct, invite, now + LINGER_S)
+        call = CallEntry(invite.call_id, child, flow, direct, invite, now, now + LINGER_S)
         self._entries[call.call_id] = call
         return call
 
@@ -107,8 +110,16 @@ class CallTable:
             entry.state = CallState.OVER
             entry.expires_at = now + LINGER_S
 
-    def sweep(self, now: float) -> None:
-        """Drop what has expired; a live call never does."""
+    def sweep(self, now: float) -> list[CallEntry]:
+        """Drop what has expired (a live call never does); returns calls that no child took."""
+        untaken = [
+            entry
+            for entry in self._entries.values()
+            if entry.state is CallState.PASSED_ON and entry.since + TAKEN_WITHIN_S <= now
+        ]
+        for entry in untaken:
+            self.ended(entry.call_id, now)
         for entry in list(self._entries.values()):
             if entry.state is not CallState.LIVE and entry.expires_at <= now:
                 del self._entries[entry.call_id]
+        return untaken

@@ -39,6 +39,7 @@ RTP_PORTS = 100
 RTP_CHECK_S = 5.0
 HANGUP_TIMEOUT_S = 40.0
 """From our BYE to the end of its transaction (64 × T1 = 32 s) and some."""
+REFUSED_LINGER_S = 1.0
 DTMF_IS_END = 2
 """PJMEDIA_STREAM_DTMF_IS_END, which the Python module leaves out."""
 DEFAULT_KEY_MS = 100
@@ -74,6 +75,14 @@ class CallState(Enum):
     ENDING = auto()
     """We sent BYE or a refusal."""
     OVER = auto()
+
+
+class _RefusedError(Exception):
+    """An INVITE that is answered with ``status``."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 Post = Callable[[Callable[["LiveCall"], None]], None]
@@ -137,8 +146,7 @@ class LiveCall:
         )
         hangup = Hangup("NORMAL_TEMPORARY_FAILURE")
         try:
-            if await self._find_worker():
-                await self._carry()
+            await self._answer_and_carry()
             hangup = await asyncio.wait_for(asyncio.shield(self._over), HANGUP_TIMEOUT_S)
         except TimeoutError:
             self._log.error("! no end to our BYE")
@@ -150,6 +158,14 @@ class LiveCall:
                 self._desk.ports.give_back(self._port, self._caller.rate_hz)
             self._pj = None  # its C++ part goes here, on the loop, never in a callback
             self._log.info("= over: %s", hangup.cause)
+
+    async def _answer_and_carry(self) -> None:
+        try:
+            if await self._find_worker():
+                await self._carry()
+        except Exception:  # the border of a call: the others go on
+            self._log.exception("! the call failed")
+            self._hang_up(500, "NORMAL_TEMPORARY_FAILURE")
 
     async def _find_worker(self) -> bool:
         """Ring, and offer the call to the workers. False: refused, or the caller gave up."""
@@ -379,36 +395,39 @@ class Desk:
 
     def _begin(self, pj_call: _PjCall, sip_call_id: str, text: str, source: str) -> LiveCall | None:
         self.tell({"event": "started", "sip_call_id": sip_call_id})
-        status = 403
-        if source == self.config.proxy:
-            try:
-                caller = _read_invite(text)
-            except ProtocolError as e:
-                _log.warning("! INVITE refused: %s", e)
-                status = 400
-            else:
-                if caller:
-                    return self._start(LiveCall(self, pj_call, sip_call_id, caller))
-                _log.warning("> 488: the offer has none of PCMU, PCMA, G722")
-                status = 488
-        prm = pj.CallOpParam()
-        prm.statusCode = status
-        pj_call.hangup(prm)
-        self._loop.call_later(1.0, _forget, pj_call)
-        self.tell({"event": "ended", "sip_call_id": sip_call_id})
+        try:
+            return self._admit(pj_call, sip_call_id, text, source)
+        except _RefusedError as e:
+            _log.warning("> %d: %s", e.status, e)
+            self._refuse(pj_call, sip_call_id, e.status)
+        except Exception:  # the border of a call
+            _log.exception("! an INVITE was not handled")
+            self._refuse(pj_call, sip_call_id, 500)
         return None
 
-    def _start(self, call: LiveCall) -> LiveCall:
+    def _admit(self, pj_call: _PjCall, sip_call_id: str, text: str, source: str) -> LiveCall:
+        if source != self.config.proxy:
+            raise _RefusedError(403, f"{source} is not our proxy")
+        call = LiveCall(self, pj_call, sip_call_id, _read_invite(text))
         task = self._loop.create_task(call.run())
         self._calls[task] = call
         task.add_done_callback(self._done)
         return call
 
+    def _refuse(self, pj_call: _PjCall, sip_call_id: str, status: int) -> None:
+        prm = pj.CallOpParam()
+        prm.statusCode = status
+        try:
+            pj_call.hangup(prm)
+        except pj.Error as e:
+            _log.warning("! refusal failed: %s", e.info())
+        self._loop.call_later(REFUSED_LINGER_S, _forget, pj_call)
+        self.tell({"event": "ended", "sip_call_id": sip_call_id})
+
     def _done(self, task: asyncio.Task[None]) -> None:
         call = self._calls.pop(task)
         if not task.cancelled() and task.exception():
-            _log.error("! call %s failed", call.sip_call_id, exc_info=task.exception())
-            call.shut()
+            _log.error("! the end of call %s failed", call.sip_call_id, exc_info=task.exception())
 
     async def stop(self) -> None:
         """Hang up what is live; a second for it, then the process may go."""
@@ -422,18 +441,20 @@ def _forget(pj_call: _PjCall) -> None:
     """Holds a refused call's object until its transaction is over."""
 
 
-def _read_invite(text: str) -> Caller | None:
-    """What the worker is told of an INVITE; None when we share no codec with it.
+def _read_invite(text: str) -> Caller:
+    """What the worker is told of an INVITE.
 
-    Raises ProtocolError for what is no INVITE.
+    Raises _RefusedError when we share no codec with it, or it is no INVITE.
     """
-    invite = parse(text.encode("utf-8", "surrogateescape"))
-    if not isinstance(invite, Request):
-        raise ProtocolError("not a request")
+    try:
+        invite = parse(text.encode("utf-8", "surrogateescape"))
+        dialled = parse_uri(invite.uri).user if isinstance(invite, Request) else ""
+        dialled = dialled or parse_uri(invite.headers.get("to")).user
+    except ProtocolError as e:
+        raise _RefusedError(400, str(e)) from e
     codec = chosen_codec(invite.body) if invite.body else "PCMU"
     if codec is None:
-        return None
-    dialled = parse_uri(invite.uri).user or parse_uri(invite.headers.get("to")).user
+        raise _RefusedError(488, "the offer has none of PCMU, PCMA, G722")
     try:
         caller = parse_uri(invite.headers.get("from")).user
     except ProtocolError:

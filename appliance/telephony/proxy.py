@@ -143,6 +143,13 @@ class Proxy:
         """Take a dead child out; its callers get 500 or BYE rather than silence."""
         return [self._farewell(entry) for entry in self._table.drop_child(port)]
 
+    def sweep(self) -> list[Send]:
+        """Now and then: forget what is over, and refuse what no child could read."""
+        untaken = self._table.sweep(self._clock())
+        for entry in untaken:
+            _log.warning("> 400 to %s: pjsip did not take its INVITE", entry.flow.host)
+        return [self._reply(entry.invite, entry.flow, 400, "Bad Request") for entry in untaken]
+
     # -- requests from callers -----------------------------------------------------------------
 
     def _request_from_peer(self, request: Request, source: Flow) -> list[Send]:
@@ -230,7 +237,7 @@ class Proxy:
             return
         if response.status < 300:
             entry.answer = response
-        elif entry.state is CallState.RINGING:
+        elif entry.state is CallState.PASSED_ON:
             self._table.ended(entry.call_id, self._clock())
 
     def _request_to_peer(self, request: Request) -> list[Send]:

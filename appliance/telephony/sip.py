@@ -12,7 +12,7 @@ import logging
 import signal
 import time
 from collections.abc import Coroutine
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import AddressValueError, IPv4Address
 
 import uvloop
 
@@ -31,7 +31,7 @@ CALLS_PER_CHILD = 4
 RTP_PORTS_PER_CHILD = 100
 SILENT_RTP_S = 30.0
 """A call without a single RTP packet for so long is dead and is hung up."""
-SWEEP_S = 5.0
+SWEEP_S = 1.0
 DRAIN_POLL_S = 0.1
 UNREGISTER_TIMEOUT_S = 2.0
 PARTING_S = 0.2
@@ -49,11 +49,7 @@ def run(settings: Settings) -> None:
 async def serve(settings: Settings) -> None:
     """``run`` on a loop that is already there; cancelling it stops at once, without a drain."""
     sip = settings.sip
-    if ip_address_of(sip.host).is_unspecified:
-        raise UserError(
-            f"Setting sip.host = {sip.host!r} cannot stand in the SDP that callers send audio to; "
-            "write the address of this machine that they reach."
-        )
+    check_host(sip.host)
     office = SipOffice(settings)
     await office.open()
     stop = asyncio.Event()
@@ -67,14 +63,17 @@ async def serve(settings: Settings) -> None:
         await office.close()
 
 
-def ip_address_of(host: str) -> IPv4Address | IPv6Address:
-    """The IP address that ``sip.host`` names. Raises UserError when it is a name."""
+def check_host(host: str) -> None:
+    """Raises UserError unless ``host`` is an IPv4 address that can stand in an SDP."""
     try:
-        return ip_address(host)
-    except ValueError as e:
+        good = not IPv4Address(host).is_unspecified
+    except AddressValueError:
+        good = False
+    if not good:
         raise UserError(
-            f"Setting sip.host = {host!r} is no IP address; write the address, not a name."
-        ) from e
+            f"Setting sip.host = {host!r} cannot stand in the SDP that callers send audio to; "
+            "write the IPv4 address of this machine that they reach."
+        )
 
 
 class SipOffice:
@@ -161,11 +160,10 @@ class SipOffice:
 
     def _child_config(self, index: int, inner: int) -> dict[str, object]:
         sip = self._settings.sip
-        host = f"[{sip.host}]" if ":" in sip.host else sip.host
         return {
             "name": f"sip.{index}",
             "host": sip.host,
-            "public": f"{host}:{sip.port}",
+            "public": f"{sip.host}:{sip.port}",
             "proxy": f"{LOOPBACK}:{inner}",
             "rtp_port": sip.rtp_port + index * RTP_PORTS_PER_CHILD,
             "worker_urls": sip.worker_urls,
@@ -192,7 +190,8 @@ class SipOffice:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            self._table.sweep(time.monotonic())
+            if self._proxy:
+                self._transport.send(self._proxy.sweep())
 
 
 def _complain(task: asyncio.Task[None]) -> None:

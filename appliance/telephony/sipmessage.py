@@ -34,6 +34,7 @@ _URI = re.compile(
     re.IGNORECASE | re.DOTALL | re.ASCII,
 )
 _CSEQ = re.compile(r"\s*(\d{1,10})\s+([A-Za-z0-9.!%*_+`'~-]+)\s*", re.ASCII)
+_CALL_ID = re.compile(r"[!-~]{1,256}", re.ASCII)
 _NEEDED = ("via", "from", "to", "call-id", "cseq")
 
 
@@ -174,6 +175,8 @@ def parse(data: bytes) -> Request | Response:
             raise ProtocolError(f"SIP message has no {name} header")
     for via in headers.listed("via"):
         parse_via(via)
+    if not _CALL_ID.fullmatch(headers.get("call-id")):
+        raise ProtocolError("SIP Call-ID header is malformed")
     number, method = cseq(headers)
     if first.startswith(VERSION + " "):
         return _response(first, headers, body)
