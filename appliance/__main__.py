@@ -270,5 +270,21 @@ def calls_show(ctx: click.Context, call_id: str, as_json: bool) -> None:
     command.print_call(ctx.obj(), call_id, as_json=as_json)
 
 
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Only the JSON object on stdout.")
+@click.pass_context
+def demo(ctx: click.Context, as_json: bool) -> None:
+    """Start the appliance, ring it over real SIP, and show the whole call.
+
+    The last line is one JSON object: turns, words_right, gap_p50_ms, gap_p95_ms, barge_in_ms,
+    recording, call_id.
+
+    Example: ivr demo
+    """
+    from appliance.ops import demo as command
+
+    command.run(ctx.obj(), as_json=as_json)
+
+
 if __name__ == "__main__":
     main()

@@ -40,6 +40,7 @@ class Reply:
         self._spoken: list[Spoken] = []
         self._phrase = ""
         self._phrase_start_ms = 0
+        self._announced = 0
 
     def searched(self, passages: tuple[Passage, ...]) -> None:
         """The passages are there."""
@@ -82,12 +83,25 @@ class Reply:
         if self.task is not None:
             self.task.cancel()
 
+    def phrase_begun(self) -> str | None:
+        """The phrase that the caller has begun to hear since this was last asked, if any."""
+        spoken = self._with_phrase_under_way()
+        if self._announced == len(spoken):
+            return None
+        phrase = spoken[self._announced]
+        if self.utterance.played_ms <= phrase.start_ms:
+            return None
+        self._announced += 1
+        return phrase.text
+
     @property
     def heard(self) -> str:
         """The words played to the caller so far."""
-        spoken = self._spoken
-        if self._phrase:
-            start = self._phrase_start_ms
-            end = max(self.utterance.written_ms, start + len(self._phrase) * MS_PER_LETTER)
-            spoken = [*spoken, Spoken(self._phrase, start, end)]
-        return heard(spoken, self.utterance.played_ms)
+        return heard(self._with_phrase_under_way(), self.utterance.played_ms)
+
+    def _with_phrase_under_way(self) -> list[Spoken]:
+        if not self._phrase:
+            return self._spoken
+        start = self._phrase_start_ms
+        end = max(self.utterance.written_ms, start + len(self._phrase) * MS_PER_LETTER)
+        return [*self._spoken, Spoken(self._phrase, start, end)]

@@ -130,7 +130,9 @@ class Speaker:
 
     def on_frame(self, at_ms: int, frame: bytes) -> bool:
         """A frame of an utterance was sent; True when it is the turn's first."""
-        timeline = self.timeline
+        timeline, reply = self.timeline, self._reply
+        if reply is not None and (phrase := reply.phrase_begun()):
+            self._show("phrase", text=phrase)
         if timeline.first_sound is not None:
             return False
         first = timeline.first_frame is None
@@ -139,8 +141,14 @@ class Speaker:
         offset_ms = first_sound_ms(frame)
         if offset_ms is not None:
             timeline.first_sound = at_ms + offset_ms
-            self._show("audible", gap_ms=timeline.gap_ms, at_ms=timeline.first_sound)
+            self._show_audible()
         return first
+
+    def _show_audible(self) -> None:
+        reply = self._reply
+        found = [{"heading": p.heading, "score": p.score} for p in reply.passages] if reply else []
+        source = reply.source if reply else "hold"
+        self._show("audible", gap_ms=self.timeline.gap_ms, source=source, found=found)
 
     def _fixed(self, source: ReplySource, said: str, text: str) -> Reply:
         reply = self._new(source, said)

@@ -1,0 +1,255 @@
+"""``ivr demo``: the whole appliance, one real SIP call, everything it does made visible.
+
+Starts ``ivr up`` on free ports with a data folder of its own, rings it as any telephone would (SIP,
+G.711 over RTP), says recorded questions, and draws what came of it: words, answers, waveform, times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import uvloop
+from rich.console import Console
+
+from appliance.audio import read_wav
+from appliance.errors import UserError
+from appliance.events import CallRecord, Turn
+from appliance.media import token
+from appliance.media.server import WATCH_ID
+from appliance.ops import demoscript
+from appliance.ops.demoscript import Step
+from appliance.ops.demoview import View, stage_table
+from appliance.ops.ear import Exchange, exchanges, percentile
+from appliance.ops.waveform import draw
+from appliance.settings import Settings, load
+from appliance.store.calls import read_call
+from appliance.store.database import database_url, open_engine
+from appliance.telephony.callercontrol import CallerControl
+
+START_TIMEOUT_S = 120.0
+STEP_TIMEOUT_S = 45.0
+STOP_TIMEOUT_S = 30.0
+ROWS_TIMEOUT_S = 10.0
+DID = "1001"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is left of the demo's call."""
+
+    call_id: str
+    call: CallRecord
+    turns: list[Turn]
+    heard: list[Exchange]
+    recording: Path
+    ear: Path
+    picture: Path
+
+
+def run(settings: Settings, *, as_json: bool) -> None:
+    """Run the demo; prints its course (unless ``as_json``) and one JSON object as the last line."""
+    console = Console(stderr=as_json, highlight=False)
+    began = time.monotonic()
+    evidence, right = uvloop.run(_demo(settings, console))
+    if not as_json:
+        console.print(stage_table(evidence.turns))
+    result = _result(evidence, right)
+    console.print(f"\nrecording  {evidence.recording}  (left caller, right agent)")
+    console.print(f"at the ear {evidence.ear}")
+    console.print(f"picture    {evidence.picture}")
+    console.print(
+        f"again      ivr --settings {settings.data_dir}/demo/ivr.toml calls show …", style="dim"
+    )
+    console.print(f"took       {time.monotonic() - began:.0f} s\n")
+    print(orjson.dumps(result).decode(), flush=True)
+
+
+def _result(evidence: Evidence, right: float) -> dict[str, Any]:
+    gaps = [e.gap_ms for e in evidence.heard if e.gap_ms is not None]
+    cuts = [e.barge_in_ms for e in evidence.heard if e.barge_in_ms is not None]
+    return {
+        "turns": len(evidence.turns),
+        "words_right": round(right, 3),
+        "gap_p50_ms": percentile(gaps, 0.5),
+        "gap_p95_ms": percentile(gaps, 0.95),
+        "barge_in_ms": max(cuts, default=None),
+        "recording": str(evidence.recording),
+        "call_id": evidence.call_id,
+    }
+
+
+async def _demo(settings: Settings, console: Console) -> tuple[Evidence, float]:
+    folder = (settings.data_dir / "demo").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    demo = _settings_file(folder)
+    console.print("[bold]Starting the appliance[/] (embedded defaults; a minute the first time) …")
+    steps = await asyncio.to_thread(demoscript.record, folder / "questions")
+    async with _appliance(folder / "ivr.toml", folder / "up.log"):
+        async with aiohttp.ClientSession() as http:
+            ear = folder / "ear.wav"
+            call_id = await _ring(demo, http, steps, ear, View(console))
+        call, turns = await _rows(demo, call_id)
+    (caller, agent), rate_hz = read_wav(ear)
+    heard = exchanges(caller, agent, rate_hz)
+    picture = folder / "call.png"
+    title = (
+        f"Call {call_id[:8]}: what the caller said and heard; yellow: the gap before each answer"
+    )
+    await asyncio.to_thread(draw, picture, caller, agent, rate_hz, heard, title)
+    recording = demo.recordings_dir / call.recording
+    evidence = Evidence(call_id, call, turns, heard, recording, ear, picture)
+    return evidence, demoscript.words_right(steps, turns)
+
+
+def _settings_file(folder: Path) -> Settings:
+    """Settings on free ports, so that the demo runs beside an appliance in use."""
+    ports = iter(_free_ports(9))
+    text = f"""# Written by `ivr demo`.
+data_dir = "{folder}"
+[database]
+embedded_port = {next(ports)}
+[worker]
+port = {(worker := next(ports))}
+[engines]
+stt.urls = ["ws://127.0.0.1:{next(ports)}", "ws://127.0.0.1:{next(ports)}"]
+stt.timeout_ms = 800
+tts.urls = ["http://127.0.0.1:{next(ports)}"]
+turn.urls = ["http://127.0.0.1:{next(ports)}"]
+turn.timeout_ms = 250
+embed.urls = ["http://127.0.0.1:{next(ports)}"]
+[sip]
+port = {next(ports)}
+processes = 1
+worker_urls = ["ws://127.0.0.1:{worker}"]
+"""
+    file = folder / "ivr.toml"
+    file.write_text(text)
+    return load(file, {})
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@contextlib.asynccontextmanager
+async def _appliance(file: Path, log: Path) -> AsyncIterator[None]:
+    """``ivr up`` for the length of the block."""
+    command = [sys.executable, "-m", "appliance", "--settings", str(file), "up", "--json"]
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=out, env={**os.environ}
+        )
+    try:
+        await _until_ready(process, log)
+        yield
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+        if process.returncode is None:
+            process.kill()
+
+
+async def _until_ready(process: asyncio.subprocess.Process, log: Path) -> None:
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while line := await process.stdout.readline():
+                if line.startswith(b"{") and orjson.loads(line).get("ready"):
+                    return
+    except TimeoutError:
+        pass
+    tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-8:])
+    raise UserError(f"The appliance did not start. The end of its log, {log}:\n  {tail}")
+
+
+async def _ring(
+    settings: Settings, http: aiohttp.ClientSession, steps: list[Step], ear: Path, view: View
+) -> str:
+    """Place the call and lead it through ``steps``; returns its id."""
+    key = token.make(settings.secret("media"), WATCH_ID, time.time())
+    url = f"ws://127.0.0.1:{settings.worker.port}/watch"
+    async with http.ws_connect(url, headers={"Authorization": f"Bearer {key}"}) as watch:
+        to = f"sip:{DID}@{settings.sip.host}:{settings.sip.port}"
+        async with await CallerControl.ring(to, record=ear) as caller:
+            events = _Events(watch, view)
+            follower = asyncio.create_task(events.follow())
+            try:
+                await caller.wait_for("answered", STEP_TIMEOUT_S)
+                for step in steps:
+                    await _do(step, caller, events)
+                await caller.wait_for("ended", STEP_TIMEOUT_S)
+                await events.wait_for("end", STEP_TIMEOUT_S)
+            finally:
+                follower.cancel()
+            return events.call_id
+
+
+class _Events:
+    """The worker's live events: shown as they come, and waited for."""
+
+    def __init__(self, watch: aiohttp.ClientWebSocketResponse, view: View) -> None:
+        self._watch = watch
+        self._view = view
+        self._seen: asyncio.Queue[str] = asyncio.Queue()  # one short call's events
+        self.call_id = ""
+
+    async def follow(self) -> None:
+        async for message in self._watch:
+            event = orjson.loads(message.data)
+            self.call_id = self.call_id or event["call_id"]
+            self._view.show(event)
+            self._seen.put_nowait(event["event"])
+
+    async def wait_for(self, name: str, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while await self._seen.get() != name:
+                    pass
+        except TimeoutError:
+            raise UserError(f"The demo's call stopped: {name!r} never happened.") from None
+
+
+async def _do(step: Step, caller: CallerControl, events: _Events) -> None:
+    await events.wait_for(step.after, STEP_TIMEOUT_S)
+    await asyncio.sleep(step.pause_s)
+    if step.file is not None:
+        await caller.play(step.file)
+    else:
+        await caller.press(step.keys)
+
+
+async def _rows(settings: Settings, call_id: str) -> tuple[CallRecord, list[Turn]]:
+    """The call's rows in Postgres, once the journal has written the last of them."""
+    engine = open_engine(database_url(settings))
+    try:
+        async with asyncio.timeout(ROWS_TIMEOUT_S):
+            while True:
+                call, turns = await read_call(engine, call_id)
+                if call.ended_at is not None and len(turns) == call.turns:
+                    return call, turns
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise UserError("The call's rows did not reach Postgres in time.") from None
+    finally:
+        await engine.dispose()
