@@ -69,9 +69,6 @@ def run(settings: Settings, *, as_json: bool) -> None:
     console.print(f"\nrecording  {evidence.recording}  (left caller, right agent)")
     console.print(f"at the ear {evidence.ear}")
     console.print(f"picture    {evidence.picture}")
-    console.print(
-        f"again      ivr --settings {settings.data_dir}/demo/ivr.toml calls show …", style="dim"
-    )
     console.print(f"took       {time.monotonic() - began:.0f} s\n")
     print(orjson.dumps(result).decode(), flush=True)
 
@@ -179,8 +176,11 @@ async def _until_ready(process: asyncio.subprocess.Process, log: Path) -> None:
                     return
     except TimeoutError:
         pass
-    tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-8:])
-    raise UserError(f"The appliance did not start. The end of its log, {log}:\n  {tail}")
+    raise UserError(f"The appliance did not start. The end of its log, {log}:\n  {_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return "\n  ".join(log.read_text(errors="replace").splitlines()[-8:])
 
 
 async def _ring(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from appliance.audio import read_wav, silence, write_wav
+from appliance.audio import Samples, read_wav, silence, write_wav
 from appliance.errors import UserError
 from appliance.events import Turn
 from appliance.turn.words import normal
@@ -89,7 +89,8 @@ def _speak(text: str, folder: Path) -> bytes:
     samples = soxr.resample(np.frombuffer(pcm, "<i2").astype(np.float32), rate_hz, RATE_HZ)
     loud = np.flatnonzero(np.abs(samples) > np.abs(samples).max() / 100)
     samples = samples[loud[0] : loud[-1]]
-    return (samples * PEAK / np.abs(samples).max()).astype("<i2").tobytes()
+    level: Samples = (samples * PEAK / np.abs(samples).max()).astype(np.int16)
+    return level.tobytes()
 
 
 def words_right(steps: Sequence[Step], turns: Sequence[Turn]) -> float:
