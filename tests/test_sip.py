@@ -59,6 +59,26 @@ async def test_sigterm_refuses_new_calls_and_waits_for_live_ones(tmp_path: Path)
         await live.close()
 
 
+async def test_children_go_when_their_parent_is_killed(tmp_path: Path) -> None:
+    ports = sip_settings(tmp_path, ()).sip
+    process = await ivr_sip(
+        tmp_path, ports.port, processes="2", rtp_port=str(ports.rtp_port),
+    )  # fmt: skip
+    await until_ready(ports.port)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 2
+    process.kill()
+    await asyncio.wait_for(process.communicate(), 5)  # stderr closes with the last child
+    assert not [pid for pid in children if is_running(pid)]
+
+
+def is_running(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 async def test_an_address_in_use_stops_the_start_with_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

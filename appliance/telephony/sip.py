@@ -12,6 +12,7 @@ import logging
 import signal
 import time
 from collections.abc import Coroutine
+from importlib.util import find_spec
 from ipaddress import AddressValueError, IPv4Address
 
 import uvloop
@@ -50,6 +51,8 @@ async def serve(settings: Settings) -> None:
     """``run`` on a loop that is already there; cancelling it stops at once, without a drain."""
     sip = settings.sip
     check_host(sip.host)
+    if find_spec("pjsua2") is None:
+        raise UserError("`ivr sip` needs pjsua2; install it with: pip install '.[embedded]'")
     office = SipOffice(settings)
     await office.open()
     stop = asyncio.Event()
