@@ -24,6 +24,9 @@ from sipkit import (
 )
 
 from appliance.audio import frame_bytes, read_wav, sound_spans, write_wav
+from appliance.events import Dtmf, Offer
+from appliance.media.server import MediaServer, Stream
+from appliance.settings import Settings
 from appliance.telephony.callercontrol import CallerControl
 from appliance.telephony.sip import SipOffice
 
@@ -72,6 +75,65 @@ async def test_call_echo_and_keys(tmp_path: Path, transport: str, codec: str, ra
     assert stream.sizes == {frame_bytes(rate_hz)}
     delays = echo_delays(wav)
     assert len(delays) == 2 and max(delays) <= 600  # 50-90 ms on a quiet machine
+
+
+class EchoDoor:
+    """A worker's desk that takes every call and repeats what it hears."""
+
+    def __init__(self) -> None:
+        self.keys: list[Dtmf] = []
+        self.over = asyncio.Event()
+        self.cause = ""
+        self._stream: Stream | None = None
+
+    def refusal(self, call_id: str) -> str:
+        return ""
+
+    def admit(self, offer: Offer, stream: Stream) -> EchoDoor:
+        self._stream = stream
+        stream.answer()
+        return self
+
+    def health(self) -> dict[str, object]:
+        return {"status": "ok", "calls": 0, "capacity": 1}
+
+    def watch(self, watcher: object) -> None: ...
+
+    def unwatch(self, watcher: object) -> None: ...
+
+    def on_audio(self, frame: bytes) -> None:
+        assert self._stream
+        self._stream.play(frame)
+
+    def on_dtmf(self, key: Dtmf) -> None:
+        self.keys.append(key)
+
+    def on_hangup(self, cause: str) -> None:
+        self.cause = cause
+        self.over.set()
+
+
+async def test_the_workers_own_media_server_fits(tmp_path: Path) -> None:
+    door = EchoDoor()
+    server = MediaServer(door, Settings(data_dir=tmp_path).secret("media"))
+    port = await server.start("127.0.0.1", 0)
+    urls = (f"ws://127.0.0.1:{port}", "ws://127.0.0.1:1")  # two, so that /health is asked
+    settings = sip_settings(tmp_path, urls)
+    async with (
+        sip_office(settings),
+        await CallerControl.ring(where(settings.sip.port)) as caller,
+    ):
+        await caller.wait_for("answered")
+        await asyncio.sleep(0.2)
+        await caller.play(tone_file(tmp_path / "tone.wav", 200))
+        await caller.wait_for("quiet")
+        await caller.press("7")
+        await asyncio.sleep(0.5)
+        await caller.hang_up()
+        await asyncio.wait_for(door.over.wait(), 3)
+    server.close()
+    assert [key.digit for key in door.keys] == ["7"]
+    assert door.cause == "NORMAL_CLEARING"
 
 
 async def test_goodbye_is_heard_to_its_last_sample(tmp_path: Path) -> None:
@@ -152,7 +214,10 @@ async def test_a_caller_without_rtp_hears_and_is_hung_up_in_the_end(tmp_path: Pa
             await no_calls(office)
     (stream,) = worker.streams
     assert 40 <= stream.frames <= 120
-    assert stream.texts == [{"type": "hangup", "cause": "MEDIA_TIMEOUT"}]
+    assert stream.texts == [
+        {"type": "dtmf", "digit": "8", "duration_ms": 160},  # by SIP INFO
+        {"type": "hangup", "cause": "MEDIA_TIMEOUT"},
+    ]
 
 
 async def test_nobody_answers_is_503(tmp_path: Path) -> None:
@@ -509,7 +574,27 @@ WAITING = """<send retrans="500"><![CDATA[
       Content-Length: 0
 
 ]]></send>
-<recv request="BYE"/>
+<send><![CDATA[
+
+      INFO [next_url] SIP/2.0
+      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+      [routes]
+      Max-Forwards: 70
+      From: <sip:sipp@[local_ip]:[local_port]>;tag=[call_number]
+      To: <sip:1001@[remote_ip]:[remote_port]>[peer_tag_param]
+      Call-ID: [call_id]
+      CSeq: 2 INFO
+      Content-Type: application/dtmf-relay
+      Content-Length: [len]
+
+      Signal=8
+      Duration=160
+]]></send>
+<recv response="200"/>
+<recv request="BYE"><action>
+  <ereg regexp="Q.850;cause=41" search_in="hdr" header="Reason:" check_it="true" assign_to="1"/>
+</action></recv>
+<Reference variables="1"/>
 <send><![CDATA[
 
       SIP/2.0 200 OK
