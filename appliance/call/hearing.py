@@ -33,6 +33,7 @@ FINAL_WAIT_MS = 400
 """How long a turn that has ended waits for its final words before the last partial is taken."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+Scored = Callable[[float, int], None]
 
 
 class Listener(Protocol):
@@ -68,14 +69,16 @@ class Hearing:
         judge: TurnJudge,
         listener: Listener,
         spawn: Spawn,
+        guard: Callable[[Scored], Scored],
     ) -> None:
+        """``guard`` wraps what the detector calls, so that an error there stays in this call."""
         self._agent = agent
         self._rate_hz = rate_hz
         self._vad = vad
         self._judge = judge
         self._listener = listener
         self._spawn = spawn
-        self._slot = vad.open(rate_hz, self._on_score)
+        self._slot = vad.open(rate_hz, guard(self._on_score))
         self._endpointer = Endpointer(
             Thresholds(complete_ms=agent.pause_complete_ms, incomplete_ms=agent.pause_incomplete_ms)
         )

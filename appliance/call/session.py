@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec
 
 from appliance.audio import FRAME_MS
 from appliance.call.composer import Composer
@@ -43,6 +43,7 @@ HANG_UP_TIMEOUT_S = 10.0
 """For the edge to play what it has and end the call."""
 
 Side = Literal["caller", "agent", "system"]
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -101,22 +102,29 @@ class Lobby:
 
     def end(self) -> None:
         """The worker stops for good."""
+        self._gone = self._gone or "NORMAL_TEMPORARY_FAILURE"
         if self._call is not None:
-            self._call.finish("system", "NORMAL_TEMPORARY_FAILURE")
+            self._call.stop(self._gone)
+        else:
+            self._stream.hang_up(self._gone)
 
     async def run(self) -> None:
         """Live from the offer to the end."""
         try:
             agent = await self._services.directory.agent_for(self._offer.did)
+            if not self._gone:
+                self._call = Call(self._offer, agent, self._stream, self._services)
         except NoAgentError as e:
             self._log.warning("! %s", e)
             self._stream.hang_up("UNALLOCATED_NUMBER")
+        except Exception:
+            self._log.exception("! the call could not begin")
+            self._stream.hang_up("INTERWORKING")
+        if self._call is not None:
+            await self._call.run()
+        else:
             await self._stream.closed(HANG_UP_TIMEOUT_S)
             self._stream.close()
-            return
-        if not self._gone:
-            self._call = Call(self._offer, agent, self._stream, self._services)
-            await self._call.run()
 
 
 class Call:
@@ -140,7 +148,12 @@ class Call:
         self._contested_at_ms = 0
         self._last_audio_ms = 0
         self._recording = self._open_recording()
-        self._playout = Playout(offer.rate_hz, stream.play, self._on_frame, self._on_played)
+        self._playout = Playout(
+            offer.rate_hz,
+            stream.play,
+            self._guard(self._on_frame),
+            self._guard(self._on_played),
+        )
         self._speaker = Speaker(
             offer,
             agent,
@@ -152,11 +165,11 @@ class Call:
             self._show,
         )
         self._hearing = Hearing(
-            agent, offer.rate_hz, services.vad, services.judge, self, self._spawn
+            agent, offer.rate_hz, services.vad, services.judge, self, self._spawn, self._guard
         )
         self._hearing.utterances.attach(
             services.recogniser.open(
-                offer.call_id, agent, offer.rate_hz, self._hearing.on_transcript
+                offer.call_id, agent, offer.rate_hz, self._guard(self._hearing.on_transcript)
             )
         )
 
@@ -182,6 +195,26 @@ class Call:
         if not self._ended_by:
             self._ended_by, self._cause = by, cause
         self._over.set()
+
+    def stop(self, cause: str) -> None:
+        """End the call from outside, because the worker stops."""
+        self.finish("system", cause)
+        self._step(Event.HANGUP)
+
+    def _guard(self, work: Callable[P, None]) -> Callable[P, None]:
+        """``work``, called from what all calls share, at the border of this call: an error in it
+        ends this call and no other, and nothing more happens once the call is over."""
+
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            if self._over.is_set():
+                return
+            try:
+                work(*args, **kwargs)
+            except Exception:
+                self._log.exception("! the call broke")
+                self.finish("system", "INTERWORKING")
+
+        return guarded
 
     def _answer(self) -> None:
         offer = self._offer
@@ -245,7 +278,7 @@ class Call:
         if number == 1:
             self._epoch_s = asyncio.get_running_loop().time() - FRAME_MS / 1000
         if self._recording is not None:
-            self._recording.agent(frame)
+            self._recording.agent(frame, now_ms)
         if now_ms - self._last_audio_ms > LATE_AUDIO_MS:
             self._hearing.conceal(FRAME_MS, now_ms)
         if utterance is not None and self._speaker.on_frame(now_ms - FRAME_MS, frame):
@@ -265,15 +298,18 @@ class Call:
     def _on_played(self) -> None:
         self._speaker.close_turn(barged_in=False)
         self._step(Event.PLAYED)
-        # Somebody who spoke through a protected reply has the floor now.
+        # Somebody who speaks through a protected reply has the floor now; who has spoken, an answer.
         if self._hearing.activity is not Activity.QUIET:
             self._hear(Event.SPEECH)
             if self._hearing.activity is Activity.PAUSED:
                 self._hear(Event.PAUSE)
+        elif not self._hearing.utterances.awaited:
+            self.on_turn()
 
     def _fire(self, now_ms: int) -> None:
         for timer in [t for t, due_ms in self._timers.items() if due_ms <= now_ms]:
-            del self._timers[timer]
+            if self._timers.pop(timer, None) is None:
+                continue  # what the one before it led to has taken it back
             match timer:
                 case Timer.MEDIA:
                     free = self._agent.greeting_interruptible
@@ -312,7 +348,11 @@ class Call:
     def on_turn(self) -> None:
         """The caller's turn is over."""
         hearing, contested = self._hearing, self._state is State.CONTESTED
-        real = hearing.has_words() if contested else hearing.has_any_words()
+        listening = self._state is State.LISTENING
+        if listening and hearing.has_words():  # said over a protected reply
+            self._hear(Event.SPEECH)
+            self._hear(Event.PAUSE)
+        real = hearing.has_words() if contested or listening else hearing.has_any_words()
         if real and is_farewell(hearing.utterances.words, self._agent.farewells):
             self._hear(Event.FAREWELL)
         elif real or (hearing.utterances.lost and not contested):
@@ -320,6 +360,7 @@ class Call:
         else:
             self._hear(Event.NOTHING)
             hearing.forget_words()
+            self._speaker.nothing_said()
 
     def on_transcript(self, transcript: Transcript) -> None:
         """Words came from the recogniser."""

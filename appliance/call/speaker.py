@@ -105,6 +105,12 @@ class Speaker:
             self._reply = None
             self.timeline.dropped += 1
 
+    def nothing_said(self) -> None:
+        """What was taken for speech was none: its marks are void."""
+        self.overheard = Timeline()
+        if self._reply is None:
+            self.timeline = Timeline()
+
     def barge_in(self) -> None:
         """Cancel the reply, flush the playout, cut the history: three statements."""
         if self._reply is not None:

@@ -133,8 +133,8 @@ class Playout:
         self.frames += 1
         self.late_frames += late
         self._on_frame(self.frames, frame, utterance)
-        if utterance is not None and utterance.finished:
-            self._queue.popleft()
+        if utterance is not None and utterance.finished and utterance in self._queue:
+            self._queue.remove(utterance)  # unless on_frame has flushed it
             if not self._queue:
                 self._on_played()
 

@@ -84,9 +84,12 @@ class Recording:
             channel += bytes(at - len(channel))
         channel[at : at + len(frame)] = frame
 
-    def agent(self, frame: bytes) -> None:
-        """The frame just sent to the caller."""
+    def agent(self, frame: bytes, now_ms: int) -> None:
+        """The frame just sent to the caller, which ends at ``now_ms`` of the media clock."""
         channel = self._channels["agent"]
+        begin = bytes_of(now_ms - FRAME_MS - self._written_ms, self._rate_hz)
+        if begin > len(channel):  # frames that a stall made too late to be sent
+            channel += bytes(begin - len(channel))
         channel += frame
         slack = bytes_of(CALLER_SLACK_MS, self._rate_hz)
         if len(channel) >= BLOCK_FRAMES * frame_bytes(self._rate_hz) + slack:
