@@ -18,6 +18,8 @@ class Load:
 
     cores: float
     rss_mb: float
+    idle_cores: float = 0.0
+    """Cores in use before the first call: what the process costs without calls."""
     machine_busy: float = 0.0
     """Share of all the machine's cores in use, 0-1: near 1, nothing here can be trusted."""
 
@@ -45,6 +47,7 @@ class Figures:
     missed_frames: int
     holes: int
     cores_per_call: float | None
+    idle_cores: float | None
     mb_per_call: float | None
     rss_mb: float | None
     caller_late_p99_ms: float | None
@@ -84,6 +87,7 @@ def figures(rehearsal: Rehearsal, load: Load | None = None, idle_rss_mb: float =
         missed_frames=sum(f.missed for f in frames),
         holes=sum(call.conversation.holes for call in rehearsal.calls),
         cores_per_call=round(load.cores / n, 5) if load else None,
+        idle_cores=round(load.idle_cores, 4) if load else None,
         mb_per_call=round((load.rss_mb - idle_rss_mb) / n, 2) if load else None,
         rss_mb=round(load.rss_mb, 1) if load else None,
         caller_late_p99_ms=_percentile(rehearsal.own_late_ms, 99),
@@ -111,6 +115,7 @@ _COLUMNS = (
     ("missed", "missed_frames"),
     ("holes", "holes"),
     ("core/call", "cores_per_call"),
+    ("idle", "idle_cores"),
     ("MB/call", "mb_per_call"),
     ("caller late", "caller_late_p99_ms"),
     ("machine", "machine_busy"),

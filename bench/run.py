@@ -32,7 +32,7 @@ PIPECAT_CALLS = (1, 5, 10, 15)
 FEW_CALLS, FEW_TIMES = 5, 3
 """Fewer calls than this talk three times as long: a call has only six turns a minute."""
 SIPP_CALLS, SIPP_HOLD_S = 20, 5.0
-SETTLE_S = 2.0
+SETTLE_S = 4.0
 """Between two runs: what the last one left over is finished."""
 
 
@@ -48,7 +48,7 @@ def main(
 ) -> None:
     """Measure gap, barge-in, late frames, CPU and memory against the number of calls."""
     try:
-        numbers = [int(n) for n in calls.split(",")]
+        numbers = _numbers(calls)
         path = script.make(OUT / "script")
         out = _Out(quiet=json_only)
         result = _run(path, numbers, seconds, PLACES[through], pipecat, out, log)
@@ -56,6 +56,16 @@ def main(
         click.echo(f"bench: {e}", err=True)
         sys.exit(2)
     click.echo(orjson.dumps(result).decode())
+
+
+def _numbers(calls: str) -> list[int]:
+    try:
+        numbers = [int(n) for n in calls.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise UserError(f"--calls {calls} should be numbers like 1,10,50.")
+    return numbers
 
 
 Caller = Callable[[int, float, Watch], Rehearsal]
@@ -152,13 +162,16 @@ def _run(
 def _measure(name: str, pid: int, call: Caller, calls: int, seconds: float, out: _Out) -> Figures:
     """One run of ``calls`` callers while the process ``pid`` is metered."""
     seconds *= FEW_TIMES if calls < FEW_CALLS else 1
-    time.sleep(SETTLE_S)
     meter = Meter(pid)
+    time.sleep(SETTLE_S / 2)
+    begun = meter.sample()
+    time.sleep(SETTLE_S / 2)
     idle = meter.sample()
     psutil.cpu_percent()
     rehearsal = call(calls, seconds, _metered(meter, out.watch(name, calls, seconds)))
     load = Load(
         cores=meter.cores(rehearsal.up_s, rehearsal.end_s),
+        idle_cores=meter.cores(begun.at_s, idle.at_s),
         rss_mb=meter.rss_mb(idle.at_s, rehearsal.end_s),
         machine_busy=psutil.cpu_percent() / 100,
     )
