@@ -6,10 +6,12 @@ process that does not use it.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
+import orjson
 
 from appliance import __version__
 from appliance.errors import UserError
@@ -44,6 +46,30 @@ def _start(ctx: click.Context, process: str) -> Settings:
     settings: Settings = ctx.obj()
     configure(process, level=settings.log.level, json=settings.log.json_lines)
     return settings
+
+
+@main.command()
+@click.option("--listen", metavar="ADDRESS", help="Of this machine, for softphones: sip.host.")
+@click.option("--allow", metavar="NETWORK", multiple=True, help="May call: sip.allow; repeatable.")
+@click.option("--seed/--no-seed", default=True, help="Publish the sample on an empty appliance.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object when calls are answered.")
+@click.pass_context
+def up(
+    ctx: click.Context, listen: str | None, allow: tuple[str, ...], seed: bool, as_json: bool
+) -> None:
+    """Run the whole appliance on this machine until Ctrl-C.
+
+    Example: ivr up --listen 192.168.1.10 --allow 192.168.1.0/24
+    """
+    from appliance.ops import supervisor as process
+
+    overrides = {} if listen is None else {"IVR_SIP__HOST": listen}
+    if allow:
+        overrides["IVR_SIP__ALLOW"] = orjson.dumps(allow).decode()
+    if ctx.parent is not None and (file := ctx.parent.params["file"]) is not None:
+        overrides["IVR_SETTINGS"] = str(file.absolute())
+    os.environ.update(overrides)  # for the children too
+    process.run(_start(ctx, "up"), process.Options(seed=seed, as_json=as_json))
 
 
 @main.command()

@@ -30,7 +30,7 @@ class _Section(BaseModel):
 
 
 class Database(_Section):
-    url: str = ""
+    url: str = Field("", repr=False)
     """Postgres >= 15 with pgvector, as postgresql://user:password@host:port/name. Empty: the
     embedded server, started by ``ivr up``."""
     embedded_port: Port = 7432
@@ -137,7 +137,7 @@ class Settings(_Section):
         except FileNotFoundError:
             self.secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         value = secrets.token_urlsafe(32)
-        temporary = path.with_name(f".{name}.{os.getpid()}")
+        temporary = path.with_name(f".{name}.{secrets.token_hex(8)}")
         temporary.touch(mode=0o600)
         temporary.write_text(value)
         try:
@@ -161,9 +161,11 @@ def load(file: Path | None = None, environ: dict[str, str] | None = None) -> Set
     values: dict[str, Any] = {}
     if path.exists():
         try:
-            values = tomllib.loads(path.read_text())
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
         except tomllib.TOMLDecodeError as e:
             raise UserError(f"{path} is not valid TOML: {e}. Mend that line.") from e
+        except (OSError, UnicodeDecodeError) as e:
+            raise UserError(f"{path} cannot be read: {e}. It must be a text file in UTF-8.") from e
     elif file or "IVR_SETTINGS" in env:
         raise UserError(f"There is no settings file {path}. Name one that exists, or none.")
     _merge_environment(values, env)
@@ -183,7 +185,18 @@ def _merge_environment(values: dict[str, Any], env: dict[str, str]) -> None:
         section = values
         for level in levels:
             section = section.setdefault(level, {})
-        section[last] = orjson.loads(text) if text.startswith(("[", "{")) else text
+            if not isinstance(section, dict):
+                raise UserError(f"{name} sets a part of {level}, which has no parts; remove it.")
+        section[last] = _value(name, text)
+
+
+def _value(name: str, text: str) -> Any:
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as e:
+        raise UserError(f"{name} begins like JSON and is not: {e}. Write a list as JSON.") from e
 
 
 def _explain(error: ValidationError) -> str:

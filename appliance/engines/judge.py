@@ -39,6 +39,6 @@ class HttpTurnJudge:
                     if response.status != 200:
                         raise aiohttp.ClientError(f"status {response.status}")
                     return float(orjson.loads(body)["complete"])
-            except (aiohttp.ClientError, TimeoutError) as e:
+            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as e:
                 self._pool.failed(server, f"{type(e).__name__} while judging")
                 raise EngineError("turn", "no verdict in time") from e

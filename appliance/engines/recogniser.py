@@ -238,6 +238,7 @@ class StreamSession:
             self._replay()
             return
         self._log.error("! stt: no server takes this call")
+        self._cancel_timer()
         if self._utterance and self._finished:
             utterance, self._utterance = self._utterance, 0
             self._heard(Transcript(utterance, "", True, 0, failed=True))
@@ -250,8 +251,12 @@ class StreamSession:
             transport, _ = await picows.ws_connect(
                 lambda: wire, server.url.rstrip("/") + "/v1/stream"
             )
-            transport.send(picows.WSMsgType.TEXT, orjson.dumps(self._open))
-            reply = await wire.ready
+            try:
+                transport.send(picows.WSMsgType.TEXT, orjson.dumps(self._open))
+                reply = await wire.ready
+            except BaseException:
+                transport.disconnect()  # it takes connections and says nothing
+                raise
         if reply.get("type") == "ready":
             return wire, transport
         transport.disconnect()
@@ -278,6 +283,7 @@ class StreamSession:
             self._transport.send(picows.WSMsgType.BINARY, pcm)
 
     def _arm_timer(self) -> None:
+        self._cancel_timer()  # asked again of another server, which gets its full time
         loop = asyncio.get_running_loop()
         self._final_timer = loop.call_later(
             self._recogniser.final_timeout_s, self._fail, "no final transcript in time"

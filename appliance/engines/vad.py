@@ -53,6 +53,8 @@ class VadSlot:
         self._halve = rate_hz == 2 * RATE_HZ
         self.on_score = on_score
         self.pending = bytearray()
+        self.dropped = 0
+        """Chunks dropped since the last score, whose time that score must count."""
         self.context: NDArray[np.float32] = np.zeros(CONTEXT_SAMPLES, np.float32)
         self.state: NDArray[np.float32] = np.zeros((2, STATE_SIZE), np.float32)
 
@@ -63,6 +65,7 @@ class VadSlot:
         self.pending += frame
         if len(self.pending) > MOST_PENDING_CHUNKS * _CHUNK_BYTES:
             del self.pending[:_CHUNK_BYTES]
+            self.dropped += 1
 
 
 class VoiceActivity:
@@ -103,7 +106,8 @@ class VoiceActivity:
             scores = await loop.run_in_executor(self._thread, self._infer, batch, chunks)
             for slot, score in zip(batch, scores, strict=True):
                 if slot in self._slots:
-                    slot.on_score(score, CHUNK_MS)
+                    lost, slot.dropped = slot.dropped, 0
+                    slot.on_score(score, CHUNK_MS * (1 + lost))
 
     def _infer(self, batch: list[VadSlot], chunks: list[bytes]) -> list[float]:
         """On the detector's thread: speech probabilities, and the slots' memory moved on."""

@@ -91,6 +91,6 @@ def _delta(line: bytes) -> str:
     try:
         choices = orjson.loads(line[6:])["choices"]
         return choices[0]["delta"].get("content") or "" if choices else ""
-    except (orjson.JSONDecodeError, KeyError, IndexError, AttributeError):
+    except (orjson.JSONDecodeError, KeyError, IndexError, AttributeError, TypeError):
         log.warning("! llm: an event that is not OpenAI's shape was dropped")
         return ""

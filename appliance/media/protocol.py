@@ -7,7 +7,7 @@ is hostile: whatever is not of this form raises ProtocolError with one clear sen
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv4Address
 from typing import Any
 
 import orjson
@@ -113,7 +113,7 @@ def _offer(message: dict[str, Any]) -> Offer:
     did, caller = message.get("did"), message.get("caller", "")
     if not isinstance(call_id, str) or not _CALL_ID.fullmatch(call_id):
         raise ProtocolError("the first message must be an offer with a call_id")
-    if rate not in RATES_HZ:
+    if not isinstance(rate, int) or rate not in RATES_HZ:
         raise ProtocolError(f"the offer's rate is {rate!r}; it must be 8000 or 16000 Hz")
     if not isinstance(did, str) or not _NUMBER.fullmatch(did) or not did:
         raise ProtocolError("the offer has no dialled number (did)")
@@ -125,8 +125,8 @@ def _offer(message: dict[str, Any]) -> Offer:
 def _address(value: object) -> tuple[str, int]:
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     try:
-        ip_address(host)  # a literal: the call path looks up no names
-        number = int(port)
+        IPv4Address(host)  # a literal: the call path looks up no names
+        number = int(port) if port.isdecimal() else 0
     except ValueError:
         number = 0
     if not 0 < number < 65536:
@@ -138,7 +138,7 @@ def _control(message: dict[str, Any]) -> Dtmf | Hangup:
     match message:
         case {"type": "dtmf", "digit": str(digit), **rest} if digit in _KEYS:
             duration = rest.get("duration_ms", 0)
-            return Dtmf(digit, duration if isinstance(duration, int) else 0)
+            return Dtmf(digit, duration if type(duration) is int and duration > 0 else 0)
         case {"type": "hangup", "cause": str(cause)} if _CAUSE.fullmatch(cause):
             return Hangup(cause)
     raise ProtocolError(f"an unknown control message of type {message.get('type')!r:.40}")

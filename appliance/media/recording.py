@@ -12,6 +12,7 @@ import queue
 import threading
 import wave
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -63,7 +64,8 @@ class Recording:
         self.path = path
         self._rate_hz = rate_hz
         self._disk = disk
-        self._file: wave.Wave_write | None = None
+        self._disk_file: BinaryIO | None = None
+        self._wave: wave.Wave_write | None = None
         self._broken = False
         self._channels = {"caller": bytearray(), "agent": bytearray()}
         self._written_ms = 0
@@ -106,19 +108,26 @@ class Recording:
         if self._broken:
             return
         try:
-            if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = wave.open(str(self.path), "wb")
-                self._file.setnchannels(2)
-                self._file.setsampwidth(BYTES_PER_SAMPLE)
-                self._file.setframerate(self._rate_hz)
+            if self._wave is None or self._disk_file is None:
+                self._wave, self._disk_file = self._open()
             if block:
-                self._file.writeframes(block)  # brings the header up to date as well
+                self._wave.writeframes(block)  # brings the header up to date as well
+                self._disk_file.flush()  # or a killed process would leave less than it says
             else:
-                self._file.close()
+                self._wave.close()
+                self._disk_file.close()
         except OSError as e:
             self._broken = True
             log.error("! recording %s stops: %s", self.path.name, e)
+
+    def _open(self) -> tuple[wave.Wave_write, BinaryIO]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(self.path, "wb")
+        wav = wave.open(file, "wb")
+        wav.setnchannels(2)
+        wav.setsampwidth(BYTES_PER_SAMPLE)
+        wav.setframerate(self._rate_hz)
+        return wav, file
 
     def _put(self, length: int) -> None:
         stereo = np.zeros((length // BYTES_PER_SAMPLE, 2), "<i2")

@@ -49,7 +49,8 @@ class Door(Protocol):
     """Who decides whether a call may come in."""
 
     def refusal(self, call_id: str) -> str:
-        """Why a call may not come in now (full, draining, known already), or an empty string."""
+        """Why a call may not come in now (full, draining, known already), or an empty string.
+        Asked at the upgrade and again at the offer."""
 
     def admit(self, offer: Offer, stream: Stream) -> Caller:
         """Take the call."""
@@ -114,8 +115,8 @@ class Stream(picows.WSListener):
         assert self._address is not None
         try:
             self._playback.sendto(frame, self._address)
-        except (BlockingIOError, ConnectionRefusedError):
-            pass  # the edge has gone, or its socket is full: the frame's moment has passed
+        except OSError:
+            pass  # the edge has gone, or cannot be reached: the frame's moment has passed
 
     def answer(self) -> None:
         """Tell the edge to answer the call."""
@@ -144,6 +145,10 @@ class Stream(picows.WSListener):
     def _take(self, event: Offer | Dtmf | Hangup) -> None:
         if isinstance(event, Offer):
             self._cancel_timer()
+            if why := self._door.refusal(event.call_id):  # others came in since the upgrade
+                log.warning("! refused: %s", why, extra={"call": self._call_id})
+                self._dismiss(picows.WSCloseCode.TRY_AGAIN_LATER)
+                return
             self._address = event.playback
             self._caller = self._door.admit(event, self)
         elif self._caller is None:
@@ -161,15 +166,15 @@ class Stream(picows.WSListener):
         if self._refused == 1:
             log.warning("! refused: %s", why, extra={"call": self._call_id})
         if not self._protocol.offered:
-            self._violation()
+            self._dismiss(picows.WSCloseCode.POLICY_VIOLATION)
 
     def _offer_late(self) -> None:
         log.warning("! refused: no offer came", extra={"call": self._call_id})
-        self._violation()
+        self._dismiss(picows.WSCloseCode.POLICY_VIOLATION)
 
-    def _violation(self) -> None:
+    def _dismiss(self, code: picows.WSCloseCode) -> None:
         if self._transport is not None:
-            self._transport.send_close(picows.WSCloseCode.POLICY_VIOLATION)
+            self._transport.send_close(code)
             self._transport.disconnect()
 
     def _cancel_timer(self) -> None:

@@ -16,6 +16,10 @@ from pathlib import Path
 _log = logging.getLogger(__name__)
 
 FLITE_TIMEOUT_S = 10.0
+FLITE_BATCH = 100
+"""Words a run; one run out of step with its words costs no other run its answers."""
+FLITE_MOST_WORDS = 4000
+"""About 4 s of work; text with more strange words than this is no English text."""
 _ALTERNATIVE = re.compile(r"\(\d+\)$")
 
 PHONES = frozenset(
@@ -54,10 +58,10 @@ def pronunciations(words: Collection[str], cmudict: Path) -> dict[str, list[str]
     """Word -> its pronunciations (several where cmudict has several), each as spaced phones."""
     found = _from_cmudict(words, cmudict)
     missing = sorted(set(words) - found.keys())
-    found |= {word: [phones] for word, phones in _from_flite(missing).items()}
-    for word in missing:
-        found.setdefault(word, [by_rule(word)])
-    return found
+    for at in range(0, min(len(missing), FLITE_MOST_WORDS), FLITE_BATCH):
+        spoken = _from_flite(missing[at : at + FLITE_BATCH])
+        found |= {word: [phones] for word, phones in spoken.items()}
+    return found | {word: [by_rule(word)] for word in missing if word not in found}
 
 
 def _from_cmudict(words: Collection[str], cmudict: Path) -> dict[str, list[str]]:

@@ -202,6 +202,9 @@ class Server:
                     await socket.close(code=WSCloseCode.GOING_AWAY)
         except ConnectionError:
             log.debug("= the worker went away")
+        except Exception:  # the border of a call; the worker goes to another server
+            log.exception("! the engine failed")
+            await socket.close(code=WSCloseCode.INTERNAL_ERROR)
         finally:
             self._load.in_flight -= 1
             drain.cancel()

@@ -7,6 +7,7 @@ for building takes up to a second and would stall the decoding of every other ca
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import math
@@ -45,8 +46,9 @@ from appliance.models.engine import ContextStats
 from appliance.models.pronounce import pronunciations
 from appliance.models.trigrams import Trigrams
 
-RECIPE = 1
-"""Raise it when the recipe changes, so that cached vocabularies are built anew."""
+RECIPE = ("vocabulary.py", "caller_phrases.py", "trigrams.py", "pronounce.py")
+"""The files that decide what is built: a change in one of them makes cached vocabularies stale."""
+SEED = 1
 KNOWLEDGE_WEIGHT = 20
 SMALL_TALK_WEIGHT = 12
 PHRASES = 15_000
@@ -164,7 +166,7 @@ def caller_phrases(knowledge: Sequence[Sequence[str]], count: int = PHRASES) -> 
 
     The same knowledge gives the same phrases; what it says often is asked often.
     """
-    draw = random.Random(RECIPE)
+    draw = random.Random(SEED)
     slots = {
         "thing": _urn(things(knowledge), EVERYDAY_THINGS),
         "act": _urn(acts(knowledge), VERBS),
@@ -201,9 +203,15 @@ def corpus(knowledge: Sequence[Sequence[str]]) -> Iterator[tuple[Sequence[str], 
         yield [DIGITS[n * k * k % len(DIGITS)] for k in range(1, 11)], 1
 
 
+@functools.cache
+def _recipe() -> bytes:
+    folder = Path(__file__).parent
+    return b"".join((folder / name).read_bytes() for name in RECIPE)
+
+
 def digest(texts: Sequence[str]) -> str:
     """A name for the vocabulary of these texts: it changes with them and with the recipe."""
-    return hashlib.sha256(orjson.dumps([RECIPE, *texts])).hexdigest()[:20]
+    return hashlib.sha256(_recipe() + orjson.dumps(list(texts))).hexdigest()[:20]
 
 
 def build(texts: Sequence[str], folder: Path) -> ContextStats:

@@ -70,7 +70,7 @@ class Phrases:
                 return word.end()
             if count >= clause_words and word.group()[-1] in CLAUSE_ENDS:
                 return word.end()
-            if count >= hard_words:
+            if count >= hard_words and not _binds(word.group()):
                 return word.end()
         return None
 
@@ -103,6 +103,12 @@ def _ends_sentence(word: str) -> bool:
     if stem in ABBREVIATIONS or (len(stem) == 1 and stem.isalpha() and stem != "i"):
         return False
     return not re.fullmatch(r"\d{1,2}", stem) or len(bare) > len(stem) + 1
+
+
+def _binds(word: str) -> bool:
+    """Whether a word belongs with the next: "Rs. 500", "Dr. Rao", "5 January", "1800 425 4255"."""
+    bare = word.rstrip(_CLOSERS)
+    return bare[-1:].isdigit() or (bare.endswith(".") and not _ends_sentence(word))
 
 
 def _speakable(text: str) -> bool:

@@ -18,6 +18,7 @@ import queue
 import sys
 import threading
 import time
+import wave
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ class _Call(pj.Call):
 class CallerProcess:
     """The process's parts: pjsua2, one call, the JSON lines both ways."""
 
-    def __init__(self, transport: str, codec: str, rtp_port: int, out_fd: int) -> None:
+    def __init__(self, number: str, transport: str, codec: str, rtp_port: int, out_fd: int) -> None:
         rate_hz = RATES_HZ[codec]
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._out_fd = out_fd
@@ -169,7 +170,7 @@ class CallerProcess:
         self._suffix = ";transport=tcp" if transport == "tcp" else ""
         where = self._endpoint.transportGetInfo(number).localName
         account = pj.AccountConfig()
-        account.idUri = f"sip:+919800000001@{where}"
+        account.idUri = f"sip:{number}@{where}"
         rtp = account.mediaConfig.transportConfig
         rtp.boundAddress = rtp.publicAddress = "127.0.0.1"
         rtp.port = rtp_port
@@ -251,7 +252,7 @@ def _converse(process: CallerProcess) -> None:
         try:
             if not process.obey(orjson.loads(line)):
                 return
-        except (ValueError, KeyError, OSError, pj.Error) as e:
+        except (ValueError, KeyError, OSError, EOFError, wave.Error, pj.Error) as e:
             message = e.info() if isinstance(e, pj.Error) else str(e)
             process.complain(message)
 
@@ -261,8 +262,11 @@ def _converse(process: CallerProcess) -> None:
 @click.option("--record", type=click.Path(path_type=Path), help="Stereo WAV to write.")
 @click.option("--transport", type=click.Choice(["udp", "tcp"]), default="udp")
 @click.option("--codec", type=click.Choice(list(RATES_HZ)), default="PCMU")
+@click.option("--number", default="+919800000001", help="Who calls, as the other side sees it.")
 @click.option("--rtp-port", type=int, default=0, help="First RTP port; 0: pjsip chooses.")
-def main(to: str, record: Path | None, transport: str, codec: str, rtp_port: int) -> None:
+def main(
+    to: str, record: Path | None, transport: str, codec: str, number: str, rtp_port: int
+) -> None:
     """Place one SIP call and take part in it as told on stdin.
 
     Example: python -m appliance.telephony.caller --to sip:1001@127.0.0.1:5060 --record call.wav
@@ -271,7 +275,7 @@ def main(to: str, record: Path | None, transport: str, codec: str, rtp_port: int
     out_fd = private_stdout()
     status = 0
     try:
-        process = CallerProcess(transport, codec, rtp_port, out_fd)
+        process = CallerProcess(number, transport, codec, rtp_port, out_fd)
         process.ring(to)
         _converse(process)
         process.finish(record)

@@ -24,12 +24,23 @@ class CallerControl:
 
     @classmethod
     async def ring(
-        cls, to: str, *, record: Path | None = None, transport: str = "udp", codec: str = "PCMU"
+        cls,
+        to: str,
+        *,
+        record: Path | None = None,
+        transport: str = "udp",
+        codec: str = "PCMU",
+        number: str = "",
     ) -> CallerControl:
-        """Start the process and place the call to ``to`` (``sip:1001@127.0.0.1:5060``)."""
+        """Start the process and place the call to ``to`` (``sip:1001@127.0.0.1:5060``).
+
+        ``number``: the caller's own, as the other side sees it.
+        """
         arguments = ["--to", to, "--transport", transport, "--codec", codec]
         if record:
             arguments += ["--record", str(record)]
+        if number:
+            arguments += ["--number", number]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

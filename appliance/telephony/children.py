@@ -61,7 +61,16 @@ class Child:
             delay_s = min(delay_s * 2, LONGEST_DELAY_S)
 
     async def _once(self) -> int | None:
-        process = await asyncio.create_subprocess_exec(
+        """One life of the child; its exit status."""
+        try:
+            process = await self._start()
+        except OSError as e:
+            _log.error("! %s cannot be started: %s", self._name, e)
+            return None
+        return await self._attend(process)
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "appliance.telephony.endpoint",
@@ -69,6 +78,8 @@ class Child:
             stdout=asyncio.subprocess.PIPE,
             limit=LINE_BYTES,
         )
+
+    async def _attend(self, process: asyncio.subprocess.Process) -> int | None:
         self._process = process
         assert process.stdin and process.stdout
         try:

@@ -81,7 +81,7 @@ async def order_workers(urls: Sequence[str]) -> list[str]:
 async def _load(session: aiohttp.ClientSession, url: str) -> float:
     unfit = float("inf")
     try:
-        async with session.get(url.replace("ws", "http", 1) + "/health") as response:
+        async with session.get(url.replace("ws", "http", 1).rstrip("/") + "/health") as response:
             health = orjson.loads(await response.content.read(MAX_TEXT_BYTES))
         calls, capacity = int(health["calls"]), int(health["capacity"])
         return unfit if health["status"] != "ok" or calls >= capacity else calls / capacity
@@ -136,7 +136,7 @@ class MediaBridge:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 transport, _ = await ws_connect(
                     lambda: link,
-                    url + "/call",
+                    url.rstrip("/") + "/call",
                     extra_headers={"Authorization": f"Bearer {token}"},
                     max_frame_size=MAX_TEXT_BYTES,
                 )

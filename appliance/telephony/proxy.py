@@ -158,7 +158,12 @@ class Proxy:
         forwards = _max_forwards(request.headers)
         if forwards <= 0 and request.method != "ACK":
             return [self._reply(request, back, 483, "Too Many Hops")]
+        if request.method not in _KNOWN_METHODS:
+            # Above all REFER: pjsua would follow it and call whom a caller names.
+            return [self._reply(request, back, 405, "Method Not Allowed", (("Allow", ALLOW),))]
         entry = self._table.find(request.call_id, self._clock())
+        if entry and entry.direct and entry.flow.host == back.host:
+            entry.flow = back  # a TCP caller may have connected anew
         if entry is None or _begins_again(request, entry):
             refusal = self._without_call(request)
             if refusal:
@@ -179,9 +184,7 @@ class Proxy:
             if self.gate is Gate.OPEN and self._table.children:
                 return 200, "OK", (("Allow", ALLOW), ("Accept", "application/sdp"))
             return 503, "Service Unavailable", _RETRY_AFTER
-        if method in _KNOWN_METHODS:
-            return 481, "Call/Transaction Does Not Exist", ()
-        return 405, "Method Not Allowed", (("Allow", ALLOW),)
+        return 481, "Call/Transaction Does Not Exist", ()
 
     def _admit(self, invite: Request, back: Flow) -> CallEntry | None:
         if self.gate is Gate.DRAINING:

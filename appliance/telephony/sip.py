@@ -23,6 +23,7 @@ from appliance.telephony.calltable import CallTable
 from appliance.telephony.children import Child, ChildEvents
 from appliance.telephony.proxy import LOOPBACK, Gate, Proxy
 from appliance.telephony.registration import Registration
+from appliance.telephony.sipmessage import parse_uri
 from appliance.telephony.siptransport import SipTransport
 
 _log = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ class SipOffice:
                 (sip.host, sip.port),
                 self._transport.send_to,
             )
+            self._warn_of_registrar(sip.registrar)
             self._registering = self._spawn(self._registration.run())
         _log.info(
             "= serving sip:%s:%d by %s, %d processes, %d calls",
@@ -175,6 +177,12 @@ class SipOffice:
             "log_level": self._settings.log.level,
             "log_json": self._settings.log.json_lines,
         }
+
+    def _warn_of_registrar(self, registrar: str) -> None:
+        host = parse_uri(registrar).host
+        with contextlib.suppress(AddressValueError):
+            if not any(IPv4Address(host) in network for network in self._settings.sip.allow):
+                _log.warning("! sip.allow does not hold the registrar %s: add it", host)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -25,10 +25,10 @@ def heard(phrases: Sequence[Spoken], played_ms: int) -> str:
 
 
 def _cut(phrase: Spoken, played_ms: int) -> str:
+    if played_ms <= phrase.start_ms or phrase.end_ms <= phrase.start_ms:
+        return ""  # not reached, or never made into sound
     if played_ms >= phrase.end_ms:
         return phrase.text
-    if played_ms <= phrase.start_ms:
-        return ""
     words = phrase.text.split()
     letters = sum(len(w) for w in words)
     budget = letters * (played_ms - phrase.start_ms) / (phrase.end_ms - phrase.start_ms)

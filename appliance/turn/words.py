@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_MARKS = "".join(c for c in map(chr, range(0x300, 0x2000)) if unicodedata.category(c)[0] == "M")
+"""Vowel signs and the like, which ``\\w`` leaves out: "बिल" would fall apart and equal "बल"."""
+_LETTER = rf"[^\W_]|[{_MARKS}\u200c\u200d]"
+_WORD = re.compile(rf"(?:{_LETTER})+(?:['’-](?:{_LETTER})+)*")
 _FILLERS = frozenset("uh um er erm ah eh please so well now then just अच्छा तो".split())
 LONGEST_FAREWELL_WORDS = 8
 """A longer turn that holds a "bye" somewhere is a question ("how do I say goodbye to my plan")."""
