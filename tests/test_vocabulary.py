@@ -94,3 +94,22 @@ def test_probabilities_of_a_history_sum_to_one(tmp_path: Path) -> None:
     for history in (["a"], ["a", "b"], ["c", "b"]):  # pocketsphinx: newest word first
         total = sum(math.exp(read.prob([word, *history])) for word in ("a", "b", "c", "</s>"))
         assert total == pytest.approx(1.0, abs=0.01)
+
+
+def test_one_word_out_of_step_costs_no_other_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pronounce, "FLITE_BATCH", 2)
+    # flite reads "dr" with a full stop behind it and goes on without a pause
+    found = pronounce.pronunciations({"dr", "drx", "kukatpally", "megabits"}, Path("/dev/null"))
+    assert found["kukatpally"] == ["K UW K AA T P AH L IY"]
+    assert all(found[word][0] for word in ("dr", "drx", "megabits"))
+
+
+def test_without_flite_the_letter_rules_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    found = pronounce.pronunciations({"kukatpally"}, Path("/dev/null"))
+    assert found == {"kukatpally": [pronounce.by_rule("kukatpally")]}
+
+
+def test_a_changed_text_has_another_name() -> None:
+    assert vocabulary.digest(["a", "b"]) != vocabulary.digest(["ab"])
+    assert vocabulary.digest(["a"]) == vocabulary.digest(["a"])
