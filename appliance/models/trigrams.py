@@ -1,9 +1,9 @@
 """A trigram language model with Witten-Bell smoothing, written as an ARPA file.
 
 Witten and Bell (1991), interpolated: a history's unseen share grows with the number of different
-words that followed it. Against the fixed discount of pocketsphinx's own ``ArpaBoLM`` this takes a
-tenth of the word errors away on questions that the knowledge does not contain, and a third on
-those that it does.
+words that followed it. Against the fixed discount of pocketsphinx's own ``ArpaBoLM`` this takes
+about a seventh of the word errors away on questions in other words than the knowledge's (three
+flite voices: 15.0 to 13.0 %), and changes nothing on the knowledge's own (1.3 %).
 """
 
 from __future__ import annotations
