@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sipkit import tone
+from sipkit import sip_office, sip_settings, test_worker, tone, tone_file
 
-from appliance.audio import read_wav, sound_spans
+from appliance.audio import read_wav, sound_spans, write_wav
+from appliance.telephony.callercontrol import CallerControl
 
 caller = pytest.importorskip("appliance.telephony.caller")
 SILENCE = bytes(320)
@@ -63,3 +64,20 @@ def test_two_frames_in_one_tick_do_not_shift_the_clock() -> None:
     ear.give(SILENCE)
     ear.give(SILENCE)
     assert ear.now_ms == 20
+
+
+@pytest.mark.sip
+async def test_bad_commands_are_reported_and_the_call_goes_on(tmp_path: Path) -> None:
+    async with test_worker(tmp_path) as worker:
+        settings = sip_settings(tmp_path, (worker.url,))
+        to = f"sip:1001@127.0.0.1:{settings.sip.port}"
+        async with sip_office(settings), await CallerControl.ring(to, number="+911") as control:
+            await control.wait_for("answered")
+            assert (await worker.stream()).offer["caller"] == "+911"
+            write_wav(tmp_path / "odd.wav", [bytes(100)], 11025)
+            (tmp_path / "text.wav").write_text("no audio")
+            for name in ("missing.wav", "odd.wav", "text.wav"):
+                await control.play(tmp_path / name)
+                assert (await control.wait_for("error"))["message"]
+            await control.play(tone_file(tmp_path / "good.wav", 100))
+            await control.wait_for("sound")

@@ -184,6 +184,27 @@ def test_requests_of_no_call(method: str, to_tag: str, status: int) -> None:
     assert isinstance(reply, Response) and reply.status == status
 
 
+def test_refer_is_refused_in_a_call_too() -> None:
+    bench = Bench()
+    bench.invite()
+    refer = request("REFER", to_tag="t", extra="Refer-To: <sip:premium@example>\r\n")
+    send, reply = one(bench.proxy.from_peer(refer, CALLER))
+    assert isinstance(send, ToPeer) and isinstance(reply, Response) and reply.status == 405
+
+
+def test_a_caller_who_connects_anew_is_reached_there() -> None:
+    bench = Bench()
+    old, new = Flow("tcp", "10.0.0.2", 33333), Flow("tcp", "10.0.0.2", 44444)
+    send, _ = one(bench.invite(source=old))
+    assert isinstance(send, ToChild)
+    bench.proxy.from_peer(request("INFO", source=new, to_tag="t"), new)
+    stranger = Flow("tcp", "10.0.0.3", 5)
+    bench.proxy.from_peer(request("INFO", source=stranger, to_tag="t"), stranger)
+    bye = request("BYE", to_tag="f", via_host=f"127.0.0.1:{send.port}")
+    sent, _ = one(bench.proxy.from_child(bye, send.port))
+    assert isinstance(sent, ToPeer) and sent.flow == new
+
+
 def test_options_says_503_without_children_and_when_draining() -> None:
     bench = Bench(children=())
     _, reply = one(bench.proxy.from_peer(request("OPTIONS"), CALLER))

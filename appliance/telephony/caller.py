@@ -164,11 +164,11 @@ class CallerProcess:
         config = pj.TransportConfig()
         config.boundAddress = "127.0.0.1"
         kinds = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP}
-        number = self._endpoint.transportCreate(kinds[transport], config)
+        local = self._endpoint.transportCreate(kinds[transport], config)
         self._endpoint.libStart()
         self._endpoint.audDevManager().setNullDev()
         self._suffix = ";transport=tcp" if transport == "tcp" else ""
-        where = self._endpoint.transportGetInfo(number).localName
+        where = self._endpoint.transportGetInfo(local).localName
         account = pj.AccountConfig()
         account.idUri = f"sip:{number}@{where}"
         rtp = account.mediaConfig.transportConfig
