@@ -1,0 +1,189 @@
+"""``ivr up``: the whole appliance on one machine, as children of one process.
+
+Started in the order of their dependence, ended in the opposite one, so that live calls finish on
+servers that are still there. Whatever ends this process, the kernel ends the children (child.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from appliance.errors import UserError
+from appliance.ops import announcement
+from appliance.ops.keeper import Keeper
+from appliance.ops.processes import Plan, check_addresses, plan
+from appliance.ops.program import Program
+from appliance.ops.seed import seed
+from appliance.settings import Settings
+from appliance.store.agents import Assignment, load_assignments
+from appliance.store.database import database_url, explain, migrate, open_engine
+
+_log = logging.getLogger(__name__)
+
+SEED_TIMEOUT_S = 120.0
+"""Embedding the sample takes two seconds; a first start on a busy machine, longer."""
+QUERY_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How ``ivr up`` was called."""
+
+    seed: bool = True
+    as_json: bool = False
+
+
+def run(settings: Settings, options: Options) -> None:
+    """Run the appliance until SIGTERM, SIGINT or SIGHUP; a second SIGINT stops it at once.
+
+    Raises UserError when it does not come up; nothing is left running then.
+    """
+    asyncio.run(_run(settings, options))
+
+
+async def _run(settings: Settings, options: Options) -> None:
+    planned = plan(settings)
+    check_addresses(planned.programs)
+    stop = _Stop()
+    failure: UserError | None = None
+    async with asyncio.TaskGroup() as tasks:
+        site = Site(settings, planned, tasks)
+        try:
+            if await _unless_stopped(stop, site.open(options.seed)):
+                assignments = await _numbers(settings)
+                words = announcement.as_json if options.as_json else announcement.as_text
+                click.echo(words(settings, assignments, site.pids))
+                await stop.asked.wait()
+        except UserError as e:
+            failure = e
+        await site.close(stop.at_once)
+    if failure:
+        raise failure
+
+
+class _Stop:
+    """The two ways to be told to stop: in order, and at once."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.at_once = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.asked.set)
+        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(signal.SIGHUP, self.asked.set)
+
+    def _interrupted(self) -> None:
+        if self.asked.is_set():
+            _log.warning("! stopping at once")
+            self.at_once.set()
+        else:
+            self.asked.set()
+            _log.info("= stopping when the live calls have ended; once more to stop at once")
+
+
+async def _unless_stopped(stop: _Stop, work: Coroutine[None, None, None]) -> bool:
+    """Whether ``work`` was done; it is cancelled by a stop. What it raises is raised."""
+    doing, waiting = asyncio.ensure_future(work), asyncio.ensure_future(stop.asked.wait())
+    await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if doing.done():
+        await doing
+        return True
+    doing.cancel()
+    await asyncio.wait({doing})
+    return False
+
+
+class Site:
+    """The running appliance: one keeper a child."""
+
+    def __init__(self, settings: Settings, planned: Plan, tasks: asyncio.TaskGroup) -> None:
+        self.settings = settings
+        self.plan = planned
+        self._tasks = tasks
+        self.keepers: list[Keeper] = []
+
+    async def open(self, with_seed: bool) -> None:
+        """Start everything and wait until calls are answered. Raises UserError."""
+        database = self._begin(self.plan.database)
+        engines = self._begin(self.plan.engines)  # they load while Postgres starts
+        await _all_healthy(database)
+        url = database_url(self.settings)
+        await asyncio.to_thread(migrate, url)
+        await _all_healthy(engines)
+        if with_seed:
+            await _seed(self.settings)
+        await _all_healthy(self._begin((self.plan.worker,)))
+        await _all_healthy(self._begin((self.plan.sip,)))
+
+    async def close(self, at_once: asyncio.Event) -> None:
+        """End everything, the endpoint first; engines all together, Postgres last."""
+        await self._end((self.plan.sip,), at_once)
+        await self._end((self.plan.worker,), at_once)
+        await self._end(self.plan.engines, at_once)
+        await self._end(self.plan.database, at_once)
+        if self.plan.postgres is not None:
+            await asyncio.to_thread(self.plan.postgres.stop)  # lets go of the cluster
+        _log.info("= stopped")
+
+    async def _end(self, programs: tuple[Program, ...], at_once: asyncio.Event) -> None:
+        names = {program.name for program in programs}
+        ending = [keeper for keeper in self.keepers if keeper.program.name in names]
+        await asyncio.gather(*(keeper.stop(at_once) for keeper in ending))
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of the children that run."""
+        return {k.program.name: k.pid for k in self.keepers if k.pid is not None}
+
+    def _begin(self, programs: tuple[Program, ...]) -> list[Keeper]:
+        keepers = [Keeper(program, _pass_on) for program in programs]
+        self.keepers += keepers
+        for keeper in keepers:
+            self._tasks.create_task(keeper.keep())
+        return keepers
+
+
+async def _all_healthy(keepers: list[Keeper]) -> None:
+    for keeper in keepers:
+        await keeper.healthy()
+
+
+async def _seed(settings: Settings) -> None:
+    try:
+        async with asyncio.timeout(SEED_TIMEOUT_S):
+            await seed(settings)
+    except TimeoutError as e:
+        raise UserError(
+            f"The sample was not loaded in {SEED_TIMEOUT_S:.0f} s. Try again, or start with"
+            " --no-seed and run `ivr seed` later."
+        ) from e
+
+
+async def _numbers(settings: Settings) -> list[Assignment]:
+    url = database_url(settings)
+    engine = open_engine(url, connect_timeout_s=settings.database.connect_timeout_s, pool_size=1)
+    try:
+        async with asyncio.timeout(QUERY_TIMEOUT_S):
+            return await load_assignments(engine)
+    except (SQLAlchemyError, OSError) as e:  # TimeoutError is an OSError
+        raise UserError(explain(url, e)) from e
+    finally:
+        await engine.dispose()
+
+
+def _pass_on(line: bytes) -> None:
+    """A child's log line to our stderr; when nobody reads that any more, to nobody."""
+    with contextlib.suppress(OSError):
+        sys.stderr.buffer.write(line)
+        sys.stderr.buffer.flush()
