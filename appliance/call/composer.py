@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
+from appliance.audio import RATES_HZ
 from appliance.call.history import History
 from appliance.call.reply import Reply
 from appliance.engines.base import Voice, Writer
@@ -28,7 +29,8 @@ PHRASES_AHEAD = 2
 """Phrases under synthesis or waiting for it; a faster writer waits, for speech is slower."""
 CHUNKS_AHEAD = 256
 """Audio chunks of a phrase waiting for the one before it; when full its synthesis waits."""
-WARM_RATES_HZ = (8000,)
+WARM_RATES_HZ = RATES_HZ
+"""A G.722 caller gets the apology too when no voice is up."""
 
 
 @dataclass
