@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
+
+from appliance.telephony.childconfig import ChildConfig
 
 _log = logging.getLogger(__name__)
 
@@ -36,10 +37,10 @@ class ChildEvents:
 class Child:
     """Keeps one child process alive until its task is cancelled."""
 
-    def __init__(self, config: dict[str, Any], events: ChildEvents) -> None:
+    def __init__(self, config: ChildConfig, events: ChildEvents) -> None:
         self._config = config
         self._events = events
-        self._name = config["name"]
+        self._name = config.name
         self._process: asyncio.subprocess.Process | None = None
         self._port = 0
 

@@ -144,6 +144,23 @@ class FramePort(pj.AudioMediaPort):
             self.errors += 1
 
 
+class Ports:
+    """The bridge's Python ports, kept for reuse: destroying one races with the bridge's thread."""
+
+    def __init__(self) -> None:
+        self._free: dict[int, list[FramePort]] = {rate: [] for rate in (8000, 16000)}
+        self._made = 0
+
+    def take(self, rate_hz: int) -> FramePort:
+        if self._free[rate_hz]:
+            return self._free[rate_hz].pop()
+        self._made += 1
+        return FramePort(f"call{self._made}", rate_hz)
+
+    def give_back(self, port: FramePort, rate_hz: int) -> None:
+        self._free[rate_hz].append(port)
+
+
 def _span(vector: Any) -> tuple[int, int]:
     """Address and length of a std::vector<unsigned char>: its first two words (libstdc++)."""
     words = (ctypes.c_size_t * 2).from_address(int(vector.this))

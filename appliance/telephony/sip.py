@@ -20,6 +20,7 @@ import uvloop
 from appliance.errors import UserError
 from appliance.settings import Settings
 from appliance.telephony.calltable import CallTable
+from appliance.telephony.childconfig import RTP_PORTS, ChildConfig
 from appliance.telephony.children import Child, ChildEvents
 from appliance.telephony.proxy import LOOPBACK, Gate, Proxy
 from appliance.telephony.registration import Registration
@@ -30,7 +31,6 @@ _log = logging.getLogger(__name__)
 
 CALLS_PER_CHILD = 4
 """PJSUA_MAX_CALLS, compiled into the wheel."""
-RTP_PORTS_PER_CHILD = 100
 SILENT_RTP_S = 30.0
 """A call without a single RTP packet for so long is dead and is hung up."""
 SWEEP_S = 1.0
@@ -163,20 +163,20 @@ class SipOffice:
         await self._transport.close()
         _log.info("= stopped")
 
-    def _child_config(self, index: int, inner: int) -> dict[str, object]:
+    def _child_config(self, index: int, inner: int) -> ChildConfig:
         sip = self._settings.sip
-        return {
-            "name": f"sip.{index}",
-            "host": sip.host,
-            "public": f"{sip.host}:{sip.port}",
-            "proxy": f"{LOOPBACK}:{inner}",
-            "rtp_port": sip.rtp_port + index * RTP_PORTS_PER_CHILD,
-            "worker_urls": sip.worker_urls,
-            "secret": self._settings.secret("media"),
-            "silent_rtp_s": self._silent_rtp_s,
-            "log_level": self._settings.log.level,
-            "log_json": self._settings.log.json_lines,
-        }
+        return ChildConfig(
+            name=f"sip.{index}",
+            host=sip.host,
+            public=f"{sip.host}:{sip.port}",
+            proxy=f"{LOOPBACK}:{inner}",
+            rtp_port=sip.rtp_port + index * RTP_PORTS,
+            worker_urls=sip.worker_urls,
+            secret=self._settings.secret("media"),
+            silent_rtp_s=self._silent_rtp_s,
+            log_level=self._settings.log.level,
+            log_json=self._settings.log.json_lines,
+        )
 
     def _warn_of_registrar(self, registrar: str) -> None:
         host = parse_uri(registrar).host
