@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from appliance.audio import RATES_HZ
@@ -67,7 +67,7 @@ class Composer:
             *agent.silence_prompts,
         )
         for text in filter(None, phrases):
-            for rate_hz in WARM_RATES_HZ:
+            for rate_hz in RATES_HZ:
                 key = _key(agent, rate_hz, text)
                 if key in self._fixed:
                     continue
@@ -80,9 +80,12 @@ class Composer:
         return True
 
     async def say(self, reply: Reply, agent: Agent, rate_hz: int, text: str) -> None:
-        """Make a reply of fixed words."""
-        reply.text = text
-        await self._speak(reply, agent, rate_hz, _one(text))
+        """Make a reply of fixed words. Whoever asked for it closes its utterance."""
+        if _key(agent, rate_hz, text) in self._fixed:
+            reply.written(text)
+            await self._speak(reply, agent, rate_hz, _one(text))
+        else:
+            await self._speak(reply, agent, rate_hz, _phrases(reply, _one(text), hurry=False))
 
     async def answer(
         self, reply: Reply, agent: Agent, rate_hz: int, history: History, call_id: str
@@ -94,9 +97,10 @@ class Composer:
         reply.searched(tuple(passages))
         if self._writer is not None:
             texts = self._write(reply, agent, history, call_id, self._writer)
+            phrases = _phrases(reply, texts, hurry=True)
         else:
-            texts = _one(self._extract(reply, agent, passages))
-        await self._speak(reply, agent, rate_hz, texts)
+            phrases = _phrases(reply, _one(self._extract(reply, agent, passages)), hurry=False)
+        await self._speak(reply, agent, rate_hz, phrases)
 
     async def _write(
         self, reply: Reply, agent: Agent, history: History, call_id: str, writer: Writer
@@ -126,46 +130,24 @@ class Composer:
         return extract(reply.said, passages) or agent.unknown_answer
 
     async def _speak(
-        self, reply: Reply, agent: Agent, rate_hz: int, texts: AsyncGenerator[str, None]
+        self, reply: Reply, agent: Agent, rate_hz: int, phrases: AsyncGenerator[str, None]
     ) -> None:
-        """Speak ``texts`` phrase by phrase: one is played while the next is synthesised."""
+        """Speak phrase by phrase: while one is played, the next are synthesised."""
         ahead: asyncio.Queue[_Synthesis | None] = asyncio.Queue(PHRASES_AHEAD)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._phrase(reply, agent, rate_hz, texts, ahead, tasks))
-                while (synthesis := await ahead.get()) is not None:
-                    await self._play(reply, agent, rate_hz, synthesis)
-        finally:
-            reply.utterance.close()
 
-    async def _phrase(
-        self,
-        reply: Reply,
-        agent: Agent,
-        rate_hz: int,
-        texts: AsyncGenerator[str, None],
-        ahead: asyncio.Queue[_Synthesis | None],
-        tasks: asyncio.TaskGroup,
-    ) -> None:
-        phrases = Phrases()
+        async def synthesise() -> None:
+            async with aclosing(phrases):
+                async for text in phrases:
+                    reply.phrased()
+                    synthesis = _Synthesis(text, asyncio.Queue(CHUNKS_AHEAD))
+                    await ahead.put(synthesis)
+                    tasks.create_task(self._synthesise(agent, rate_hz, synthesis))
+            await ahead.put(None)
 
-        async def put(ready: list[str]) -> None:
-            for text in ready:
-                reply.phrased()
-                synthesis = _Synthesis(text, asyncio.Queue(CHUNKS_AHEAD))
-                await ahead.put(synthesis)
-                tasks.create_task(self._synthesise(agent, rate_hz, synthesis))
-
-        fixed = _key(agent, rate_hz, reply.text)
-        if fixed in self._fixed:  # kept whole: not cut into phrases again
-            await put([reply.text])
-        else:
-            async with aclosing(texts):
-                async for text in texts:
-                    reply.written(text)
-                    await put(phrases.feed(text))
-            await put(phrases.flush())
-        await ahead.put(None)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(synthesise())
+            while (synthesis := await ahead.get()) is not None:
+                await self._play(reply, agent, rate_hz, synthesis)
 
     async def _synthesise(self, agent: Agent, rate_hz: int, synthesis: _Synthesis) -> None:
         kept = self._fixed.get(_key(agent, rate_hz, synthesis.text))
@@ -184,15 +166,15 @@ class Composer:
         reply.begin_phrase(synthesis.text)
         while (chunk := await synthesis.chunks.get()) is not None:
             if isinstance(chunk, EngineError):
-                self._apologise(reply, agent, rate_hz, str(chunk))
+                self.apologise(reply, agent, rate_hz, str(chunk))
             else:
                 reply.sound(chunk)
         reply.end_phrase()
 
-    def _apologise(self, reply: Reply, agent: Agent, rate_hz: int, why: str) -> None:
-        """No server can speak: say the apology spoken in advance, once a reply."""
+    def apologise(self, reply: Reply, agent: Agent, rate_hz: int, why: str) -> None:
+        """Say the apology that was spoken in advance, once a reply."""
         kept = self._fixed.get(_key(agent, rate_hz, agent.apology))
-        if kept is not None and not reply.failure.count("tts"):
+        if kept is not None and reply.source != "apology":
             reply.begin_phrase(agent.apology)
             reply.sound(kept)
             reply.source = "apology"
@@ -204,5 +186,18 @@ def _key(agent: Agent, rate_hz: int, text: str) -> tuple[str, str, int, str]:
 
 
 async def _one(text: str) -> AsyncGenerator[str, None]:
-    with suppress(GeneratorExit):
-        yield text
+    yield text
+
+
+async def _phrases(
+    reply: Reply, texts: AsyncGenerator[str, None], *, hurry: bool
+) -> AsyncGenerator[str, None]:
+    """The phrases of a text as it is written."""
+    splitter = Phrases(hurry=hurry)
+    async with aclosing(texts):
+        async for text in texts:
+            reply.written(text)
+            for phrase in splitter.feed(text):
+                yield phrase
+    for phrase in splitter.flush():
+        yield phrase

@@ -21,7 +21,7 @@ from appliance.errors import EngineError
 from appliance.events import Agent, Transcript
 from appliance.turn.endpoint import Activity, Endpointer, Sound, Thresholds
 from appliance.turn.onset import Onset, onset
-from appliance.turn.words import is_backchannel, normal
+from appliance.turn.words import dangles, is_backchannel, normal, silence_to_wait
 
 PRE_ROLL_MS = 300
 """Audio before the detected start of speech that the recogniser hears too."""
@@ -79,9 +79,7 @@ class Hearing:
         self._listener = listener
         self._spawn = spawn
         self._slot = vad.open(rate_hz, guard(self._on_score))
-        self._endpointer = Endpointer(
-            Thresholds(complete_ms=agent.pause_complete_ms, incomplete_ms=agent.pause_incomplete_ms)
-        )
+        self._endpointer = Endpointer(Thresholds())
         self.audio = CallAudio(rate_hz)
         self.utterances = Utterances()
         self._finished_at_ms = 0
@@ -89,6 +87,8 @@ class Hearing:
         self._changed_at_ms = 0
         self._told = ""
         self._pause = 0
+        self._verdict: float | None = None
+        """How complete the turn sounded in the pause under way (0-1)."""
         self._ended_at_ms: int | None = None
         """When a turn ended whose final words are still awaited."""
         self._withheld = False
@@ -158,6 +158,7 @@ class Hearing:
             if transcript.final:
                 self._conclude()
         elif self.activity is Activity.PAUSED:
+            self._weigh()
             self._tell()
 
     def _on_score(self, probability: float, chunk_ms: int) -> None:
@@ -179,6 +180,7 @@ class Hearing:
                 self._start()
             case Sound.PAUSED:
                 self._pause += 1
+                self._verdict = None
                 if not self._withheld:
                     self._listener.on_pause()
             case Sound.JUDGE:
@@ -268,4 +270,18 @@ class Hearing:
         except EngineError:
             return  # the pool has logged it; silence alone decides
         if pause == self._pause and self.activity is Activity.PAUSED:
-            self._endpointer.judged(probability)
+            self._verdict = probability
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """Sound and words together tell how long the pause may be."""
+        if self._verdict is not None:
+            agent, words = self._agent, self.utterances.words
+            self._endpointer.end_after(
+                silence_to_wait(
+                    self._verdict,
+                    dangles(words, agent.language),
+                    agent.pause_complete_ms,
+                    agent.pause_incomplete_ms,
+                )
+            )

@@ -181,5 +181,8 @@ class Speaker:
             await work
         except Exception:
             self._log.exception("! a reply broke")
-            reply.fail("the reply broke")
+            rate_hz = self._offer.rate_hz
+            self._composer.apologise(reply, self._agent, rate_hz, "the reply broke")
+            reply.end_phrase()
+        finally:
             reply.utterance.close()

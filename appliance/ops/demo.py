@@ -219,7 +219,8 @@ class _Events:
             event = orjson.loads(message.data)
             self.call_id = self.call_id or event["call_id"]
             self._view.show(event)
-            self._seen.put_nowait(event["event"])
+            cut_off = event["event"] == "turn_over" and event["turn"]["barged_in"]
+            self._seen.put_nowait("cut_off" if cut_off else event["event"])
 
     async def wait_for(self, name: str, timeout_s: float) -> None:
         try:

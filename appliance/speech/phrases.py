@@ -35,11 +35,15 @@ _WORD = re.compile(r"\S+")
 
 
 class Phrases:
-    """Splits one reply; feed it text as it comes, then :meth:`flush`."""
+    """Splits one reply; feed it text as it comes, then :meth:`flush`.
 
-    def __init__(self) -> None:
+    ``hurry``: the text is still being written, so speech starts on its first few words; a text that
+    is all there is cut at clauses only, which sounds better.
+    """
+
+    def __init__(self, *, hurry: bool = True) -> None:
         self._text = ""
-        self._first = True
+        self._first = hurry
 
     def feed(self, text: str) -> list[str]:
         """Take more text; returns the phrases that it completes (possibly none)."""

@@ -42,15 +42,13 @@ class Thresholds:
     start_ms: int = 64
     """Speech shorter than this is a click."""
     pause_ms: int = 32
-    judge_ms: int = 96
-    """The turn judge is trained on turns followed by a short silence; before, it hears none."""
+    judge_ms: tuple[int, ...] = (96, 288, 608)
+    """The turn judge is asked this far into a pause: early, for a quick answer, and again when it
+    has more silence to go by."""
     unjudged_ms: int = 500
-    """Silence that ends a turn when no verdict came."""
-    complete_ms: int = 240
-    incomplete_ms: int = 1400
+    """Silence that ends a turn as long as nobody says otherwise (:meth:`Endpointer.end_after`)."""
     settle_ms: int = 120
     """The final words are asked for this long before the turn can end."""
-    complete_probability: float = 0.5
     longest_ms: int = 30_000
     """A turn this long is ended, so that a line with noise on it cannot hold the floor."""
 
@@ -80,13 +78,8 @@ class Endpointer:
             return self._speaking(probability, chunk_ms)
         return self._paused(probability, chunk_ms)
 
-    def judged(self, probability: float) -> None:
-        """The verdict on the pause under way: how likely the turn is complete (0-1)."""
-        complete = probability >= self._t.complete_probability
-        self._end_ms = self._t.complete_ms if complete else self._t.incomplete_ms
-
     def end_after(self, silence_ms: int) -> None:
-        """End the turn under way after ``silence_ms`` of silence, whatever it sounds like."""
+        """Let the turn under way end after ``silence_ms`` of silence (until speech resumes)."""
         self._end_ms = silence_ms
 
     def reset(self) -> None:
@@ -131,7 +124,7 @@ class Endpointer:
             return []
         self._run_ms = 0
         sounds = []
-        if before_ms < self._t.judge_ms <= self._silence_ms:
+        if any(before_ms < at <= self._silence_ms for at in self._t.judge_ms):
             sounds.append(Sound.JUDGE)
         if not self._settled and self._silence_ms >= self._end_ms - self._t.settle_ms:
             self._settled = True

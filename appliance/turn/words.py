@@ -11,6 +11,18 @@ _MARKS = "".join(c for c in map(chr, range(0x300, 0x2000)) if unicodedata.catego
 _LETTER = rf"[^\W_]|[{_MARKS}\u200c\u200d]"
 _WORD = re.compile(rf"(?:{_LETTER})+(?:['’-](?:{_LETTER})+)*")
 _FILLERS = frozenset("uh um er erm ah eh please so well now then just अच्छा तो".split())
+# A turn does not end on these: articles, prepositions, conjunctions, auxiliaries, possessives.
+_DANGLING = {
+    "en": frozenset(
+        "a an the this my your our their his her its some any of to for from with in on at by about "
+        "into and or but so because if when while that which who whose what how why where than as "
+        "do does did is are was were am can could will would shall should may might must have has "
+        "had i'm i you we they he she it's want need know tell uh um er".split()
+    ),
+    "hi": frozenset("और या लेकिन कि क्योंकि अगर तो का की के को से में पर मेरा मेरी मेरे आपका आपकी".split()),
+}
+# Words that do end a turn when it is no longer than they are ("how", "what", "can I").
+_SHORTEST_DANGLING_TURN_WORDS = 2
 LONGEST_FAREWELL_WORDS = 8
 """A longer turn that holds a "bye" somewhere is a question ("how do I say goodbye to my plan")."""
 
@@ -23,6 +35,35 @@ def normal(text: str) -> tuple[str, ...]:
 def same_meaning(a: str, b: str) -> bool:
     """Whether a reply to ``a`` also answers ``b``: the same words but for fillers."""
     return normal(a) == normal(b)
+
+
+def dangles(text: str, language: str) -> bool | None:
+    """Whether the words break off where no sentence ends ("how much does the").
+
+    None where that is not known: no words, or no list for the language (BCP 47).
+    """
+    known = _DANGLING.get(language.split("-")[0])
+    words = _WORD.findall(text.casefold())
+    if known is None or not words:
+        return None
+    return len(words) >= _SHORTEST_DANGLING_TURN_WORDS and words[-1] in known
+
+
+def silence_to_wait(
+    complete: float, dangling: bool | None, complete_ms: int, incomplete_ms: int
+) -> int:
+    """How much silence (ms) ends a turn that sounds complete with probability ``complete`` (0-1)
+    and whose words do or do not break off in mid-sentence.
+
+    Sound and words that agree decide; where they do not, half of the long wait is spent: the judge
+    errs often on a telephone line, and a recogniser's words may lack the last one.
+    """
+    sounds_complete = complete >= 0.5
+    if sounds_complete and not dangling:
+        return complete_ms
+    if sounds_complete or dangling is False:
+        return max(complete_ms, incomplete_ms // 2)
+    return incomplete_ms
 
 
 def is_backchannel(text: str, backchannels: Sequence[str]) -> bool:
