@@ -49,7 +49,7 @@ class Stream:
     """One call at the test worker."""
 
     def __init__(
-        self, worker: TestWorker, ws: web.WebSocketResponse, offer: dict[str, Any]
+        self, worker: MediaWorker, ws: web.WebSocketResponse, offer: dict[str, Any]
     ) -> None:
         self.offer = offer
         self.texts: list[dict[str, Any]] = []
@@ -69,10 +69,8 @@ class Stream:
         await self.ws.send_str(orjson.dumps(message).decode())
 
 
-class TestWorker:
+class MediaWorker:
     """A worker's media side (docs/wires.md §1): checks the token, answers, echoes."""
-
-    __test__ = False
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
@@ -214,13 +212,10 @@ async def sip_office(
 
 
 @asynccontextmanager
-async def test_worker(folder: Path) -> AsyncIterator[TestWorker]:
-    worker = TestWorker(Settings(data_dir=folder).secret("media"))
+async def media_worker(folder: Path) -> AsyncIterator[MediaWorker]:
+    worker = MediaWorker(Settings(data_dir=folder).secret("media"))
     await worker.open()
     try:
         yield worker
     finally:
         await worker.close()
-
-
-test_worker.__test__ = False  # type: ignore[attr-defined]

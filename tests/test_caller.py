@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sipkit import sip_office, sip_settings, test_worker, tone, tone_file
+from sipkit import media_worker, sip_office, sip_settings, tone, tone_file
 
 from appliance.audio import read_wav, sound_spans, write_wav
 from appliance.telephony.callercontrol import CallerControl
@@ -68,7 +68,7 @@ def test_two_frames_in_one_tick_do_not_shift_the_clock() -> None:
 
 @pytest.mark.sip
 async def test_bad_commands_are_reported_and_the_call_goes_on(tmp_path: Path) -> None:
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         settings = sip_settings(tmp_path, (worker.url,))
         to = f"sip:1001@127.0.0.1:{settings.sip.port}"
         async with sip_office(settings), await CallerControl.ring(to, number="+911") as control:

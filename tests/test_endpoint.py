@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from sipkit import (
     free_sip_port,
+    media_worker,
     options,
     sip_office,
     sip_settings,
-    test_worker,
     tone,
     tone_file,
     until_ready,
@@ -50,7 +50,7 @@ def echo_delays(wav: Path) -> list[int]:
 )
 async def test_call_echo_and_keys(tmp_path: Path, transport: str, codec: str, rate_hz: int) -> None:
     wav = tmp_path / "call.wav"
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         settings = sip_settings(tmp_path, (worker.url,))
         async with sip_office(settings):
             async with await CallerControl.ring(
@@ -138,7 +138,7 @@ async def test_the_workers_own_media_server_fits(tmp_path: Path) -> None:
 
 async def test_goodbye_is_heard_to_its_last_sample(tmp_path: Path) -> None:
     wav = tmp_path / "call.wav"
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         worker.echoes = False
         settings = sip_settings(tmp_path, (worker.url,))
         async with sip_office(settings):
@@ -162,7 +162,7 @@ async def test_goodbye_is_heard_to_its_last_sample(tmp_path: Path) -> None:
 
 async def test_greeting_said_at_once_is_heard_whole(tmp_path: Path) -> None:
     wav = tmp_path / "call.wav"
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         worker.echoes = False
         worker.answers = False
         settings = sip_settings(tmp_path, (worker.url,))
@@ -184,7 +184,7 @@ async def test_greeting_said_at_once_is_heard_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_hold_and_resume(tmp_path: Path, transport: str) -> None:
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         settings = sip_settings(tmp_path, (worker.url,))
         async with sip_office(settings, silent_rtp_s=0.6):
             async with await CallerControl.ring(
@@ -204,7 +204,7 @@ async def test_hold_and_resume(tmp_path: Path, transport: str) -> None:
 
 @pytest.mark.skipif(shutil.which("sipp") is None, reason="sipp is not installed")
 async def test_a_caller_without_rtp_hears_and_is_hung_up_in_the_end(tmp_path: Path) -> None:
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         settings = sip_settings(tmp_path, (worker.url,))
         async with sip_office(settings, silent_rtp_s=1.0) as office:
             await sipp(
@@ -221,7 +221,7 @@ async def test_a_caller_without_rtp_hears_and_is_hung_up_in_the_end(tmp_path: Pa
 
 
 async def test_nobody_answers_is_503(tmp_path: Path) -> None:
-    async with test_worker(tmp_path) as busy, test_worker(tmp_path) as gone:
+    async with media_worker(tmp_path) as busy, media_worker(tmp_path) as gone:
         busy.refuse = True
         await gone.close()
         settings = sip_settings(tmp_path, (busy.url, gone.url))
@@ -236,7 +236,7 @@ async def test_nobody_answers_is_503(tmp_path: Path) -> None:
 async def test_the_least_busy_worker_is_asked_first_and_the_next_when_it_refuses(
     tmp_path: Path,
 ) -> None:
-    async with test_worker(tmp_path) as first, test_worker(tmp_path) as second:
+    async with media_worker(tmp_path) as first, media_worker(tmp_path) as second:
         first.calls = 7
         settings = sip_settings(tmp_path, (first.url, second.url))
         async with sip_office(settings):
@@ -250,7 +250,7 @@ async def test_the_least_busy_worker_is_asked_first_and_the_next_when_it_refuses
 
 
 async def test_caller_who_gives_up_while_ringing(tmp_path: Path) -> None:
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         worker.answers = False
         settings = sip_settings(tmp_path, (worker.url,))
         async with (
@@ -265,7 +265,7 @@ async def test_caller_who_gives_up_while_ringing(tmp_path: Path) -> None:
 
 
 async def test_worker_that_dies_ends_the_call_and_leaves_the_other(tmp_path: Path) -> None:
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         settings = sip_settings(tmp_path, (worker.url,))
         async with sip_office(settings):
             first = await CallerControl.ring(where(settings.sip.port))
@@ -346,7 +346,7 @@ async def final_reply(port: int, invite: bytes, body: bytes) -> bytes:
 
 
 async def test_an_invite_with_odd_bytes_is_a_call(tmp_path: Path) -> None:
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         settings = sip_settings(tmp_path, (worker.url,))
         async with sip_office(settings):
             reply = await final_reply(settings.sip.port, ODD_INVITE, SDP)
@@ -378,7 +378,7 @@ async def test_the_speech_band_passes_flat_both_ways(
 ) -> None:
     noise = np.random.default_rng(1).normal(size=rate_hz) * 3000
     write_wav(tmp_path / "noise.wav", [noise.astype("<i2").tobytes()], rate_hz)
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         settings = sip_settings(tmp_path, (worker.url,))
         async with (
             sip_office(settings),
@@ -418,7 +418,7 @@ async def no_calls(office: SipOffice, timeout_s: float = 3.0) -> None:
 async def test_six_calls_share_two_children_and_a_killed_one_takes_only_its_own(
     tmp_path: Path,
 ) -> None:
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         settings = sip_settings(tmp_path, (worker.url,), processes=2)
         async with sip_office(settings) as office:
             await both_ready(office)
@@ -472,7 +472,7 @@ async def _who_ended(callers: list[CallerControl], count: int):  # type: ignore[
 async def test_the_fifth_call_of_one_child_gets_503_and_a_freed_slot_is_used(
     tmp_path: Path,
 ) -> None:
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         settings = sip_settings(tmp_path, (worker.url,))
         async with sip_office(settings) as office:
             callers = [await CallerControl.ring(where(settings.sip.port)) for _ in range(4)]
@@ -512,7 +512,7 @@ async def sipp(port: int, folder: Path, *arguments: str) -> str:
 @needs_sipp
 @pytest.mark.parametrize("transport", ["u1", "t1"])
 async def test_sipp_calls(tmp_path: Path, transport: str) -> None:
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         settings = sip_settings(tmp_path, (worker.url,))
         async with sip_office(settings) as office:
             await sipp(

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sipkit import test_worker, tone
+from sipkit import media_worker, tone
 
 from appliance.events import Dtmf, Hangup
 from appliance.settings import Settings
@@ -48,7 +48,7 @@ def test_token_is_as_the_wires_say() -> None:
 
 async def test_a_call_from_offer_to_hangup(tmp_path: Path) -> None:
     ends = Ends()
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         bridge = bridge_for(tmp_path, ends)
         await bridge.connect([worker.url])
         stream = await worker.stream()
@@ -80,7 +80,7 @@ async def test_a_call_from_offer_to_hangup(tmp_path: Path) -> None:
 
 async def test_a_broken_websocket_is_no_clean_end(tmp_path: Path) -> None:
     ends = Ends()
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         bridge = bridge_for(tmp_path, ends)
         await bridge.connect([worker.url])
         await (await worker.stream()).ws.close()
@@ -90,7 +90,7 @@ async def test_a_broken_websocket_is_no_clean_end(tmp_path: Path) -> None:
 
 
 async def test_least_busy_first_and_the_unfit_last(tmp_path: Path) -> None:
-    async with test_worker(tmp_path) as one, test_worker(tmp_path) as two:
+    async with media_worker(tmp_path) as one, media_worker(tmp_path) as two:
         one.calls, two.calls = 5, 2
         urls = [f"{one.url}", "ws://127.0.0.1:1", two.url]
         assert await order_workers(urls) == [two.url, one.url, "ws://127.0.0.1:1"]
@@ -103,10 +103,10 @@ async def test_refusals_lead_to_the_next_worker(
 ) -> None:
     monkeypatch.setattr(mediabridge, "ANSWER_TIMEOUT_S", 0.2)
     async with (
-        test_worker(tmp_path) as full,
-        test_worker(tmp_path) as mute,
-        test_worker(tmp_path / "other secret") as stranger,
-        test_worker(tmp_path) as good,
+        media_worker(tmp_path) as full,
+        media_worker(tmp_path) as mute,
+        media_worker(tmp_path / "other secret") as stranger,
+        media_worker(tmp_path) as good,
     ):
         full.refuse, mute.answers, good.calls = True, False, 9
         bridge = bridge_for(tmp_path, Ends())

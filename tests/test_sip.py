@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sipkit import free_sip_port, options, sip_settings, test_worker, until_ready
+from sipkit import free_sip_port, media_worker, options, sip_settings, until_ready
 
 from appliance.errors import UserError
 from appliance.telephony.callercontrol import CallerControl
@@ -30,7 +30,7 @@ async def ivr_sip(folder: Path, port: int, **sip: str) -> asyncio.subprocess.Pro
 
 
 async def test_sigterm_refuses_new_calls_and_waits_for_live_ones(tmp_path: Path) -> None:
-    async with test_worker(tmp_path) as worker:
+    async with media_worker(tmp_path) as worker:
         ports = sip_settings(tmp_path, (worker.url,)).sip
         process = await ivr_sip(
             tmp_path, ports.port, processes="1", rtp_port=str(ports.rtp_port),
