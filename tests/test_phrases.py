@@ -1,0 +1,105 @@
+"""Text as it comes -> phrases: nothing lost, nothing split that belongs together, a quick start."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.speech.phrases import FIRST_HARD_WORDS, LATER_HARD_WORDS, Phrases
+
+
+def cut(*chunks: str) -> list[str]:
+    phrases = Phrases()
+    return [p for chunk in chunks for p in phrases.feed(chunk)] + phrases.flush()
+
+
+def tokens(text: str) -> list[str]:
+    """As a language model writes: a word with the space before it."""
+    return re.findall(r"\s*\S+", text)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        "3.50", "1,20,000", "9:30", "e.g. fibre", "Dr. Rao", "Rs. 500", "approx. nine", "A. B. Rao",
+        "1800 425 4255", "5 January", "No. 12", "2.4 GHz", "10 a.m. daily",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("before", ["It is", "You would pay us", "Of course you can ask them"])
+def test_what_belongs_together_is_not_split(before: str, whole: str) -> None:
+    text = f"{before} {whole} and that is what we always tell people who call."
+    for chunks in ([text], tokens(text), list(text)):
+        assert any(whole in phrase for phrase in cut(*chunks)), cut(*chunks)
+
+
+def test_the_first_phrase_is_short_and_later_ones_longer() -> None:
+    text = (
+        "We are open every day of the week between nine in the morning and six at night. "
+        "On holidays the office is closed, but the helpline answers all day long as usual."
+    )
+    first, *others = cut(*tokens(text))
+    assert len(first.split()) <= FIRST_HARD_WORDS
+    assert all(len(p.split()) <= LATER_HARD_WORDS for p in others)
+    assert max(len(p.split()) for p in others) > FIRST_HARD_WORDS
+
+
+def test_the_first_phrase_is_ready_before_the_sentence() -> None:
+    phrases = Phrases()
+    assert phrases.feed("Yes,") == ["Yes,"]
+    waiting = Phrases()
+    assert waiting.feed("We are open every day of the") != []
+
+
+def test_sentences_end_at_the_danda() -> None:
+    assert cut(*tokens("आपका बिल तैयार है। कृपया भुगतान करें॥")) == ["आपका बिल तैयार है।", "कृपया भुगतान करें॥"]
+
+
+def test_a_question_mark_is_not_waited_behind() -> None:
+    assert Phrases().feed("Is that all?") == ["Is that all?"]
+
+
+def test_a_comma_in_a_number_is_waited_behind() -> None:
+    phrases = Phrases()
+    assert phrases.feed("Pay 3,") == []
+    assert phrases.feed("000 now.") == []
+    assert phrases.flush() == ["Pay 3,000 now."]
+
+
+def test_punctuation_alone_is_not_spoken() -> None:
+    assert cut("... — !!! ", "\n* * *\n") == []
+    assert cut("- Yes. ", "— No!") == ["- Yes.", "— No!"]
+
+
+words = st.sampled_from(
+    "we are open Rs. Dr. 3.50 1,000 yes, no. Please! why? — … है। (see below) e.g. 9:30 “Well,” "
+    "a.m. and or 1. A. to".split()
+)
+texts = st.lists(words, max_size=60).map(" ".join)
+
+
+def squeezed(text: str) -> str:
+    """What is spoken of a text: all but spaces and what stands alone without a letter."""
+    return "".join(w for w in text.split() if any(c.isalnum() for c in w))
+
+
+@given(texts, st.lists(st.integers(0, 400)))
+def test_nothing_is_lost_or_added_however_the_text_comes(text: str, cuts: list[int]) -> None:
+    edges = sorted({0, len(text), *(c for c in cuts if c < len(text))})
+    phrases = cut(*(text[a:b] for a, b in pairwise(edges)))
+    assert squeezed(" ".join(phrases)) == squeezed(text)
+    assert all(any(c.isalnum() for c in phrase) for phrase in phrases)
+
+
+@given(texts)
+def test_tokens_give_the_same_phrases_as_the_whole_text(text: str) -> None:
+    assert cut(*tokens(text)) == cut(text)
+
+
+@given(st.text())
+def test_any_text_at_all(text: str) -> None:
+    said = re.sub(r"\s", "", "".join(cut(*text)))
+    assert [c for c in said if c.isalnum()] == [c for c in text if c.isalnum()]
