@@ -109,7 +109,7 @@ def test_a_database_without_pgvector_says_who_mends_it(
     name = empty_database_url.rpartition("/")[2]
     with psycopg.connect(postgres.superuser_url(name), autocommit=True) as connection:
         connection.execute("DROP EXTENSION vector")
-    with pytest.raises(UserError, match="lacks pgvector.*superuser"):
+    with pytest.raises(UserError, match=r"lacks pgvector.*superuser"):
         migrate(empty_database_url)
 
 
