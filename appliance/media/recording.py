@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import wave
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -119,6 +120,10 @@ class Recording:
         except OSError as e:
             self._broken = True
             log.error("! recording %s stops: %s", self.path.name, e)
+            for file in (self._wave, self._disk_file):
+                with suppress(OSError):
+                    if file is not None:
+                        file.close()
 
     def _open(self) -> tuple[wave.Wave_write, BinaryIO]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
