@@ -11,8 +11,9 @@ KEPT_MS = 10_000
 SPEECH_FLOOR_DB = -42.0
 """Level that tells the end of speech from a line's noise."""
 QUIET_MS = 40
-PLACING_MS = 200
-"""The exact end of speech is looked for this far around the detector's."""
+BEFORE_MS, AFTER_MS = 600, 200
+"""The end of speech is looked for this far around the detector's, which counts faint breath and
+closures as speech; the rule is that of ops/ear.py, so that both measure the same gap."""
 CLOCK_DRIFT_MS = 0.02
 """Per frame: follows a caller's clock that is slower than ours by up to 1 ms a second."""
 
@@ -56,7 +57,10 @@ class CallAudio:
     def speech_end(self, rough_ms: int) -> int:
         """The end of speech that the detector put at ``rough_ms`` (to a chunk of 32 ms), placed to
         10 ms by the level of the audio around it."""
-        begin = max(rough_ms - PLACING_MS, self.received_ms - ms_of(len(self._kept), self._rate_hz))
-        around = self.since(begin)[: bytes_of(2 * PLACING_MS, self._rate_hz)]
-        spans = sound_spans(around, self._rate_hz, floor_db=SPEECH_FLOOR_DB)
-        return begin + spans[-1][1] if spans else rough_ms
+        kept_ms = ms_of(len(self._kept), self._rate_hz)
+        begin = max(rough_ms - BEFORE_MS, self.received_ms - kept_ms)
+        around = self.since(begin)[: bytes_of(rough_ms + AFTER_MS - begin, self._rate_hz)]
+        spans = sound_spans(around, self._rate_hz)
+        if not spans or spans[-1][1] > ms_of(len(around), self._rate_hz) - AFTER_MS // 2:
+            return rough_ms  # a noisy line: level cannot tell
+        return begin + spans[-1][1]

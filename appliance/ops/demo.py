@@ -33,7 +33,7 @@ from appliance.ops.demoscript import Step
 from appliance.ops.demoview import View, stage_table
 from appliance.ops.ear import Exchange, exchanges, percentile
 from appliance.ops.waveform import draw
-from appliance.settings import Settings, load
+from appliance.settings import ENV_PREFIX, Settings, load
 from appliance.store.calls import read_call
 from appliance.store.database import database_url, open_engine
 from appliance.telephony.callercontrol import CallerControl
@@ -66,11 +66,32 @@ def run(settings: Settings, *, as_json: bool) -> None:
     if not as_json:
         console.print(stage_table(evidence.turns))
     result = _result(evidence, right)
-    console.print(f"\nrecording  {evidence.recording}  (left caller, right agent)")
-    console.print(f"at the ear {evidence.ear}")
-    console.print(f"picture    {evidence.picture}")
-    console.print(f"took       {time.monotonic() - began:.0f} s\n")
+    for name, value in (
+        ("recording", f"{evidence.recording}  (left caller, right agent)"),
+        ("at the ear", str(evidence.ear)),
+        ("picture", str(evidence.picture)),
+        ("took", f"{time.monotonic() - began:.0f} s"),
+    ):
+        console.print(f"{name:<11}{value}", soft_wrap=True)
+    _show_path(evidence, console)
     print(orjson.dumps(result).decode(), flush=True)
+
+
+def _show_path(evidence: Evidence, console: Console) -> None:
+    """Say where the time goes that is not the pipeline's."""
+    pairs = [
+        (e.gap_ms, t.gap_ms)
+        for e, t in zip(
+            evidence.heard, (t for t in evidence.turns if t.gap_ms is not None), strict=False
+        )
+        if e.gap_ms is not None and t.gap_ms is not None
+    ]
+    if pairs:
+        path = percentile([ear - own for ear, own in pairs], 0.5)
+        console.print(
+            f"{'the path':<11}SIP, RTP and jitter buffers, there and back: {path} ms",
+            soft_wrap=True,
+        )
 
 
 def _result(evidence: Evidence, right: float) -> dict[str, Any]:
@@ -151,9 +172,11 @@ def _free_ports(count: int) -> list[int]:
 async def _appliance(file: Path, log: Path) -> AsyncIterator[None]:
     """``ivr up`` for the length of the block."""
     command = [sys.executable, "-m", "appliance", "--settings", str(file), "up", "--json"]
+    # The file says it all: a variable of somebody's own appliance must not change the demo.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ENV_PREFIX)}
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=out, env={**os.environ}
+            *command, stdout=asyncio.subprocess.PIPE, stderr=out, env=environment
         )
     try:
         await _until_ready(process, log)

@@ -12,13 +12,11 @@ from rich.table import Table
 from appliance.events import Stages, Turn
 
 _MARKS: dict[str, str] = {
-    "speech_start": "speech",
-    "first_partial": "partial",
     "speculation": "begun",
-    "final": "final",
-    "retrieval": "passages",
-    "first_token": "token",
+    "retrieval": "found",
+    "first_token": "text",
     "first_phrase": "phrase",
+    "final": "final",
     "turn_given": "floor",
     "first_audio": "voice",
     "first_frame": "frame",
@@ -68,7 +66,8 @@ class View:
 
     def _line(self, event: dict[str, Any], who: str, text: str, style: str) -> None:
         at = f"{event['ms'] / 1000:7.2f} s"
-        self._console.print(f"[dim]{at}[/]  [{style}]{who:<9} {escape(text)}[/]")
+        line = f"[dim]{at}[/]  [{style}]{who:<9} {escape(text)}[/]"
+        self._console.print(line, soft_wrap=True)
 
 
 def stage_table(turns: Sequence[Turn]) -> Table:

@@ -6,26 +6,24 @@ Runs on the event loop, but for ``take`` and ``give``, which the bridge's thread
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 import orjson
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from appliance.audio import FRAME_MS, frame_bytes
+from appliance.errors import ProtocolError
 from appliance.events import Dtmf, Hangup, Offer
+from appliance.media import protocol, token
 from appliance.telemetry import CallLog
 from appliance.telephony.playbuffer import PlayBuffer
 
 LOOPBACK = "127.0.0.1"
-TOKEN_LIFE_S = 60
 HEALTH_TIMEOUT_S = 0.3
 CONNECT_TIMEOUT_S = 1.0
 ANSWER_TIMEOUT_S = 5.0
@@ -60,12 +58,6 @@ class Caller:
 
 Ended = Callable[[str, bool], None]
 """``ended(cause, clean)`` on the loop, once, when the worker ends the call or its websocket breaks."""
-
-
-def media_token(secret: str, call_id: str, now: float) -> str:
-    """``v1.CALL_ID.EXPIRY.MAC`` of wires.md §1."""
-    body = f"v1.{call_id}.{int(now) + TOKEN_LIFE_S}"
-    return f"{body}.{hmac.new(secret.encode(), body.encode(), hashlib.sha256).hexdigest()}"
 
 
 async def order_workers(urls: Sequence[str]) -> list[str]:
@@ -131,13 +123,13 @@ class MediaBridge:
 
     async def _offer(self, url: str) -> None:
         link = _Link(self)
-        token = media_token(self._secret, self.caller.call_id, time.time())
+        key = token.make(self._secret, self.caller.call_id, time.time())
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 transport, _ = await ws_connect(
                     lambda: link,
                     url.rstrip("/") + "/call",
-                    extra_headers={"Authorization": f"Bearer {token}"},
+                    extra_headers={"Authorization": f"Bearer {key}"},
                     max_frame_size=MAX_TEXT_BYTES,
                 )
         except Exception as e:  # picows, OSError, TimeoutError: whatever it was, the next one
@@ -157,22 +149,9 @@ class MediaBridge:
         self._log.info("= answered by %s at %d Hz", url, self.caller.rate_hz)
 
     def _offer_text(self) -> bytes:
-        host, port = self._socket.getsockname()
-        offer = Offer(
-            self.caller.call_id,
-            self.caller.did,
-            self.caller.caller,
-            self.caller.rate_hz,
-            (host, port),
-        )
-        fields = {
-            "call_id": offer.call_id,
-            "did": offer.did.replace(" ", ""),
-            "caller": offer.caller.replace(" ", ""),
-            "rate": offer.rate_hz,
-            "playback": f"{host}:{port}",
-        }
-        return orjson.dumps(fields)
+        caller, (host, port) = self.caller, self._socket.getsockname()
+        did, number = caller.did.replace(" ", ""), caller.caller.replace(" ", "")
+        return protocol.offer(Offer(caller.call_id, did, number, caller.rate_hz, (host, port)))
 
     # -- on the bridge's thread ----------------------------------------------------------------
 
@@ -202,13 +181,13 @@ class MediaBridge:
 
     def press(self, key: Dtmf) -> None:
         """Tell the worker of a key."""
-        self._send_text({"type": "dtmf", "digit": key.digit, "duration_ms": key.duration_ms})
+        self._send_text(protocol.dtmf(key))
 
     def close(self, hangup: Hangup) -> None:
         """The call is over on the SIP side: tell the worker, close everything, log the figures."""
         if self._closed:
             return
-        self._send_text({"type": "hangup", "cause": hangup.cause})
+        self._send_text(protocol.hangup(hangup.cause))
         self._closed = True
         if self._transport:
             self._transport.send_close(WSCloseCode.OK)
@@ -230,13 +209,10 @@ class MediaBridge:
         left = self._buffer.waiting + 1
         await asyncio.sleep(min(left * FRAME_MS / 1000, DRAIN_TIMEOUT_S) + TAIL_MS / 1000)
 
-    def worker_said(self, text: str) -> None:
+    def worker_said(self, message: Hangup | None) -> None:
         """A text message of the worker after its ``answer``."""
-        message = _read(text)
-        if message.get("type") == "hangup":
-            self._finish(str(message.get("cause") or "NORMAL_CLEARING")[:64], True)
-        else:
-            self._log.warning("! worker sent an unknown message; dropped")
+        if message is not None:
+            self._finish(message.cause, True)
 
     def worker_gone(self) -> None:
         """The worker's websocket closed or broke."""
@@ -249,9 +225,9 @@ class MediaBridge:
             ended, self._ended = self._ended, _nothing
             ended(cause, clean)
 
-    def _send_text(self, fields: dict[str, object]) -> None:
+    def _send_text(self, message: bytes) -> None:
         if self._transport and not self._closed:
-            self._transport.send(WSMsgType.TEXT, orjson.dumps(fields))
+            self._transport.send(WSMsgType.TEXT, message)
 
 
 class _Link(WSListener):
@@ -266,7 +242,9 @@ class _Link(WSListener):
             if frame.msg_type == WSMsgType.CLOSE:
                 transport.disconnect()
             elif frame.msg_type == WSMsgType.TEXT:
-                self._text(frame.get_payload_as_utf8_text())
+                self._text(protocol.control(frame.get_payload_as_bytes()))
+        except ProtocolError as e:
+            logging.getLogger(__name__).warning("! a worker's message was dropped: %s", e)
         except Exception:  # the border of a call: a bad message never ends it
             logging.getLogger(__name__).exception("! worker's message was not handled")
 
@@ -282,23 +260,13 @@ class _Link(WSListener):
     def resume_writing(self) -> None:
         self._bridge.congested = False
 
-    def _text(self, text: str) -> None:
+    def _text(self, message: Hangup | None) -> None:
         if self.answered.done():
-            self._bridge.worker_said(text)
-            return
-        message = _read(text)
-        if message.get("type") == "answer":
+            self._bridge.worker_said(message)
+        elif message is None:
             self.answered.set_result(None)
-        elif message.get("type") == "hangup":
-            self.answered.set_exception(WorkerRefused(f"it refused: {message.get('cause')}"))
-
-
-def _read(text: str) -> dict[str, Any]:
-    try:
-        message = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return {}
-    return message if isinstance(message, dict) else {}
+        else:
+            self.answered.set_exception(WorkerRefused(f"it refused: {message.cause}"))
 
 
 def _nothing(cause: str, clean: bool) -> None:

@@ -11,15 +11,14 @@ _MARKS = "".join(c for c in map(chr, range(0x300, 0x2000)) if unicodedata.catego
 _LETTER = rf"[^\W_]|[{_MARKS}\u200c\u200d]"
 _WORD = re.compile(rf"(?:{_LETTER})+(?:['’-](?:{_LETTER})+)*")
 _FILLERS = frozenset("uh um er erm ah eh please so well now then just अच्छा तो".split())
-# A turn does not end on these: articles, prepositions, conjunctions, auxiliaries, possessives.
+# Hardly any sentence ends on these. Prepositions and auxiliaries are left out: many questions do
+# ("what is it for", "which plans do you have").
 _DANGLING = {
     "en": frozenset(
-        "a an the this my your our their his her its some any of to for from with in on at by about "
-        "into and or but so because if when while that which who whose what how why where than as "
-        "do does did is are was were am can could will would shall should may might must have has "
-        "had i'm i you we they he she it's want need know tell uh um er".split()
+        "a an the my your our their and or but because if of from into than does whose i'm the "
+        "every very uh um er".split()
     ),
-    "hi": frozenset("और या लेकिन कि क्योंकि अगर तो का की के को से में पर मेरा मेरी मेरे आपका आपकी".split()),
+    "hi": frozenset("और या लेकिन कि क्योंकि अगर का की के मेरा मेरी मेरे आपका आपकी".split()),
 }
 # Words that do end a turn when it is no longer than they are ("how", "what", "can I").
 _SHORTEST_DANGLING_TURN_WORDS = 2
