@@ -200,11 +200,12 @@ def _value(name: str, text: str) -> Any:
 
 
 def _explain(error: ValidationError) -> str:
-    lines = []
+    lines: dict[str, str] = {}  # by setting: a value of two possible types has an error for each
     for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
+        # a union's branches stand in the path as names that hold brackets
+        where = ".".join(str(part) for part in item["loc"] if "[" not in str(part))
         if item["type"] == "extra_forbidden":
-            lines.append(f"Setting {where} does not exist; check its spelling.")
+            lines.setdefault(where, f"Setting {where} does not exist; check its spelling.")
         else:
-            lines.append(f"Setting {where} = {item['input']!r}: {item['msg']}.")
-    return " ".join(lines)
+            lines.setdefault(where, f"Setting {where} = {item['input']!r}: {item['msg']}.")
+    return " ".join(lines.values())

@@ -24,10 +24,10 @@ from appliance.ops.keeper import Keeper
 from appliance.ops.processes import check_addresses, local_address, plan
 from appliance.ops.program import Program
 from appliance.settings import Database, Engines, Settings, Sip, Stage
+from appliance.telephony.callercontrol import CallerControl
 from tests.serving import free_port
 from tests.sipkit import free_sip_port
 
-START_S = 60.0
 STOP_S = 30.0
 
 
@@ -120,6 +120,18 @@ async def test_a_child_that_ignores_the_stop_is_killed_when_its_time_is_over() -
         assert pid is not None
         await keeper.stop(asyncio.Event())
         assert not Path(f"/proc/{pid}").exists()
+
+
+async def test_at_once_cuts_a_long_drain_short() -> None:
+    code = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
+    async with kept(program(code, stop_timeout_s=600)) as (keeper, lines):
+        await until(lambda: bool(lines))
+        at_once = asyncio.Event()
+        stopping = asyncio.create_task(keeper.stop(at_once))
+        await asyncio.sleep(0.3)
+        assert not stopping.done()
+        at_once.set()
+        await asyncio.wait_for(stopping, 2)
 
 
 async def test_a_grandchild_that_holds_the_pipe_does_not_hold_up_the_restart() -> None:
@@ -370,3 +382,24 @@ def test_it_comes_up_again_after_a_kill_and_sigterm_stops_it_in_order(
     order = [log.index(word) for word in ("sip - = stopped", "worker - = worker stopped")]
     order += [log.index("stt - = stopped"), log.rindex("up - = stopped")]
     assert order == sorted(order)
+
+
+@pytest.mark.server
+@pytest.mark.sip
+def test_ctrl_c_lets_a_live_call_go_on_and_a_second_one_does_not(appliance: Appliance) -> None:
+    address = appliance.ready()["sip"]
+
+    async def call() -> None:
+        async with await CallerControl.ring(address) as caller:
+            await caller.wait_for("answered", 10)
+            appliance.process.send_signal(signal.SIGINT)
+            await asyncio.sleep(1)
+            assert appliance.process.poll() is None
+            appliance.process.send_signal(signal.SIGINT)
+            assert await asyncio.to_thread(appliance.process.wait, STOP_S) == 0
+
+    asyncio.run(call())
+    appliance.none_left(5)
+    log = appliance.errors.read_text()
+    assert "sip - = draining: 1 calls live" in log
+    assert "! stopping at once" in log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address
 
 import orjson
 
@@ -38,7 +39,7 @@ def as_text(settings: Settings, numbers: list[Assignment], pids: dict[str, int])
             "The appliance answers calls.",
             f"  ring     {sip_address(settings, numbers)}  (any softphone, no password)",
             f"  answers  {_answers(numbers)}",
-            f"  from     {', '.join(map(str, settings.sip.allow))}  (sip.allow)",
+            f"  from     {_callers(settings)}",
             f"  data     {settings.data_dir.resolve()}",
             f"  look     ivr calls, ivr calls show ID  ({len(pids)} processes run)",
             "  stop     Ctrl-C: live calls may finish; Ctrl-C again stops at once",
@@ -53,6 +54,14 @@ def sip_address(settings: Settings, numbers: list[Assignment]) -> str:
     did = EXAMPLE_DID if len(dids) < len(numbers) or not dids else dids[0]
     transport = "" if "udp" in settings.sip.transports else ";transport=tcp"
     return f"sip:{did}@{settings.sip.host}:{settings.sip.port}{transport}"
+
+
+def _callers(settings: Settings) -> str:
+    networks = settings.sip.allow
+    text = f"{', '.join(map(str, networks))}  (sip.allow)"
+    if all(n.is_loopback for n in networks) and not ip_address(settings.sip.host).is_loopback:
+        text += "; no other machine may call: add --allow NETWORK"
+    return text
 
 
 def _answers(numbers: list[Assignment]) -> str:

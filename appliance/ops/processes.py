@@ -175,8 +175,17 @@ def _sip(settings: Settings) -> Program:
             Address("sip.port", sip.host, sip.port, udp=transport == "udp")
             for transport in sip.transports
         ),
+        environment=_to_our_worker(settings),
         stop_timeout_s=settings.worker.drain_timeout_s + DRAIN_MARGIN_S,
     )
+
+
+def _to_our_worker(settings: Settings) -> dict[str, str]:
+    """Calls go to the worker that we run, wherever its port is, unless somebody chose others."""
+    if "worker_urls" in settings.sip.model_fields_set:
+        return {}
+    url = f"ws://{_reached(settings.worker.host)}:{settings.worker.port}"
+    return {"IVR_SIP__WORKER_URLS": orjson.dumps([url]).decode()}
 
 
 def _sip_probe(settings: Settings) -> Callable[[], Awaitable[bool]]:
