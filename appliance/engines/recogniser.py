@@ -214,7 +214,7 @@ class StreamSession:
             self._server.in_flight -= 1
             self._server = None
         if transport is not None:
-            transport.disconnect()
+            transport.disconnect(graceful=False)  # a hung server would never take what is left
 
     def _reconnect_if_lost(self) -> None:
         if self._transport is None and self._connecting.done() and not self._closed:
@@ -255,7 +255,7 @@ class StreamSession:
                 transport.send(picows.WSMsgType.TEXT, orjson.dumps(self._open))
                 reply = await wire.ready
             except BaseException:
-                transport.disconnect()  # it takes connections and says nothing
+                transport.disconnect(graceful=False)  # it takes connections and says nothing
                 raise
         if reply.get("type") == "ready":
             return wire, transport

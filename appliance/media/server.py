@@ -208,7 +208,7 @@ class Watcher(picows.WSListener):
         if transport is None:
             return
         if transport.underlying_transport.get_write_buffer_size() > WATCH_BUFFER_BYTES:
-            transport.disconnect()
+            transport.disconnect(graceful=False)  # it would wait for what is not read
         else:
             transport.send(picows.WSMsgType.TEXT, message)
 
