@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from appliance.ops.ports import free_ports
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.settings import Database, Settings
 from appliance.store.database import EMBEDDED_ROLE, migrate
@@ -21,11 +21,8 @@ TEMPLATE = "ivr_template"
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on at this moment."""
+    return free_ports(1)[0]
 
 
 @pytest.fixture(scope="session")

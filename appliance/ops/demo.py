@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -32,6 +31,7 @@ from appliance.ops import demoscript
 from appliance.ops.demoscript import Step
 from appliance.ops.demoview import View, stage_table
 from appliance.ops.ear import Exchange, exchanges, percentile
+from appliance.ops.ports import free_ports
 from appliance.ops.waveform import draw
 from appliance.settings import ENV_PREFIX, Settings, load
 from appliance.store.calls import read_call
@@ -133,7 +133,7 @@ async def _demo(settings: Settings, console: Console) -> tuple[Evidence, float]:
 
 def _settings_file(folder: Path) -> Settings:
     """Settings on free ports, so that the demo runs beside an appliance in use."""
-    ports = iter(_free_ports(9))
+    ports = iter(free_ports(9))
     text = f"""# Written by `ivr demo`.
 data_dir = "{folder}"
 [database]
@@ -155,17 +155,6 @@ worker_urls = ["ws://127.0.0.1:{worker}"]
     file = folder / "ivr.toml"
     file.write_text(text)
     return load(file, {})
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 @contextlib.asynccontextmanager

@@ -48,7 +48,7 @@ class Step:
 MID_SENTENCE_PAUSE_MS = 600
 SCRIPT = (
     Line("Are you open on Sundays?", "turn_over", 0.7),
-    Line("How much does the / family plan cost?", "turn_over", 0.7),
+    Line("How much does / the family plan cost?", "turn_over", 0.7),
     Line("Which plans do you have?", "turn_over", 0.7),
     # Talks into the answer, which stops.
     Line("Why is the red light on my router?", "audible", 1.6),
