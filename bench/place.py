@@ -29,6 +29,7 @@ from appliance.engines.pool import Pool
 from appliance.errors import UserError
 from appliance.events import Agent
 from appliance.knowledge import ingest
+from appliance.ops.ports import free_ports
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.settings import Settings, load
 from appliance.store import agents, database
@@ -144,7 +145,7 @@ def engines_only(script: Path) -> Iterator[tuple[dict[str, str], Path]]:
 @contextmanager
 def sip_office(site_: Site, calls: int) -> Iterator[str]:
     """``ivr sip`` in front of the site's worker, with room for ``calls``; its SIP URI."""
-    port = free_port()
+    port = free_ports(1)[0]
     environment = {
         **site_.environment,
         "IVR_SIP__PORT": str(port),
@@ -180,13 +181,6 @@ def _answers_options(port: int) -> bool:
             return bool(probe.recv(4096))
         except OSError:
             return False
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def sample_agent() -> Agent:
@@ -228,9 +222,9 @@ def _environment(folder: Path, engines: dict[str, str], max_calls: int) -> dict[
         **own,
         **stages,
         "IVR_DATA_DIR": str(folder / "var"),
-        "IVR_DATABASE__EMBEDDED_PORT": str(free_port()),
+        "IVR_DATABASE__EMBEDDED_PORT": str(free_ports(1)[0]),
         "IVR_ENGINES__LLM__MODEL": "emulated",
-        "IVR_WORKER__PORT": str(free_port()),
+        "IVR_WORKER__PORT": str(free_ports(1)[0]),
         "IVR_WORKER__MAX_CALLS": str(max_calls),
     }
 

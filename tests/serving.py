@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+
+from appliance.ops.ports import free_ports
 
 START_TIMEOUT_S = 20
 
@@ -35,16 +36,10 @@ class Served:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def serving(data_dir: Path, *command: str) -> AsyncIterator[Served]:
     """Run ``ivr COMMAND --port FREE`` until the block ends; it must then exit with status 0."""
-    port = free_port()
+    port = free_ports(1)[0]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "appliance", *command, "--port", str(port),
         env={**os.environ, "IVR_DATA_DIR": str(data_dir), "OMP_NUM_THREADS": "1"},

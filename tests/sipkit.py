@@ -17,21 +17,14 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from appliance.audio import frame_bytes, write_wav
+from appliance.ops.ports import free_ports
 from appliance.settings import Settings, Sip
 from appliance.telephony.sip import SipOffice
 
 
 def free_sip_port() -> int:
     """A port free for UDP and TCP alike."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+    return free_ports(1)[0]
 
 
 def tone(ms: int, rate_hz: int = 8000, hz: float = 700.0, level: float = 0.3) -> bytes:

@@ -43,6 +43,8 @@ STEP_TIMEOUT_S = 45.0
 STOP_TIMEOUT_S = 30.0
 ROWS_TIMEOUT_S = 10.0
 DID = "1001"
+TABLE_COLUMNS = 104
+"""A narrower terminal wraps the table rather than losing its columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def run(settings: Settings, *, as_json: bool) -> None:
     began = time.monotonic()
     evidence, right = uvloop.run(_demo(settings, console))
     if not as_json:
-        console.print(stage_table(evidence.turns))
+        Console(width=max(console.width, TABLE_COLUMNS)).print(stage_table(evidence.turns))
     result = _result(evidence, right)
     for name, value in (
         ("recording", f"{evidence.recording}  (left caller, right agent)"),

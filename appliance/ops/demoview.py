@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -72,13 +73,12 @@ class View:
 
 def stage_table(turns: Sequence[Turn]) -> Table:
     """Every turn's stages, in ms from the end of the caller's speech."""
-    table = Table(
-        title="Every turn, in ms from the end of the caller’s speech", title_justify="left"
-    )
-    for name in ("turn", "what", *_MARKS.values(), "gap"):
-        table.add_column(
-            name, justify="left" if name == "what" else "right", no_wrap=name != "what"
-        )
+    title = "\nEvery turn, in ms from the end of the caller’s speech"
+    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
+    table.add_column("", justify="right")
+    table.add_column("turn", no_wrap=True)
+    for name in (*_MARKS.values(), "gap"):
+        table.add_column(name, justify="right", no_wrap=True)
     for turn in turns:
         what = turn.source + (", kept" if turn.kept_speculation else "")
         what += ", cut off" if turn.barged_in else ""
