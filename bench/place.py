@@ -29,7 +29,7 @@ from appliance.engines.pool import Pool
 from appliance.errors import UserError
 from appliance.events import Agent
 from appliance.knowledge import ingest
-from appliance.ops.ports import free_ports
+from appliance.ops.ports import free_port
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.settings import Settings, load
 from appliance.store import agents, database
@@ -145,7 +145,7 @@ def engines_only(script: Path) -> Iterator[tuple[dict[str, str], Path]]:
 @contextmanager
 def sip_office(site_: Site, calls: int) -> Iterator[str]:
     """``ivr sip`` in front of the site's worker, with room for ``calls``; its SIP URI."""
-    port = free_ports(1)[0]
+    port = free_port()
     environment = {
         **site_.environment,
         "IVR_SIP__PORT": str(port),
@@ -222,9 +222,9 @@ def _environment(folder: Path, engines: dict[str, str], max_calls: int) -> dict[
         **own,
         **stages,
         "IVR_DATA_DIR": str(folder / "var"),
-        "IVR_DATABASE__EMBEDDED_PORT": str(free_ports(1)[0]),
+        "IVR_DATABASE__EMBEDDED_PORT": str(free_port()),
         "IVR_ENGINES__LLM__MODEL": "emulated",
-        "IVR_WORKER__PORT": str(free_ports(1)[0]),
+        "IVR_WORKER__PORT": str(free_port()),
         "IVR_WORKER__MAX_CALLS": str(max_calls),
     }
 

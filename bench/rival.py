@@ -12,7 +12,8 @@ import uvloop
 
 from appliance.engines.emulated_script import Script
 from appliance.errors import UserError
-from bench.place import ROOT, free_port, ready, running
+from appliance.ops.ports import free_port
+from bench.place import ROOT, ready, running
 from bench.rehearsal import Rehearsal, Watch
 from bench.ws_caller import Plan, rehearse_ws
 

@@ -11,18 +11,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from appliance.ops.ports import free_ports
+from appliance.ops.ports import free_port
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.settings import Database, Settings
 from appliance.store.database import EMBEDDED_ROLE, migrate
 from tests.knowledge_servers import EmbedProcess
 
 TEMPLATE = "ivr_template"
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    return free_ports(1)[0]
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from appliance.ops.ports import free_ports
+from appliance.ops.ports import free_port
 
 START_TIMEOUT_S = 20
 
@@ -39,7 +39,7 @@ class Served:
 @asynccontextmanager
 async def serving(data_dir: Path, *command: str) -> AsyncIterator[Served]:
     """Run ``ivr COMMAND --port FREE`` until the block ends; it must then exit with status 0."""
-    port = free_ports(1)[0]
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "appliance", *command, "--port", str(port),
         env={**os.environ, "IVR_DATA_DIR": str(data_dir), "OMP_NUM_THREADS": "1"},

@@ -17,14 +17,9 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from appliance.audio import frame_bytes, write_wav
-from appliance.ops.ports import free_ports
+from appliance.ops.ports import free_port
 from appliance.settings import Settings, Sip
 from appliance.telephony.sip import SipOffice
-
-
-def free_sip_port() -> int:
-    """A port free for UDP and TCP alike."""
-    return free_ports(1)[0]
 
 
 def tone(ms: int, rate_hz: int = 8000, hz: float = 700.0, level: float = 0.3) -> bytes:
@@ -151,7 +146,7 @@ class MediaWorker:
 def sip_settings(folder: Path, worker_urls: tuple[str, ...], **sip: Any) -> Settings:
     """Settings of an `ivr sip` on free ports."""
     fields: dict[str, Any] = {
-        "port": free_sip_port(),
+        "port": free_port(),
         "processes": 1,
         "rtp_port": random.randrange(20000, 50000, 200),
         "worker_urls": worker_urls,

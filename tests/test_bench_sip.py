@@ -16,8 +16,8 @@ import pytest
 
 from appliance.audio import ulaw_decode, ulaw_encode
 from appliance.engines.emulated_script import Script, load_script
+from appliance.ops.ports import free_port
 from bench.conversation import Conversation, Line, State, sound_edges
-from bench.place import free_port
 from bench.report import figures
 from bench.rtp import EVENT, RtpStream, Weather
 from bench.script import make

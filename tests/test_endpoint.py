@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sipkit import (
-    free_sip_port,
+    free_port,
     media_worker,
     options,
     sip_office,
@@ -496,7 +496,7 @@ needs_sipp = pytest.mark.skipif(shutil.which("sipp") is None, reason="sipp is no
 async def sipp(port: int, folder: Path, *arguments: str) -> str:
     """Run sipp against us; its screen, after asserting that it was content."""
     process = await asyncio.create_subprocess_exec(
-        "sipp", f"127.0.0.1:{port}", "-i", "127.0.0.1", "-p", str(free_sip_port()),
+        "sipp", f"127.0.0.1:{port}", "-i", "127.0.0.1", "-p", str(free_port()),
         "-trace_err", "-timeout", "15s", "-timeout_error", *arguments,
         cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sipkit import free_sip_port, media_worker, options, sip_settings, until_ready
+from sipkit import free_port, media_worker, options, sip_settings, until_ready
 
 from appliance.errors import UserError
 from appliance.telephony.callercontrol import CallerControl
@@ -93,6 +93,6 @@ async def test_an_address_in_use_stops_the_start_with_one_sentence(tmp_path: Pat
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "sip.example"])
 async def test_a_host_that_cannot_stand_in_the_sdp_is_refused(tmp_path: Path, host: str) -> None:
-    settings = sip_settings(tmp_path, (), host=host, port=free_sip_port())
+    settings = sip_settings(tmp_path, (), host=host, port=free_port())
     with pytest.raises(UserError, match=r"sip\.host"):
         await serve(settings)

@@ -26,7 +26,6 @@ from appliance.ops.program import Program
 from appliance.settings import Database, Engines, Settings, Sip, Stage
 from appliance.telephony.callercontrol import CallerControl
 from tests.serving import free_port
-from tests.sipkit import free_sip_port
 
 STOP_S = 30.0
 
@@ -227,8 +226,8 @@ def test_the_same_port_twice_is_refused(tmp_path: Path) -> None:
 async def test_probes_of_nobody_are_quick_and_false() -> None:
     began = time.monotonic()
     assert not await probe.http_ok("127.0.0.1", free_port())
-    assert not await probe.sip_ok("127.0.0.1", free_sip_port(), "udp")
-    assert not await probe.sip_ok("127.0.0.1", free_sip_port(), "tcp")
+    assert not await probe.sip_ok("127.0.0.1", free_port(), "udp")
+    assert not await probe.sip_ok("127.0.0.1", free_port(), "tcp")
     assert time.monotonic() - began < 0.5
 
 
@@ -297,7 +296,7 @@ def place(open_tmp: Path) -> tuple[Path, dict[str, str]]:
         "IVR_DATABASE__EMBEDDED_PORT": str(free_port()),
         "IVR_WORKER__PORT": str(free_port()),
         "IVR_WORKER__RECORDINGS": "false",
-        "IVR_SIP__PORT": str(free_sip_port()),
+        "IVR_SIP__PORT": str(free_port()),
         "IVR_SIP__PROCESSES": "1",
         "IVR_ENGINES__STT__URLS": urls("ws", 2),
         "IVR_ENGINES__TTS__URLS": urls("http", 2),

@@ -21,6 +21,11 @@ def free_ports(count: int) -> list[int]:
     raise OSError("no free ports on 127.0.0.1")
 
 
+def free_port() -> int:
+    """One such port."""
+    return free_ports(1)[0]
+
+
 def _is_free(port: int) -> bool:
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         with socket.socket(socket.AF_INET, kind) as probe:
