@@ -49,7 +49,8 @@ def model_path() -> Path:
 class VadSlot:
     """One call's audio on its way through the detector, and the model's memory of it."""
 
-    def __init__(self, rate_hz: int, on_score: Scored) -> None:
+    def __init__(self, rate_hz: int, on_score: Scored, ready: asyncio.Event) -> None:
+        self._ready = ready
         self._halve = rate_hz == 2 * RATE_HZ
         self.on_score = on_score
         self.pending = bytearray()
@@ -66,6 +67,8 @@ class VadSlot:
         if len(self.pending) > MOST_PENDING_CHUNKS * _CHUNK_BYTES:
             del self.pending[:_CHUNK_BYTES]
             self.dropped += 1
+        if len(self.pending) >= _CHUNK_BYTES:
+            self._ready.set()
 
 
 class VoiceActivity:
@@ -77,11 +80,13 @@ class VoiceActivity:
         self._session = onnxruntime.InferenceSession(str(model_path()), options)
         self._rate = np.array(RATE_HZ, np.int64)
         self._slots: set[VadSlot] = set()
+        self._ready = asyncio.Event()
+        """Set when a slot has a whole chunk."""
         self._thread = ThreadPoolExecutor(1, "vad")
 
     def open(self, rate_hz: int, on_score: Scored) -> VadSlot:
         """Start scoring one call; ``on_score`` is called on the event loop for each chunk."""
-        slot = VadSlot(rate_hz, on_score)
+        slot = VadSlot(rate_hz, on_score, self._ready)
         self._slots.add(slot)
         return slot
 
@@ -94,10 +99,13 @@ class VoiceActivity:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
+            await self._ready.wait()
+            # Gather what comes within the next ms of many calls; one call alone does not wait.
             due = max(due + BATCH_EVERY_S, loop.time())
             await asyncio.sleep(due - loop.time())
             ready = [s for s in self._slots if len(s.pending) >= _CHUNK_BYTES]
             if not ready:
+                self._ready.clear()
                 continue
             batch = ready[:LARGEST_BATCH]
             chunks = [bytes(slot.pending[:_CHUNK_BYTES]) for slot in batch]

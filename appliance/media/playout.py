@@ -166,22 +166,32 @@ class Pacer:
 
     def __init__(self) -> None:
         self._phases: list[set[Playout]] = [set() for _ in range(PHASES)]
+        self._busy = asyncio.Event()
+        """Set while there is a playout to tick."""
 
     def add(self, playout: Playout) -> None:
         """Start ticking; calls are spread over the phases so that their frames do not bunch."""
         min(self._phases, key=len).add(playout)
+        self._busy.set()
 
     def remove(self, playout: Playout) -> None:
         """Stop ticking."""
         for phase in self._phases:
             phase.discard(playout)
+        if not any(self._phases):
+            self._busy.clear()
 
     async def run(self) -> None:
         """Tick until cancelled."""
         loop = asyncio.get_running_loop()
         start, number = loop.time(), 0
         while True:
+            if not self._busy.is_set():
+                await self._busy.wait()
+                start, number = loop.time(), 0
             number += 1
+            if not self._phases[number % PHASES]:
+                continue  # nobody's turn: no wake-up for it
             due = start + number * PHASE_S
             if (delay := due - loop.time()) > 0:
                 await asyncio.sleep(delay)
