@@ -21,11 +21,11 @@ from appliance.errors import UserError
 from appliance.ops import probe
 from appliance.ops.announcement import sip_address
 from appliance.ops.keeper import Keeper
+from appliance.ops.ports import free_port
 from appliance.ops.processes import check_addresses, local_address, plan
 from appliance.ops.program import Program
 from appliance.settings import Database, Engines, Settings, Sip, Stage
 from appliance.telephony.callercontrol import CallerControl
-from tests.serving import free_port
 
 STOP_S = 30.0
 
