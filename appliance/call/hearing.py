@@ -29,6 +29,8 @@ STABLE_MS = 350
 """Words unchanged for this long in mid-speech are worth a speculation."""
 HUM_MS = 450
 """A hum or a noise this long over the agent's speech counts as speech after all."""
+SURE_WORDS = 2
+"""So many words that are not final yet are no misheard backchannel."""
 FINAL_WAIT_MS = 400
 """How long a turn that has ended waits for its final words before the last partial is taken."""
 
@@ -120,6 +122,12 @@ class Hearing:
         """Whether something was said that is more than a backchannel."""
         return not is_backchannel(self.utterances.words, self._agent.backchannels)
 
+    def has_sure_words(self) -> bool:
+        """As :meth:`has_words`, and they will not turn out to be a backchannel: a recogniser's
+        first guess at an "okay" is "the" or "who", so that a single word must be final."""
+        sure = len(normal(self.utterances.words)) >= SURE_WORDS or not self.utterances.awaited
+        return sure and self.has_words()
+
     def has_any_words(self) -> bool:
         """Whether anything was said at all, a "yes" included."""
         return bool(normal(self.utterances.words))
@@ -152,7 +160,7 @@ class Hearing:
             self._changed_at_ms = self._endpointer.now_ms
             if self.audio.is_quiet():
                 self._tell()
-        if self._withheld and self.has_words():
+        if self._withheld and self.has_sure_words():
             self._release()
         if self._ended_at_ms is not None:
             if transcript.final:

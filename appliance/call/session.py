@@ -339,7 +339,7 @@ class Call:
     def on_words(self) -> None:
         """The words are worth acting on."""
         contested = self._state is State.CONTESTED
-        if contested and not self._hearing.has_words():
+        if contested and not self._hearing.has_sure_words():
             return
         self._hear(Event.WORDS)
         if contested and self._hearing.activity is Activity.PAUSED:
