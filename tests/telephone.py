@@ -186,6 +186,8 @@ class FakeVoice:
     first_s: float = 0.1
     spoken: list[str] = field(default_factory=list)
     closed: int = 0
+    """Syntheses that were cut off or failed; the others are :attr:`finished`."""
+    finished: int = 0
 
     async def speak(self, text: str, agent: Agent, rate_hz: int) -> AsyncGenerator[bytes, None]:
         self.spoken.append(text)
@@ -200,6 +202,7 @@ class FakeVoice:
             done = True
         finally:
             self.closed += not done
+            self.finished += done
 
 
 @dataclass
