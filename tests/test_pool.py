@@ -66,6 +66,17 @@ async def test_only_servers_of_the_language(http: aiohttp.ClientSession) -> None
         assert e.value.stage == "tts"
 
 
+async def test_a_voice_is_asked_of_the_server_that_has_it(http: aiohttp.ClientSession) -> None:
+    async with tiny() as flite, tiny() as espeak:
+        flite.voices, espeak.voices, flite.in_flight = ["slt"], ["en", "hi"], 40
+        pool = Pool("tts", (flite.url, espeak.url), http)
+        await pool.check()
+        own = pool.pick("en", voice="slt")
+        assert own.url == flite.url  # busier, but it sounds like the agent
+        assert pool.pick("en", frozenset({own}), voice="slt").url == espeak.url
+        assert pool.pick("en", voice="unheard-of").url == espeak.url
+
+
 async def test_those_tried_are_avoided(http: aiohttp.ClientSession) -> None:
     async with tiny() as a, tiny() as b:
         pool = Pool("tts", (a.url, b.url), http)

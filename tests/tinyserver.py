@@ -20,13 +20,19 @@ class Tiny:
     url: str = ""
     status: int = 200
     languages: list[str] = field(default_factory=lambda: ["*"])
+    voices: list[str] = field(default_factory=list)
     in_flight: int = 0
     asked: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     aborted: int = 0
 
     async def health(self, _: web.Request) -> web.Response:
-        body = {"status": "ok", "languages": self.languages, "in_flight": self.in_flight}
+        body = {
+            "status": "ok",
+            "languages": self.languages,
+            "voices": self.voices,
+            "in_flight": self.in_flight,
+        }
         return web.json_response(body, status=self.status)
 
     async def stop(self) -> None:

@@ -45,6 +45,8 @@ class Server:
     url: str
     health: Health = Health.UNKNOWN
     languages: frozenset[str] = frozenset({"*"})
+    voices: frozenset[str] = frozenset()
+    """What a TTS server can sound like; empty where it does not say."""
     in_flight: int = 0
     """Uses by this process."""
     reported: int = 0
@@ -73,8 +75,11 @@ class Pool:
         self.servers = [Server(url) for url in urls]
         self._http = http
 
-    def pick(self, language: str = "*", avoid: frozenset[Server] = frozenset()) -> Server:
-        """The least busy server that is up and serves ``language``.
+    def pick(
+        self, language: str = "*", avoid: frozenset[Server] = frozenset(), voice: str = ""
+    ) -> Server:
+        """The least busy server that is up and serves ``language``; one that has ``voice`` goes
+        before any other, since a caller hears the difference.
 
         Raises EngineError when there is none; ``avoid`` are those already tried for this use.
         """
@@ -84,6 +89,7 @@ class Pool:
         ]
         if not usable:
             raise EngineError(self.stage, f"no server is up for language {language!r}")
+        usable = [s for s in usable if voice in s.voices] or usable
         return min(usable, key=lambda s: (max(s.in_flight, s.reported), s.in_flight))
 
     def is_up(self) -> bool:
@@ -146,6 +152,7 @@ def _read(server: Server, body: bytes) -> None:
     try:
         said = orjson.loads(body)
         server.languages = frozenset(map(str, said["languages"]))
+        server.voices = frozenset(map(str, said.get("voices", ())))
         server.reported = int(said["in_flight"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return

@@ -34,7 +34,7 @@ class HttpVoice:
         sent = 0
         tried: set[Server] = set()
         for _ in range(MOST_TRIES):
-            server = self._pool.pick(agent.language, frozenset(tried))
+            server = self._pool.pick(agent.language, frozenset(tried), agent.voice)
             tried.add(server)
             with self._pool.use(server):
                 try:

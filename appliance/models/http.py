@@ -39,6 +39,8 @@ class Load:
     engine: str
     languages: tuple[str, ...]
     capacity: int
+    voices: tuple[str, ...] = ()
+    """Of a TTS server: the voices it has, so that each is asked of the server that has it."""
     in_flight: int = 0
     ready: bool = True
     draining: asyncio.Event = field(default_factory=asyncio.Event)
@@ -124,6 +126,7 @@ async def _health(request: web.Request) -> web.Response:
         "stage": load.stage,
         "engine": load.engine,
         "languages": load.languages,
+        "voices": load.voices,
         "in_flight": load.in_flight,
         "capacity": load.capacity,
     }

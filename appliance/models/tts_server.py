@@ -39,7 +39,8 @@ class Server:
     def __init__(self, engine: TtsEngine) -> None:
         self._engine = engine
         self._languages = tuple(dict.fromkeys(voice.language for voice in engine.voices))
-        self._load = http.Load("tts", engine.name, self._languages, engine.capacity)
+        names = tuple(voice.id for voice in engine.voices)
+        self._load = http.Load("tts", engine.name, self._languages, engine.capacity, names)
         self._told: set[str] = set()
         """Unknown voices that were logged already."""
 
