@@ -229,14 +229,15 @@ async def test_a_server_that_cannot_be_taught_does_not_stop_the_start(
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
 
 
-async def test_nonsense_from_a_server_moves_the_call_on(script: Script) -> None:
+@pytest.mark.parametrize("nonsense", ["no json at all", "[1]", "null"])
+async def test_nonsense_from_a_server_moves_the_call_on(script: Script, nonsense: str) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         await socket.receive()
         await socket.send_json({"type": "ready"})
         await socket.receive()
-        await socket.send_str("no json at all")
+        await socket.send_str(nonsense)
         async for _ in socket:
             pass
         return socket

@@ -72,6 +72,14 @@ class HttpRecogniser:
             log.warning("! %s %s", server.url, e)
 
 
+def _object(payload: bytes) -> dict[str, object] | None:
+    try:
+        message = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
+    return message if isinstance(message, dict) else None
+
+
 class _Wire(picows.WSListener):
     """Passes one connection's messages on to its session."""
 
@@ -85,8 +93,11 @@ class _Wire(picows.WSListener):
             if frame.msg_type == picows.WSMsgType.CLOSE:
                 transport.disconnect()
             return
-        message = orjson.loads(frame.get_payload_as_bytes())
-        if not self.ready.done():
+        message = _object(frame.get_payload_as_bytes())
+        if message is None:
+            log.warning("! stt: a message that is not a JSON object; its server is left")
+            transport.disconnect(graceful=False)
+        elif not self.ready.done():
             self.ready.set_result(message)
         else:
             self._session.on_message(self, message)
@@ -180,13 +191,13 @@ class StreamSession:
         if final:
             self._cancel_timer()
             self._finished = True
-        confidence = message.get("confidence")
+        confidence, audio_ms = message.get("confidence"), message.get("audio_ms")
         self._heard(
             Transcript(
                 self._utterance,
                 str(message.get("text", "")),
                 final,
-                int(str(message.get("audio_ms", 0))),
+                audio_ms if isinstance(audio_ms, int) else 0,
                 float(confidence) if isinstance(confidence, (int, float)) else None,
             )
         )
