@@ -85,18 +85,35 @@ def worker(ctx: click.Context) -> None:
 
 
 @main.command()
-@click.option("--engine", type=click.Choice(["pocketsphinx"]), default="pocketsphinx")
+@click.option(
+    "--engine", type=click.Choice(["pocketsphinx", "faster-whisper"]), default="pocketsphinx"
+)
+@click.option(
+    "--model", default="", metavar="NAME|FOLDER", help="Of Whisper: large-v3-turbo, or a folder."
+)
+@click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto")
+@click.option("--compute-type", default="", help="Default: float16 on a GPU, int8 on a CPU.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=int, default=7101, show_default=True)
 @click.pass_context
-def stt(ctx: click.Context, engine: str, host: str, port: int) -> None:
+def stt(
+    ctx: click.Context,
+    engine: str,
+    model: str,
+    device: str,
+    compute_type: str,
+    host: str,
+    port: int,
+) -> None:
     """Serve speech recognition to the workers.
 
-    Example: ivr stt --port 7101
+    Example: ivr stt --engine faster-whisper --model large-v3-turbo --host 192.168.1.10
     """
     from appliance.models import stt_server as process
+    from appliance.models.engine import ModelOptions
 
-    process.run(_start(ctx, "stt"), engine, host, port)
+    options = ModelOptions(model, device, compute_type)
+    process.run(_start(ctx, "stt"), engine, host, port, options)
 
 
 @main.command()

@@ -32,6 +32,26 @@ class UnknownContext(Exception):
     """A call names a context that this server has not been given (it may have restarted)."""
 
 
+class UnknownLanguage(Exception):
+    """The model of an engine that lists ``*`` has not learnt this language."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which checkpoint an engine loads and where it computes, for engines that have a choice."""
+
+    model: str = ""
+    """A name, or a folder."""
+    device: str = "auto"
+    compute_type: str = ""
+    """Empty: what suits the device."""
+
+
+def primary(language: str) -> str:
+    """The primary subtag of a BCP 47 tag: ``en`` of ``en-IN``."""
+    return language.replace("_", "-").partition("-")[0].lower()
+
+
 class SttSession(Protocol):
     """The decoder state of one call; one utterance at a time, from ``start`` to ``finish``."""
 
@@ -58,10 +78,13 @@ class SttEngine(Protocol):
     """Calls that this process carries in real time."""
 
     async def build_context(self, name: str, language: str, texts: Sequence[str]) -> ContextStats:
-        """Make the vocabulary (or prompt) of an agent; the same texts again cost nothing."""
+        """Make the vocabulary (or prompt) of an agent; the same texts again cost nothing.
+
+        Raises UnknownLanguage.
+        """
 
     def open(self, context: str, language: str, rate_hz: int) -> SttSession:
-        """Open a session for one call. Raises UnknownContext."""
+        """Open a session for one call. Raises UnknownContext, UnknownLanguage."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,14 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from appliance.audio import RATES_HZ, ms_of
 from appliance.errors import UserError
 from appliance.models import http
-from appliance.models.engine import SttEngine, SttSession, UnknownContext
+from appliance.models.engine import (
+    ModelOptions,
+    SttEngine,
+    SttSession,
+    UnknownContext,
+    UnknownLanguage,
+    primary,
+)
 from appliance.settings import Settings
 from appliance.telemetry import CallLog
 
@@ -164,15 +171,19 @@ class Server:
             raise http.Refused(400, self._no_language(language))
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise http.Refused(400, "The field texts must be a list of strings.")
-        stats = await self._engine.build_context(name, language, texts)
+        try:
+            stats = await self._engine.build_context(name, language, texts)
+        except UnknownLanguage as e:
+            raise http.Refused(400, self._no_language(language)) from e
         return http.reply(stats)
 
     def _speaks(self, language: str) -> bool:
         return "*" in self._engine.languages or primary(language) in self._engine.languages
 
     def _no_language(self, language: str) -> str:
-        known = ", ".join(self._engine.languages)
-        return f"{self._engine.name} does not know the language {language!r}; it knows {known}."
+        listed = [name for name in self._engine.languages if name != "*"]
+        known = f"; it knows {', '.join(listed)}" if listed else ""
+        return f"{self._engine.name} does not know the language {language!r}{known}."
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(
@@ -240,6 +251,8 @@ class Server:
             session = self._engine.open(opening.context, opening.language, opening.rate_hz)
         except UnknownContext as e:
             raise NotOpened("unknown_context", f"Put the context {e} first.") from e
+        except UnknownLanguage as e:
+            raise NotOpened("language", self._no_language(opening.language)) from e
         log = CallLog(__name__, opening.call_id)
         return Stream(socket, session, opening.rate_hz, log), log
 
@@ -260,13 +273,12 @@ async def _send(socket: web.WebSocketResponse, message: dict[str, object]) -> No
     await socket.send_str(http.body(message).decode())
 
 
-def primary(language: str) -> str:
-    """The primary subtag of a BCP 47 tag: ``en`` of ``en-IN``."""
-    return language.replace("_", "-").partition("-")[0].lower()
-
-
-def _engine(name: str, settings: Settings) -> SttEngine:
+def _engine(name: str, settings: Settings, options: ModelOptions) -> SttEngine:
     """The engine ``name``; imported here, so that a process loads no other."""
+    if name == "faster-whisper":
+        return _faster_whisper(options)
+    if options != ModelOptions():
+        raise UserError("--model, --device and --compute-type are for --engine faster-whisper.")
     if name == "pocketsphinx":
         try:
             from appliance.models.pocketsphinx import PocketsphinxEngine
@@ -275,13 +287,27 @@ def _engine(name: str, settings: Settings) -> SttEngine:
                 'pocketsphinx is not installed. Install it: pip install "ivr-appliance[embedded]".'
             ) from e
         return PocketsphinxEngine(settings.cache_dir)
-    raise UserError(f"There is no recogniser {name!r}; there is pocketsphinx.")
+    raise UserError(f"There is no recogniser {name!r}; there are pocketsphinx, faster-whisper.")
 
 
-def run(settings: Settings, engine: str, host: str, port: int) -> None:
+def _faster_whisper(options: ModelOptions) -> SttEngine:
+    try:
+        from appliance.models.faster_whisper import FasterWhisper
+    except ImportError as e:
+        raise UserError(
+            f"faster-whisper is not installed ({e}). Install it: pip install -e '.[gpu]'."
+        ) from e
+    from appliance.models.whisper import WhisperEngine
+
+    return WhisperEngine(FasterWhisper(options))
+
+
+def run(
+    settings: Settings, engine: str, host: str, port: int, options: ModelOptions | None = None
+) -> None:
     """Serve ``engine`` until SIGTERM. Raises UserError."""
 
     async def build() -> web.Application:
-        return Server(_engine(engine, settings)).application()
+        return Server(_engine(engine, settings, options or ModelOptions())).application()
 
     http.run(build, host, port)

@@ -1,0 +1,127 @@
+"""A tiny Whisper of random weights in CTranslate2's own format: real files, made without torch.
+
+It hears nothing (its words are random, though the same for the same audio), but everything around
+the weights is as in a real checkpoint: the format, the vocabulary's control tokens, the tokenizer,
+the mel features, the 30 s window, greedy decoding.
+
+Run as a program: ``python -m tests.tiny_whisper FOLDER [en]``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import numpy as np
+import orjson
+from ctranslate2.specs import common_spec, whisper_spec
+from faster_whisper.tokenizer import _LANGUAGE_CODES
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+WIDTH, INNER, HEADS, LAYERS, MELS = 32, 64, 2, 2, 80
+WINDOW_FRAMES, TEXT_CONTEXT, TIMESTAMPS = 1500, 448, 1501
+WORDS = "router plan bill speed month family home office card email red light".split()
+RARE = 0.01
+"""Makes bytes and control tokens improbable: transcripts are words, as long as they may be."""
+
+
+def make(folder: Path, *, multilingual: bool = True, seed: int = 3) -> Path:
+    """Write a checkpoint (0.8 MB) that faster-whisper loads; the folder it is in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = text_tokens()
+    vocabulary = text + ([""] if multilingual else []) + control_tokens()
+    spec = whisper_spec.WhisperSpec(LAYERS, HEADS, LAYERS, HEADS)
+    _fill(spec, _Draw(seed), len(vocabulary), len(text) - len(WORDS))
+    spec.register_vocabulary(vocabulary)
+    first = vocabulary.index("<|en|>")
+    spec.config.lang_ids = list(range(first, first + len(_LANGUAGE_CODES)))
+    spec.config.suppress_ids, spec.config.suppress_ids_begin = [], []
+    spec.config.alignment_heads = [[1, 0]]
+    spec.validate()
+    spec.optimize()
+    spec.save(str(folder))
+    _tokenizer(vocabulary, text).save(str(folder / "tokenizer.json"))
+    features = {"feature_size": MELS, "sampling_rate": 16000, "hop_length": 160, "n_fft": 400,
+                "chunk_length": 30}  # fmt: skip
+    (folder / "preprocessor_config.json").write_bytes(orjson.dumps(features))
+    return folder
+
+
+def text_tokens() -> list[str]:
+    """All bytes, so that any text has tokens, and a few whole words."""
+    return sorted(pre_tokenizers.ByteLevel.alphabet()) + [f"Ġ{word}" for word in WORDS]
+
+
+def control_tokens() -> list[str]:
+    """In the order of Whisper's vocabularies: text is below the first, timestamps come last."""
+    names = ["endoftext", "startoftranscript", *_languages(), "translate", "transcribe",
+             "startoflm", "startofprev", "nospeech", "notimestamps"]  # fmt: skip
+    times = [f"{index * 0.02:.2f}" for index in range(TIMESTAMPS)]
+    return [f"<|{name}|>" for name in names + times]
+
+
+def _languages() -> list[str]:
+    return ["en", *(code for code in _LANGUAGE_CODES if code != "en")]
+
+
+def _tokenizer(vocabulary: list[str], text: list[str]) -> Tokenizer:
+    ids = {token: index for index, token in enumerate(vocabulary) if token}
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    controls = [token for token in control_tokens() if token in ids][:-TIMESTAMPS]
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in controls])
+    return tokenizer
+
+
+class _Draw:
+    """Random weights of the right scale."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = np.random.default_rng(seed)
+
+    def weight(self, *shape: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        fan_in = int(np.prod(shape[1:]))
+        return (self._generator.normal(0, 1, shape) / np.sqrt(fan_in)).astype(np.float32)
+
+    def linear(self, spec: common_spec.LinearSpec, out: int, into: int) -> None:
+        spec.weight, spec.bias = self.weight(out, into), np.zeros(out, np.float32)
+
+    def layer(self, spec: Any) -> None:
+        """One encoder or decoder layer; attention projections are fused as the format wants."""
+        _norm(spec.self_attention.layer_norm)
+        self.linear(spec.self_attention.linear[0], 3 * WIDTH, WIDTH)
+        self.linear(spec.self_attention.linear[1], WIDTH, WIDTH)
+        if hasattr(spec, "attention"):
+            _norm(spec.attention.layer_norm)
+            for linear, out in zip(spec.attention.linear, (1, 2, 1), strict=True):
+                self.linear(linear, out * WIDTH, WIDTH)
+        _norm(spec.ffn.layer_norm)
+        self.linear(spec.ffn.linear_0, INNER, WIDTH)
+        self.linear(spec.ffn.linear_1, WIDTH, INNER)
+
+
+def _norm(spec: common_spec.LayerNormSpec) -> None:
+    spec.gamma, spec.beta = np.ones(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
+
+
+def _fill(spec: whisper_spec.WhisperSpec, draw: _Draw, tokens: int, bytes_: int) -> None:
+    encoder, decoder = spec.encoder, spec.decoder
+    for conv, into in ((encoder.conv1, MELS), (encoder.conv2, WIDTH)):
+        conv.weight, conv.bias = draw.weight(WIDTH, into, 3), np.zeros(WIDTH, np.float32)
+    for side, length in ((encoder, WINDOW_FRAMES), (decoder, TEXT_CONTEXT)):
+        side.position_encodings.encodings = draw.weight(length, WIDTH)
+        _norm(side.layer_norm)
+        for layer in side.layer:
+            draw.layer(layer)
+    decoder.embeddings.weight = draw.weight(tokens, WIDTH)
+    projection = draw.weight(tokens, WIDTH) * np.float32(np.sqrt(WIDTH))
+    projection[:bytes_] *= RARE
+    projection[bytes_ + len(WORDS) :] *= RARE
+    decoder.projection.weight, decoder.projection.bias = projection, np.zeros(tokens, np.float32)
+
+
+if __name__ == "__main__":
+    print(make(Path(sys.argv[1]), multilingual=sys.argv[2:] != ["en"]), ctranslate2.__version__)
