@@ -196,6 +196,30 @@ async def test_a_server_that_does_not_open_is_passed_over(
         caller.session.close()
 
 
+async def test_the_wait_for_a_final_begins_anew_at_each_server(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The utterance is over before a server is found: its first clock must not hit the second."""
+    monkeypatch.setattr(recognisers, "CONNECT_TIMEOUT_S", 0.5)
+
+    async def mute(request: web.Request) -> web.StreamResponse:
+        return await stream(request, mute=True)
+
+    async with site(script, 1) as (_, good, recogniser), tiny("/v1/stream", mute) as bad:
+        pool = Pool("stt", (bad.url.replace("http", "ws"), good.servers[0].url), recogniser._http)
+        await pool.check()
+        caller, utterance = (
+            Caller(HttpRecogniser(pool, recogniser._http, 700)),
+            script.utterances[0],
+        )
+        await caller.says(utterance, faster=50)
+        assert pool.servers[1].in_flight == 0  # still waiting for the mute one
+        assert (await caller.final()).text == plain(utterance)
+        await asyncio.sleep(0.5)
+        assert caller.session.failures == 0 and pool.servers[1].health is Health.UP
+        caller.session.close()
+
+
 async def test_a_restarted_server_is_taught_again() -> None:
     taught: list[dict[str, object]] = []
 

@@ -55,7 +55,7 @@ def speech_share(scores: list[float]) -> float:
 
 async def test_batched_calls_score_as_they_would_alone() -> None:
     recordings = [
-        (say(QUESTION, voice, pad_ms=200)[:24000], 8000) for voice in ("awb", "slt", "rms")
+        (say(QUESTION, voice, pad_ms=100)[:14400], 8000) for voice in ("awb", "slt", "rms")
     ]
     together = await scores_of(recordings)
     for recording, batched in zip(recordings, together, strict=True):
@@ -113,7 +113,7 @@ async def test_a_closed_call_gets_no_more_scores() -> None:
 
 
 def test_audio_that_cannot_be_scored_in_time_is_bounded_and_counted() -> None:
-    slot = VadSlot(8000, lambda score, ms: None)
+    slot = VadSlot(8000, lambda score, ms: None, asyncio.Event())
     for _ in range(500):
         slot.feed(bytes(320))
     assert len(slot.pending) <= MOST_PENDING_CHUNKS * CHUNK_SAMPLES * 2
