@@ -93,7 +93,7 @@ def control(payload: bytes) -> Hangup | None:
     event = _control(message)
     if isinstance(event, Hangup):
         return event
-    raise ProtocolError(f"a worker does not send {message.get('type')!r}")
+    raise ProtocolError(f"a worker does not send {message.get('type')!r:.40}")
 
 
 def _object(payload: bytes) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _offer(message: dict[str, Any]) -> Offer:
     if not isinstance(call_id, str) or not _CALL_ID.fullmatch(call_id):
         raise ProtocolError("the first message must be an offer with a call_id")
     if not isinstance(rate, int) or rate not in RATES_HZ:
-        raise ProtocolError(f"the offer's rate is {rate!r}; it must be 8000 or 16000 Hz")
+        raise ProtocolError(f"the offer's rate is {rate!r:.40}; it must be 8000 or 16000 Hz")
     if not isinstance(did, str) or not _NUMBER.fullmatch(did) or not did:
         raise ProtocolError("the offer has no dialled number (did)")
     if not isinstance(caller, str) or not _NUMBER.fullmatch(caller):
