@@ -82,8 +82,10 @@ texts = st.lists(words, max_size=60).map(" ".join)
 
 
 def squeezed(text: str) -> str:
-    """What is spoken of a text: all but spaces and what stands alone without a letter."""
-    return "".join(w for w in text.split() if any(c.isalnum() for c in w))
+    """What is spoken of a text: all but spaces, closing quotes (which may come too late for their
+    phrase) and what stands alone without a letter."""
+    words = (w for w in text.split() if any(c.isalnum() for c in w))
+    return re.sub(r"[\"'”’)\]]", "", "".join(words))
 
 
 @given(texts, st.lists(st.integers(0, 400)))
