@@ -36,7 +36,7 @@ bench: setup-test ## 1 to 100 calls with emulated engines, and Pipecat beside it
 	@$(BIN)/python -m bench.run --pipecat $(ARGS)
 
 diagram: setup ## docs/floor.md from the table of turn taking
-	@$(BIN)/python -m appliance.turn.floor > build/floor.md && mv build/floor.md docs/floor.md
+	@$(BIN)/python scripts/diagram.py
 	@echo "  docs/floor.md written"
 
 lock: ## pin the newest versions that pyproject.toml allows, with hashes

@@ -66,7 +66,9 @@ class Llm(Stage):
     api_key: str = Field("", repr=False)
     max_tokens: int = Field(160, ge=1)
     temperature: float = Field(0.3, ge=0)
-    timeout_ms: int = Field(5000, ge=50)
+    timeout_ms: int = Field(2000, ge=50)
+    """To the first token; well under the agent's ``answer_deadline_ms``, so that a second server
+    can still be asked."""
     priorities: bool = False
     """Send vLLM's ``priority`` field (needs ``--scheduling-policy priority``)."""
 

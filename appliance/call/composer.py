@@ -81,11 +81,7 @@ class Composer:
 
     async def say(self, reply: Reply, agent: Agent, rate_hz: int, text: str) -> None:
         """Make a reply of fixed words. Whoever asked for it closes its utterance."""
-        if _key(agent, rate_hz, text) in self._fixed:
-            reply.written(text)
-            await self._speak(reply, agent, rate_hz, _one(text))
-        else:
-            await self._speak(reply, agent, rate_hz, _phrases(reply, _one(text), hurry=False))
+        await self._speak(reply, agent, rate_hz, self._whole(reply, agent, rate_hz, text))
 
     async def answer(
         self, reply: Reply, agent: Agent, rate_hz: int, history: History, call_id: str
@@ -99,8 +95,17 @@ class Composer:
             texts = self._write(reply, agent, history, call_id, self._writer)
             phrases = _phrases(reply, texts, hurry=True)
         else:
-            phrases = _phrases(reply, _one(self._extract(reply, agent, passages)), hurry=False)
+            phrases = self._whole(reply, agent, rate_hz, self._extract(reply, agent, passages))
         await self._speak(reply, agent, rate_hz, phrases)
+
+    def _whole(
+        self, reply: Reply, agent: Agent, rate_hz: int, text: str
+    ) -> AsyncGenerator[str, None]:
+        """The phrases of a text that is all there; one whose audio is kept is not cut at all."""
+        if _key(agent, rate_hz, text) in self._fixed:
+            reply.written(text)
+            return _one(text)
+        return _phrases(reply, _one(text), hurry=False)
 
     async def _write(
         self, reply: Reply, agent: Agent, history: History, call_id: str, writer: Writer
@@ -132,7 +137,10 @@ class Composer:
     async def _speak(
         self, reply: Reply, agent: Agent, rate_hz: int, phrases: AsyncGenerator[str, None]
     ) -> None:
-        """Speak phrase by phrase: while one is played, the next are synthesised."""
+        """Speak phrase by phrase: while one is played, the next are synthesised.
+
+        When no server can speak any more, the apology that is kept takes the place of the rest.
+        """
         ahead: asyncio.Queue[_Synthesis | None] = asyncio.Queue(PHRASES_AHEAD)
 
         async def synthesise() -> None:
@@ -144,10 +152,13 @@ class Composer:
                     tasks.create_task(self._synthesise(agent, rate_hz, synthesis))
             await ahead.put(None)
 
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(synthesise())
-            while (synthesis := await ahead.get()) is not None:
-                await self._play(reply, agent, rate_hz, synthesis)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(synthesise())
+                while (synthesis := await ahead.get()) is not None:
+                    await self._play(reply, synthesis)
+        except* EngineError as group:
+            self.apologise(reply, agent, rate_hz, str(group.exceptions[0]))
 
     async def _synthesise(self, agent: Agent, rate_hz: int, synthesis: _Synthesis) -> None:
         kept = self._fixed.get(_key(agent, rate_hz, synthesis.text))
@@ -162,21 +173,22 @@ class Composer:
                 await synthesis.chunks.put(e)
         await synthesis.chunks.put(None)
 
-    async def _play(self, reply: Reply, agent: Agent, rate_hz: int, synthesis: _Synthesis) -> None:
+    async def _play(self, reply: Reply, synthesis: _Synthesis) -> None:
         reply.begin_phrase(synthesis.text)
         while (chunk := await synthesis.chunks.get()) is not None:
             if isinstance(chunk, EngineError):
-                self.apologise(reply, agent, rate_hz, str(chunk))
-            else:
-                reply.sound(chunk)
+                raise chunk
+            reply.sound(chunk)
         reply.end_phrase()
 
     def apologise(self, reply: Reply, agent: Agent, rate_hz: int, why: str) -> None:
-        """Say the apology that was spoken in advance, once a reply."""
+        """Say the apology that was spoken in advance in place of what cannot be said."""
+        reply.end_phrase()
         kept = self._fixed.get(_key(agent, rate_hz, agent.apology))
-        if kept is not None and reply.source != "apology":
+        if kept is not None:
             reply.begin_phrase(agent.apology)
             reply.sound(kept)
+            reply.end_phrase()
             reply.source = "apology"
         reply.fail(why)
 

@@ -69,7 +69,9 @@ class Reply:
         self.utterance.write(pcm)
 
     def end_phrase(self) -> None:
-        """The phrase under way has all its audio."""
+        """The phrase under way, if there is one, has all its audio."""
+        if not self._phrase:
+            return
         end_ms = self.utterance.written_ms
         self._spoken.append(Spoken(self._phrase, self._phrase_start_ms, end_ms))
         self._phrase = ""

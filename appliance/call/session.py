@@ -259,7 +259,7 @@ class Call:
 
     def on_dtmf(self, key: Dtmf) -> None:
         """A key was pressed."""
-        self._log.info("< key %s", key.digit)
+        self._log.info("< key")  # not which: it may be a PIN
         self._show("key", digit=key.digit)
         meaning = self._agent.keypad.get(key.digit)
         if meaning is not None and Event.KEY in floor.TABLE[self._state]:

@@ -183,6 +183,5 @@ class Speaker:
             self._log.exception("! a reply broke")
             rate_hz = self._offer.rate_hz
             self._composer.apologise(reply, self._agent, rate_hz, "the reply broke")
-            reply.end_phrase()
         finally:
             reply.utterance.close()

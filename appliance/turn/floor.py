@@ -164,9 +164,6 @@ TABLE: dict[State, _Row] = {
     S.ENDED: {E.HANGUP: (S.ENDED, ())},
 }
 
-HEARING = frozenset({S.LISTENING, S.CALLER, S.PAUSED, S.REPLYING, S.SPEAKING, S.CONTESTED})
-"""States in which the caller's speech counts."""
-
 
 def step(state: State, event: Event) -> tuple[State, tuple[Action, ...]]:
     """The next state and the actions to do, or ValueError for a pair that cannot happen."""

@@ -10,7 +10,7 @@ _MARKS = "".join(c for c in map(chr, range(0x300, 0x2000)) if unicodedata.catego
 """Vowel signs and the like, which ``\\w`` leaves out: "बिल" would fall apart and equal "बल"."""
 _LETTER = rf"[^\W_]|[{_MARKS}\u200c\u200d]"
 _WORD = re.compile(rf"(?:{_LETTER})+(?:['’-](?:{_LETTER})+)*")
-_FILLERS = frozenset("uh um er erm ah eh please so well now then just अच्छा तो".split())
+_FILLERS = frozenset("uh um er erm ah eh please अच्छा".split())
 # Hardly any sentence ends on these. Prepositions and auxiliaries are left out: many questions do
 # ("what is it for", "which plans do you have").
 _DANGLING = {
