@@ -126,10 +126,11 @@ async def _health(request: web.Request) -> web.Response:
         "stage": load.stage,
         "engine": load.engine,
         "languages": load.languages,
-        "voices": load.voices,
         "in_flight": load.in_flight,
         "capacity": load.capacity,
     }
+    if load.voices:
+        facts["voices"] = load.voices
     return reply(facts, 200 if state == "ok" else 503)
 
 
