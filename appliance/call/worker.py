@@ -41,6 +41,8 @@ WARM_EVERY_S = 15.0
 """How often new versions of agents are looked for and warmed."""
 FIRST_WARM_TIMEOUT_S = 20.0
 """A worker whose engines are not there by then takes calls all the same: they may come."""
+NEEDED_STAGES = frozenset({"stt", "tts"})
+"""Calls go on without the others: by extractive answers, by words, by silence alone."""
 MOST_CONNECTIONS = 512
 
 
@@ -141,12 +143,13 @@ class _Worker:
             go(self.vad.run())
             for pool in self._pools:
                 go(pool.run())
-            try:
-                async with asyncio.timeout(FIRST_WARM_TIMEOUT_S):
-                    await self._wait_for_engines()
-                    await self._warm()
-            except TimeoutError:
-                log.warning("! taking calls before everything is warm")
+            # Each by itself: with a stage away for long, what can be warmed still is.
+            for work in (self._wait_for_engines, self._warm):
+                try:
+                    async with asyncio.timeout(FIRST_WARM_TIMEOUT_S):
+                        await work()
+                except TimeoutError:
+                    log.warning("! taking calls before everything is warm")
             gc.freeze()  # what is loaded by now stays: the collector need not look at it again
             self.desk.open(self._services())
             log.info("= ready for calls")
@@ -169,10 +172,14 @@ class _Worker:
         )
 
     async def _wait_for_engines(self) -> None:
-        """Until every stage has a server that is up."""
-        while waiting := [p.stage for p in self._pools if not p.is_up()]:
-            log.info("= waiting for %s", ", ".join(waiting))
-            await asyncio.sleep(0.5)
+        """Until every stage that nothing stands in for has a server that is up."""
+        told: list[str] = []
+        needed = [pool for pool in self._pools if pool.stage in NEEDED_STAGES]
+        while waiting := [pool.stage for pool in needed if not pool.is_up()]:
+            if waiting != told:
+                log.info("= waiting for %s", ", ".join(waiting))
+                told = waiting
+            await asyncio.sleep(0.1)
 
     async def _warm(self) -> None:
         """Teach the engines every agent version that may answer a call from now on."""
