@@ -1,10 +1,10 @@
 """One whole appliance for tests, process by process, so that single ones can be killed.
 
 Postgres, engine servers, worker and SIP endpoint are the real processes that ``ivr up`` runs; the
-engines are the real ones or the emulated ones. Run as a program, this module is one emulated engine
-server of a slower pace than ``ivr emulate``, so that there is a middle to be killed in:
+engines are the real ones or the emulated ones. Run as a program, this module is an emulated language
+model of a slower pace than that of ``ivr emulate``, so that there is a middle to be killed in:
 
-    python -m tests.appliance_kit llm PORT SCRIPT
+    python -m tests.appliance_kit PORT SCRIPT
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ import orjson
 from sqlalchemy import select
 
 from appliance.audio import read_wav
+from appliance.engines.emulated import EmulatedEngines, Latencies
+from appliance.engines.emulated_llm import Pace
+from appliance.engines.emulated_script import load_script
 from appliance.events import Agent, CallRecord, Turn
 from appliance.media import token
 from appliance.media.server import WATCH_ID
@@ -48,6 +51,8 @@ ROOT = Path(__file__).parent.parent
 READY_TIMEOUT_S = 40.0
 """Everything starts at once on two busy cores."""
 EXIT_TIMEOUT_S = 15.0
+TRUST_TIMEOUT_S = 25.0
+"""A server that failed again and again rests for 15 s at most (engines/pool.py)."""
 EVENT_TIMEOUT_S = 20.0
 ROWS_TIMEOUT_S = 15.0
 POLL_S = 0.05
@@ -55,9 +60,12 @@ SIP_PROCESSES = 2
 RTP_PORTS = (13000, 17800, 200)
 """Below the ports that servers get (ops/ports.py)."""
 TOKENS_S = 8.0
-"""Pace of the kit's emulated language model: 20 words take 2.5 s."""
-TIMES_REAL_TIME = 2.0
-"""Pace of its voice: half a second of synthesis for each second of speech."""
+"""Pace of the kit's language model: a word in 125 ms, which still outruns speech."""
+
+Agents = Callable[[Agent], Mapping[str, Agent]]
+"""Makes an agent for each number of the sample."""
+Command = Callable[[str, int], list[str]]
+"""The command line of an engine server, by its name (``tts.1``) and port."""
 
 _numbers = itertools.count(1)
 
@@ -70,11 +78,11 @@ class Site:
         folder: Path,
         embedded_dir: Path,
         servers: Mapping[str, int],
-        command: Callable[[str, int], list[str]],
+        command: Command,
         environment: Mapping[str, str],
     ) -> None:
-        """``servers``: how many there are of each stage; ``command`` makes one's command line of
-        its stage and port; ``environment``: settings on top of the kit's own."""
+        """``servers``: how many there are of each stage; ``environment``: settings on top of the
+        kit's own."""
         self.folder = folder
         (folder / "log").mkdir(parents=True)
         self._ports: dict[str, int] = {}
@@ -111,9 +119,8 @@ class Site:
 
     # --- life (these block: call them in a thread) ------------------------------------------------
 
-    def open(self, agents: Callable[[Agent], Mapping[str, Agent]]) -> None:
-        """Start everything, with the sample agent on every number and on top of it ``agents``: a
-        number for each agent made of the sample."""
+    def open(self, agents: Agents) -> None:
+        """Start everything, with the sample agent on every number and on top of it ``agents``."""
         for name in self.engines:
             self._spawn(name)
         self.postgres.start()
@@ -158,6 +165,24 @@ class Site:
             self._processes[name].kill()
         for name in names:
             self._processes[name].wait()
+
+    def heal(self) -> None:
+        """Start what is dead, wake what is frozen, and wait until the worker trusts all of it."""
+        dead = [name for name, p in self._processes.items() if p.poll() is not None]
+        for name in set(self._processes) - set(dead):
+            self.send(name, signal.SIGCONT)
+        if not self.postgres.ready():
+            self.postgres.stop()
+            self.postgres.start()
+        self.start(*sorted(dead, key=["worker", "sip"].__contains__))
+        self.trusted(*self.engines)
+
+    def trusted(self, *names: str) -> None:
+        """Wait until the worker has taken engine servers in again that it had taken out."""
+        deadline = time.monotonic() + TRUST_TIMEOUT_S
+        while not all(self._is_trusted(name) for name in names):
+            assert time.monotonic() < deadline, self.log("worker")[-3000:]
+            time.sleep(POLL_S)
 
     # --- quick ------------------------------------------------------------------------------------
 
@@ -205,6 +230,10 @@ class Site:
         finally:
             await engine.dispose()
 
+    def logged(self, name: str, since: int = 0) -> list[str]:
+        """Log lines of a process, without the first ``since``."""
+        return self.log(name).splitlines()[since:]
+
     # --- inside -----------------------------------------------------------------------------------
 
     def _spawn(self, name: str) -> None:
@@ -226,6 +255,16 @@ class Site:
                 raise AssertionError(f"{name} is not ready:\n{self.log(name)[-2000:]}")
             time.sleep(POLL_S)
 
+    def _is_trusted(self, name: str) -> bool:
+        place = self.url(name).removeprefix("http")
+        last = ""
+        for line in self.logged("worker"):
+            if "worker listens" in line:
+                last = ""
+            elif f"{place} is " in line:
+                last = line
+        return "is out" not in last
+
     def _http_ready(self, name: str) -> bool:
         try:
             return bool(self.health(name))
@@ -237,7 +276,7 @@ class Site:
         children = self.log("sip").count(" ready (pid")
         return children == SIP_PROCESSES and bool(options_from("127.0.0.1", self.sip_port))
 
-    async def _publish(self, agents: Callable[[Agent], Mapping[str, Agent]]) -> None:
+    async def _publish(self, agents: Agents) -> None:
         sample = await seed(self.settings)
         assert sample is not None
         engine = open_engine(self.postgres.url)
@@ -249,17 +288,19 @@ class Site:
             await engine.dispose()
 
 
-def real_engine(stage: str, port: int) -> list[str]:
-    """The command of a real engine server."""
-    return [*_ivr(), stage, "--port", str(port)]
+def real_engine(name: str, port: int) -> list[str]:
+    """The command of a real engine server; the second voice speaks Indian languages."""
+    options = ("--engine", "espeak") if name == "tts.1" else ()
+    return [*_ivr(), name.partition(".")[0], *options, "--port", str(port)]
 
 
-def emulated_engine(script: Path) -> Callable[[str, int], list[str]]:
-    """The commands of emulated engine servers, the language model and the voice slow ones."""
+def emulated_engine(script: Path) -> Command:
+    """The commands of emulated engine servers, the language model a slow one."""
 
-    def command(stage: str, port: int) -> list[str]:
-        if stage in ("llm", "tts"):
-            return [sys.executable, "-m", "tests.appliance_kit", stage, str(port), str(script)]
+    def command(name: str, port: int) -> list[str]:
+        stage = name.partition(".")[0]
+        if stage == "llm":
+            return [sys.executable, "-m", "tests.appliance_kit", str(port), str(script)]
         return [*_ivr(), "emulate", "--stage", stage, "--port", str(port), "--script", str(script)]
 
     return command
@@ -399,21 +440,15 @@ async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
             await task
 
 
-async def _emulate(stage: str, port: int, script: Path) -> None:
-    """One emulated engine server of the kit's pace, until SIGTERM."""
-    from appliance.engines.emulated import EmulatedEngines, Latencies
-    from appliance.engines.emulated_llm import Pace
-    from appliance.engines.emulated_script import load_script
-    from appliance.engines.emulated_tts import Speed
-
+async def _emulate_llm(port: int, script: Path) -> None:
+    """The slow language model, until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    slow = Latencies(llm=Pace(tokens_s=TOKENS_S), tts=Speed(times_real_time=TIMES_REAL_TIME))
-    engines = EmulatedEngines(load_script(script), slow)
-    await engines.start([stage], port)
+    engines = EmulatedEngines(load_script(script), Latencies(llm=Pace(tokens_s=TOKENS_S)))
+    await engines.start(["llm"], port)
     await stop.wait()
     await engines.stop()
 
 
 if __name__ == "__main__":
-    asyncio.run(_emulate(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])))
+    asyncio.run(_emulate_llm(int(sys.argv[1]), Path(sys.argv[2])))

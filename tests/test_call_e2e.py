@@ -125,15 +125,9 @@ def agents_of(sample: Agent) -> dict[str, Agent]:
 async def site(open_tmp: Path) -> AsyncIterator[Site]:
     """The whole appliance with real engines."""
 
-    def command(stage: str, port: int) -> list[str]:
-        second = stage == "tts" and bool(voices)
-        voices.append(stage) if stage == "tts" else None
-        return [*real_engine(stage, port), *(("--engine", "espeak") if second else ())]
-
-    voices: list[str] = []
     servers = {"stt": 2, "tts": 2, "turn": 1, "embed": 1}
     environment = {"IVR_ENGINES__STT__TIMEOUT_MS": "2000"}
-    place = Site(open_tmp / "e2e", open_tmp / "embedded", servers, command, environment)
+    place = Site(open_tmp / "e2e", open_tmp / "embedded", servers, real_engine, environment)
     try:
         await asyncio.to_thread(place.open, agents_of)
         yield place
