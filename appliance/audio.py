@@ -47,19 +47,7 @@ def _ulaw_table() -> Samples:
     return np.where(code & 0x80, 0x84 - magnitude, magnitude - 0x84).astype(np.int16)
 
 
-def _alaw_table() -> Samples:
-    """ITU-T G.711 A-law, all 256 codes decoded."""
-    code = np.arange(256, dtype=np.int32) ^ 0x55
-    segment = (code & 0x70) >> 4
-    mantissa = (code & 0x0F) << 4
-    magnitude = np.where(
-        segment == 0, mantissa + 8, (mantissa + 0x108) << np.maximum(segment - 1, 0)
-    )
-    return np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
-
-
 _ULAW_DECODE = _ulaw_table()
-_ALAW_DECODE = _alaw_table()
 
 
 def _encode_table(decode: Samples) -> NDArray[np.uint8]:
@@ -71,7 +59,6 @@ def _encode_table(decode: Samples) -> NDArray[np.uint8]:
 
 
 _ULAW_ENCODE = _encode_table(_ULAW_DECODE)
-_ALAW_ENCODE = _encode_table(_ALAW_DECODE)
 
 
 def ulaw_decode(payload: bytes) -> bytes:
@@ -82,16 +69,6 @@ def ulaw_decode(payload: bytes) -> bytes:
 def ulaw_encode(pcm: bytes) -> bytes:
     """L16 to G.711 µ-law."""
     return _ULAW_ENCODE[np.frombuffer(pcm, "<i2").astype(np.int32) + 32768].tobytes()
-
-
-def alaw_decode(payload: bytes) -> bytes:
-    """G.711 A-law to L16."""
-    return _ALAW_DECODE[np.frombuffer(payload, np.uint8)].tobytes()
-
-
-def alaw_encode(pcm: bytes) -> bytes:
-    """L16 to G.711 A-law."""
-    return _ALAW_ENCODE[np.frombuffer(pcm, "<i2").astype(np.int32) + 32768].tobytes()
 
 
 def halve_rate(samples: Samples) -> Samples:

@@ -59,7 +59,6 @@ class Exchange:
     """First sample of the caller's speech to the last sound of the interrupted agent."""
     talked_over: bool
     """The agent began to speak while the caller still spoke."""
-    spoken_at_s: float
 
 
 def lines_of(pcm_by_id: dict[str, bytes], frame_bytes: int) -> list[Line]:
@@ -193,9 +192,7 @@ class Conversation:
         barge_in_ms = None
         if line.barge_in and self._barge_end_s is not None:
             barge_in_ms = max(0.0, (self._barge_end_s - self._speech_start_s) * 1000)
-        self.exchanges.append(
-            Exchange(line.id, gap_ms, barge_in_ms, self._talked_over, self._speech_start_s)
-        )
+        self.exchanges.append(Exchange(line.id, gap_ms, barge_in_ms, self._talked_over))
         self._barging, self._barge_end_s = False, None
         self._index = (self._index + 1) % len(self._lines)
 

@@ -102,7 +102,6 @@ class SipCall:
 
     def __init__(self, plan: SipPlan, number: int, lines: list[Line], sip: SipSocket) -> None:
         self._sip = sip
-        self._target = plan.target
         self._host = ip_towards(address_of(plan.target)[0])
         self._number = number
         self._call_id = f"{secrets.token_hex(8)}@{self._host}"

@@ -391,10 +391,6 @@ class Telephone:
     def sound_within(self, ms: int) -> bool:
         return any(frame != SILENCE for frame in self.stream.frames[-ms // FRAME_MS :])
 
-    def sound_ms(self, begin: int = 0) -> int:
-        """How much of the agent has been heard since frame ``begin``."""
-        return FRAME_MS * sum(frame != SILENCE for frame in self.stream.frames[begin:])
-
     @property
     def turns(self) -> list[Turn]:
         return self.journal.turns

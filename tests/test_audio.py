@@ -22,13 +22,11 @@ SAMPLES = np.arange(-32768, 32768, dtype="<i2").tobytes()
 
 def test_decoding_is_the_references() -> None:
     assert audio.ulaw_decode(CODES) == audioop.ulaw2lin(CODES, 2)
-    assert audio.alaw_decode(CODES) == audioop.alaw2lin(CODES, 2)
 
 
-@pytest.mark.parametrize("law", ["ulaw", "alaw"])
-def test_encoding_is_as_near_as_the_references(law: str) -> None:
-    encode, decode = getattr(audio, f"{law}_encode"), getattr(audio, f"{law}_decode")
-    reference = getattr(audioop, f"lin2{law}")(SAMPLES, 2)
+def test_encoding_is_as_near_as_the_references() -> None:
+    encode, decode = audio.ulaw_encode, audio.ulaw_decode
+    reference = audioop.lin2ulaw(SAMPLES, 2)
     samples = np.frombuffer(SAMPLES, "<i2").astype(int)
     ours = np.abs(np.frombuffer(decode(encode(SAMPLES)), "<i2").astype(int) - samples)
     theirs = np.abs(np.frombuffer(decode(reference), "<i2").astype(int) - samples)

@@ -26,11 +26,9 @@ from appliance.speech.phrases import Phrases
 log = logging.getLogger(__name__)
 
 PHRASES_AHEAD = 2
-"""Phrases under synthesis or waiting for it; a faster writer waits, for speech is slower."""
+"""Phrases behind the one that is played; a faster writer waits, for speech is slower."""
 CHUNKS_AHEAD = 256
 """Audio chunks of a phrase waiting for the one before it; when full its synthesis waits."""
-WARM_RATES_HZ = RATES_HZ
-"""A G.722 caller gets the apology too when no voice is up."""
 
 
 @dataclass
@@ -67,7 +65,7 @@ class Composer:
             *agent.silence_prompts,
         )
         for text in filter(None, phrases):
-            for rate_hz in RATES_HZ:
+            for rate_hz in RATES_HZ:  # a G.722 caller gets the apology too
                 key = _key(agent, rate_hz, text)
                 if key in self._fixed:
                     continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -13,8 +12,6 @@ from appliance.engines.http import stream
 from appliance.engines.pool import Pool, Server
 from appliance.errors import EngineError
 from appliance.events import Agent
-
-log = logging.getLogger(__name__)
 
 MOST_TRIES = 3
 CHUNK_TIMEOUT_S = 3.0

@@ -7,7 +7,6 @@ into ours. The text goes in by stdin, so that nothing a caller says can become a
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import shutil
 import struct
@@ -15,8 +14,6 @@ from collections.abc import AsyncGenerator
 
 from appliance.errors import UserError
 from appliance.models.engine import VoiceInfo
-
-_log = logging.getLogger(__name__)
 
 PROGRAM = "espeak-ng"
 LANGUAGES = ("en", "hi", "ta", "te", "bn", "mr", "gu", "kn", "ml", "pa", "or", "as", "ur")

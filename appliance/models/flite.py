@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes as c
-import logging
 import re
 import threading
 import unicodedata
@@ -18,8 +17,6 @@ from typing import TYPE_CHECKING
 
 from appliance.errors import UserError
 from appliance.models.engine import VoiceInfo
-
-_log = logging.getLogger(__name__)
 
 LIBRARY = "libflite.so.1"
 VOICES = ("slt", "rms", "awb", "kal16")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,8 +13,6 @@ from appliance.audio import RATES_HZ, Samples, bytes_of
 from appliance.models import http
 from appliance.models.smart_turn import SmartTurn, weights
 from appliance.settings import Settings
-
-_log = logging.getLogger(__name__)
 
 LONGEST_MS = 10_000
 """The model hears the last 8 s; a little more is no mistake."""

@@ -69,7 +69,6 @@ class Registration:
         self._call_id = str(uuid.uuid4())
         self._tag = secrets.token_hex(6)
         self._cseq = 0
-        self._nonce_count = 0
         self._answer: asyncio.Future[Response] | None = None
         self.state = RegistrationState.TRYING
 
@@ -160,7 +159,6 @@ class Registration:
         return Request("REGISTER", self._uri, Headers(items))
 
     def _credentials(self, challenge: str) -> str | None:
-        self._nonce_count = 1
         answer = digest(
             challenge,
             method="REGISTER",
