@@ -12,7 +12,7 @@ from aiohttp import web
 
 from appliance.errors import UserError
 from appliance.models import http
-from appliance.models.engine import TtsEngine
+from appliance.models.engine import TtsEngine, primary
 from appliance.models.shaping import Shaper
 from appliance.settings import Settings
 
@@ -121,7 +121,7 @@ class Server:
         """``voice`` if the engine has it, else the default of ``language``. Raises Refused."""
         if self._engine.has(voice):
             return voice
-        wanted = language.replace("_", "-").partition("-")[0].lower() or self._languages[0]
+        wanted = primary(language) or self._languages[0]
         if wanted not in self._languages:
             known = ", ".join(self._languages)
             message = f"{self._engine.name} does not speak {wanted!r}; it speaks {known}."

@@ -38,13 +38,13 @@ from appliance.audio import (
     write_wav,
 )
 from appliance.telephony.pjlib import FramePort, choose_codecs, private_stdout, start_library
+from appliance.telephony.sdp import RATE_HZ
 
 SOUND_DB = -45.0
 """A louder frame is sound, as in audio.sound_spans."""
 QUIET_MS = 300
 """This long without sound makes quiet."""
 HANGUP_WAIT_S = 3.0
-RATES_HZ = {"PCMU": 8000, "PCMA": 8000, "G722": 16000}
 
 
 class Ear:
@@ -153,8 +153,8 @@ class _Call(pj.Call):
 class CallerProcess:
     """The process's parts: pjsua2, one call, the JSON lines both ways."""
 
-    def __init__(self, number: str, transport: str, codec: str, rtp_port: int, out_fd: int) -> None:
-        rate_hz = RATES_HZ[codec]
+    def __init__(self, number: str, transport: str, codec: str, out_fd: int) -> None:
+        rate_hz = RATE_HZ[codec]
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._out_fd = out_fd
         self._over = threading.Event()
@@ -173,7 +173,7 @@ class CallerProcess:
         account.idUri = f"sip:{number}@{where}"
         rtp = account.mediaConfig.transportConfig
         rtp.boundAddress = rtp.publicAddress = "127.0.0.1"
-        rtp.port = rtp_port
+        rtp.port = 0  # any: several callers run at once, and the default is 4000 for each
         self._account = pj.Account()
         self._account.create(account)
         self._ear = Ear(rate_hz, self._events)
@@ -261,12 +261,9 @@ def _converse(process: CallerProcess) -> None:
 @click.option("--to", required=True, help="SIP address to call.")
 @click.option("--record", type=click.Path(path_type=Path), help="Stereo WAV to write.")
 @click.option("--transport", type=click.Choice(["udp", "tcp"]), default="udp")
-@click.option("--codec", type=click.Choice(list(RATES_HZ)), default="PCMU")
+@click.option("--codec", type=click.Choice(list(RATE_HZ)), default="PCMU")
 @click.option("--number", default="+919800000001", help="Who calls, as the other side sees it.")
-@click.option("--rtp-port", type=int, default=0, help="First RTP port; 0: pjsip chooses.")
-def main(
-    to: str, record: Path | None, transport: str, codec: str, number: str, rtp_port: int
-) -> None:
+def main(to: str, record: Path | None, transport: str, codec: str, number: str) -> None:
     """Place one SIP call and take part in it as told on stdin.
 
     Example: python -m appliance.telephony.caller --to sip:1001@127.0.0.1:5060 --record call.wav
@@ -275,7 +272,7 @@ def main(
     out_fd = private_stdout()
     status = 0
     try:
-        process = CallerProcess(number, transport, codec, rtp_port, out_fd)
+        process = CallerProcess(number, transport, codec, out_fd)
         process.ring(to)
         _converse(process)
         process.finish(record)

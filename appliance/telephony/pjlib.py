@@ -13,7 +13,7 @@ from typing import Any
 
 import pjsua2 as pj
 
-from appliance.audio import FRAME_MS
+from appliance.audio import FRAME_MS, RATES_HZ, frame_bytes
 
 JITTER_INIT_MS = 20
 JITTER_MIN_MS = 20
@@ -24,6 +24,9 @@ RESAMPLE_QUALITY = 5
 (4 and below) takes 7 dB from 3 kHz up, where a recogniser tells s from f."""
 CODEC_PRIORITY = {"PCMU/8000/1": 132, "PCMA/8000/1": 131, "G722/16000/1": 130}
 """All others are disabled; telephone-event (RFC 4733) is always offered."""
+LOG_LEVEL = 2
+"""pjsip's errors (1) and warnings (2)."""
+
 Take = Callable[[], bytes]
 Give = Callable[[bytes], None]
 
@@ -43,7 +46,7 @@ class _LogWriter(pj.LogWriter):
 _writer = _LogWriter()  # the library keeps a bare pointer to it
 
 
-def start_library(*, bridge_hz: int, agent: str, log_level: int = 2) -> pj.Endpoint:
+def start_library(*, bridge_hz: int, agent: str) -> pj.Endpoint:
     """Create and initialise pjsua2 with a null sound device and a short jitter buffer.
 
     ``bridge_hz``: rate of the conference bridge. Its own thread handles SIP and calls back; the
@@ -55,7 +58,7 @@ def start_library(*, bridge_hz: int, agent: str, log_level: int = 2) -> pj.Endpo
     config.uaConfig.threadCnt = 1
     config.uaConfig.maxCalls = 4
     config.uaConfig.userAgent = agent
-    config.logConfig.level = log_level
+    config.logConfig.level = LOG_LEVEL
     config.logConfig.consoleLevel = 0
     config.logConfig.msgLogging = 0
     config.logConfig.writer = _writer
@@ -113,7 +116,7 @@ class FramePort(pj.AudioMediaPort):
     ) -> None:
         super().__init__()
         self._take, self._give = take, give
-        self._frame_bytes = rate_hz * FRAME_MS // 1000 * 2
+        self._frame_bytes = frame_bytes(rate_hz)
         self._silence = bytes(self._frame_bytes)
         self._out = pj.ByteVector(self._silence)
         self.errors = 0
@@ -148,7 +151,7 @@ class Ports:
     """The bridge's Python ports, kept for reuse: destroying one races with the bridge's thread."""
 
     def __init__(self) -> None:
-        self._free: dict[int, list[FramePort]] = {rate: [] for rate in (8000, 16000)}
+        self._free: dict[int, list[FramePort]] = {rate: [] for rate in RATES_HZ}
         self._made = 0
 
     def take(self, rate_hz: int) -> FramePort:

@@ -45,7 +45,7 @@ CHILD_PACKET_BYTES = 3900
 """pjsip drops a datagram over PJSIP_MAX_PKT_LEN = 4 000 bytes in silence; we say 513 instead."""
 RETRY_AFTER_S = 10
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK"
-_KNOWN_METHODS = frozenset({"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK"})
+_KNOWN_METHODS = frozenset(ALLOW.split(", "))
 BYE_CSEQ = 60_000
 """CSeq of a BYE that we send for a dead child: over any number the child can have used."""
 
