@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -22,22 +21,16 @@ from typing import IO
 
 import orjson
 import psutil  # type: ignore[import-untyped]
-from aiohttp import ClientSession
 
-from appliance.engines.embedder import HttpEmbedder
-from appliance.engines.pool import Pool
 from appliance.errors import UserError
-from appliance.events import Agent
-from appliance.knowledge import ingest
 from appliance.ops.ports import free_port
 from appliance.ops.postgres import EmbeddedPostgres
-from appliance.settings import Settings, load
-from appliance.store import agents, database
+from appliance.ops.seed import seed
+from appliance.settings import load
+from appliance.store import database
 from bench import sip_message
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = ROOT / "appliance" / "samples"
-SAMPLE = "sunrise-broadband"
 READY_S = 30
 STOP_S = 10
 RTP_PORT = 12000
@@ -95,7 +88,6 @@ class Site:
     secret: str
     engines: dict[str, str]
     worker_pid: int
-    engines_pid: int
     environment: dict[str, str]
     folder: Path
 
@@ -110,14 +102,14 @@ def site(script: Path, max_calls: int) -> Iterator[Site]:
         folder = Path(tempfile.mkdtemp(prefix="ivr-bench-"))
         folder.chmod(0o755)  # root's Postgres runs as another user
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        engines, engines_pid = _engines(stack, script, folder)
+        engines = _engines(stack, script, folder)
         environment = _environment(folder, engines, max_calls)
         settings = load(environ=environment)
         postgres = EmbeddedPostgres(settings)
         stack.callback(postgres.stop)
         postgres.start()
         database.migrate(postgres.url)
-        asyncio.run(_seed(settings, postgres.url))
+        asyncio.run(seed(settings))
         worker = stack.enter_context(_process(["worker"], folder / "worker.log", environment))
         url = f"http://127.0.0.1:{settings.worker.port}"
         ready(url + "/health", worker, folder / "worker.log")
@@ -126,20 +118,9 @@ def site(script: Path, max_calls: int) -> Iterator[Site]:
             secret=settings.secret("media"),
             engines=engines,
             worker_pid=worker.pid,
-            engines_pid=engines_pid,
             environment=environment,
             folder=folder,
         )
-
-
-@contextmanager
-def engines_only(script: Path) -> Iterator[tuple[dict[str, str], Path]]:
-    """Only the emulated engines: their URLs and a folder for logs."""
-    with ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="ivr-bench-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        engines, _ = _engines(stack, script, folder)
-        yield engines, folder
 
 
 @contextmanager
@@ -183,28 +164,7 @@ def _answers_options(port: int) -> bool:
             return False
 
 
-def sample_agent() -> Agent:
-    """The sample helpline, as it is published for a rehearsal."""
-    fields = tomllib.loads((SAMPLES / f"{SAMPLE}.toml").read_text())
-    return agents.parse_agent({"version": 1, **fields})
-
-
-async def _seed(settings: Settings, url: str) -> None:
-    """Knowledge, agent and numbers of the sample, with the emulated embedder's vectors."""
-    engine = database.open_engine(url)
-    agent = sample_agent()
-    try:
-        async with ClientSession() as http:
-            pool = Pool("embed", settings.engines.embed.urls, http)
-            embedder = HttpEmbedder(pool, http, timeout_ms=10_000)
-            await ingest.load(engine, embedder, SAMPLE, [SAMPLES / f"{SAMPLE}.md"])
-        await agents.publish_agent(engine, agent)
-        await agents.set_number(engine, "*", agent.id)
-    finally:
-        await engine.dispose()
-
-
-def _engines(stack: ExitStack, script: Path, folder: Path) -> tuple[dict[str, str], int]:
+def _engines(stack: ExitStack, script: Path, folder: Path) -> dict[str, str]:
     log = folder / "engines.log"
     process = stack.enter_context(
         _process(["emulate", "--script", str(script)], log, dict(os.environ), pipe=True)
@@ -212,7 +172,8 @@ def _engines(stack: ExitStack, script: Path, folder: Path) -> tuple[dict[str, st
     line = process.stdout.readline() if process.stdout else b""
     if not line:
         raise UserError(f"The emulated engines did not start: {_tail(log)}")
-    return orjson.loads(line), process.pid
+    urls: dict[str, str] = orjson.loads(line)
+    return urls
 
 
 def _environment(folder: Path, engines: dict[str, str], max_calls: int) -> dict[str, str]:
