@@ -22,7 +22,7 @@ from appliance.ops.postgres import EmbeddedPostgres
 from appliance.settings import Settings, Worker
 from appliance.store.agents import (
     agent_fields,
-    load_agent,
+    load_assignment,
     parse_agent,
     publish_agent,
     set_number,
@@ -70,6 +70,11 @@ def stop_backends(url: str) -> list[int]:
     return pids
 
 
+async def who_answers(engine: AsyncEngine, did: str) -> Agent | None:
+    found = await load_assignment(engine, did)
+    return found and found.agent
+
+
 def test_fields_and_back() -> None:
     agent = dataclasses.replace(HELP, version=3, silence_prompts=("Hello?", "Still there?"))
     assert parse_agent(json.loads(json.dumps(agent_fields(agent)))) == agent
@@ -101,7 +106,7 @@ def test_a_wrong_field_is_named(field: str, value: object) -> None:
 
 @pytest.mark.server
 async def test_versions_numbers_and_knowledge(engine: AsyncEngine, database_url: str) -> None:
-    assert await load_agent(engine, "1001") is None
+    assert await who_answers(engine, "1001") is None
     first = await publish_agent(engine, HELP)
     assert (first.version, first.knowledge_version) == (1, 0)
     assert await publish_agent(engine, HELP) == first
@@ -112,12 +117,12 @@ async def test_versions_numbers_and_knowledge(engine: AsyncEngine, database_url:
     await set_number(engine, "1001", "sales")
     with psycopg.connect(database_url) as connection:
         connection.execute("INSERT INTO knowledge_bases (name, version) VALUES ('sunrise', 7)")
-    exact, other = await load_agent(engine, "1001"), await load_agent(engine, "2002")
+    exact, other = await who_answers(engine, "1001"), await who_answers(engine, "2002")
     assert exact is not None and (exact.id, exact.language) == ("sales", "hi")
     assert other == dataclasses.replace(second, knowledge_version=7)
     assert other.context == "help.2.7" and other.name == "Desk"
     await set_number(engine, "1001", "help")
-    assert await load_agent(engine, "1001") == other
+    assert await who_answers(engine, "1001") == other
     with pytest.raises(UserError, match="no agent nobody"):
         await set_number(engine, "1", "nobody")
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from appliance.__main__ import main
 from appliance.ops.seed import SAMPLE, sample_agent
-from appliance.store.agents import load_agent
+from appliance.store.agents import Assignment, load_assignment
 from appliance.store.database import open_engine
 from appliance.store.passages import version_of
 from tests.knowledge_servers import EmbedProcess
@@ -48,15 +48,17 @@ def test_seed_fills_an_empty_appliance_once(environment: dict[str, str]) -> None
     assert first.exit_code == 0 and "Sunrise Broadband answers every number" in first.output
     again = _ivr(environment, "seed")
     assert again.exit_code == 0 and "Nothing to do" in again.output
-    agent, version = asyncio.run(_stored(environment["IVR_DATABASE__URL"]))
-    assert agent is not None and (agent.id, agent.version, version) == ("sunrise", 1, 1)
+    found, version = asyncio.run(_stored(environment["IVR_DATABASE__URL"]))
+    assert found is not None and found.did == "*"
+    agent = found.agent
+    assert (agent.id, agent.version, version) == ("sunrise", 1, 1)
     assert agent.knowledge_version == 1 and agent.prompt.startswith("You answer the telephone")
 
 
-async def _stored(url: str) -> tuple[object, int]:
+async def _stored(url: str) -> tuple[Assignment | None, int]:
     engine = open_engine(url)
     try:
-        return await load_agent(engine, "+911234"), await version_of(engine, SAMPLE)
+        return await load_assignment(engine, "+911234"), await version_of(engine, SAMPLE)
     finally:
         await engine.dispose()
 

@@ -125,12 +125,6 @@ async def load_assignment(engine: AsyncEngine, did: str) -> Assignment | None:
     return _assignment(row) if row else None
 
 
-async def load_agent(engine: AsyncEngine, did: str) -> Agent | None:
-    """The agent of :func:`load_assignment`."""
-    found = await load_assignment(engine, did)
-    return found.agent if found else None
-
-
 async def load_assignments(engine: AsyncEngine) -> list[Assignment]:
     """Every number that is answered; one whose agent cannot be read is logged and left out."""
     async with engine.connect() as connection:

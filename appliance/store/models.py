@@ -36,23 +36,18 @@ EMBEDDING_DIMENSIONS = 384
 ANY_DID = "*"
 """The number that stands for every number without an agent of its own."""
 
-TSV_EXPRESSION = """
-setweight(to_tsvector(CASE split_part(language, '-', 1)
- WHEN 'en' THEN 'english'::regconfig WHEN 'hi' THEN 'hindi'::regconfig
- WHEN 'ta' THEN 'tamil'::regconfig ELSE 'simple'::regconfig END, heading), 'A') ||
-setweight(to_tsvector(CASE split_part(language, '-', 1)
- WHEN 'en' THEN 'english'::regconfig WHEN 'hi' THEN 'hindi'::regconfig
- WHEN 'ta' THEN 'tamil'::regconfig ELSE 'simple'::regconfig END, text), 'B')
+TEXT_SEARCH_CONFIG = """
+CASE split_part(language, '-', 1) WHEN 'en' THEN 'english'::regconfig
+ WHEN 'hi' THEN 'hindi'::regconfig WHEN 'ta' THEN 'tamil'::regconfig
+ ELSE 'simple'::regconfig END
 """.strip()
-"""A passage's words; its heading weighs more. A query must be parsed with the same configuration:
-see :func:`text_search_config`."""
+"""SQL: how words of a row's ``language`` (BCP 47) are folded; a question must be folded the same."""
 
-_CONFIGS = {"en": "english", "hi": "hindi", "ta": "tamil"}
-
-
-def text_search_config(language: str) -> str:
-    """The text search configuration that ``passages.tsv`` uses for a BCP 47 ``language``."""
-    return _CONFIGS.get(language.split("-", 1)[0], "simple")
+TSV_EXPRESSION = (
+    f"setweight(to_tsvector({TEXT_SEARCH_CONFIG}, heading), 'A') || "
+    f"setweight(to_tsvector({TEXT_SEARCH_CONFIG}, text), 'B')"
+)
+"""A passage's words; its heading weighs more."""
 
 
 class Base(DeclarativeBase):

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from appliance.store.models import KnowledgeBaseRow, PassageRow
+from appliance.store.models import TEXT_SEARCH_CONFIG, KnowledgeBaseRow, PassageRow
 
 RRF_K = 60
 """Reciprocal rank fusion: 1 / (k + rank), summed; k as in Cormack et al., SIGIR 2009."""
@@ -53,11 +53,6 @@ class Found:
     fused: float
 
 
-_CONFIG = """
-CASE split_part(language, '-', 1) WHEN 'en' THEN 'english'::regconfig
- WHEN 'hi' THEN 'hindi'::regconfig WHEN 'ta' THEN 'tamil'::regconfig
- ELSE 'simple'::regconfig END"""
-
 # The words of a question are joined by "or": a caller rarely uses all the words of the answer.
 # With one vector at hand every row has a similarity, so those found by words alone get theirs too.
 # "+ 0" keeps the planner from the HNSW index: that filters by version only after it has taken the
@@ -70,7 +65,7 @@ WITH base AS MATERIALIZED (
     AND version = %(version)s::integer LIMIT 1) p ON true
   WHERE b.name = %(name)s),
 question AS MATERIALIZED (
-  SELECT replace(plainto_tsquery({_CONFIG}, %(text)s)::text, ' & ', ' | ')::tsquery AS words
+  SELECT replace(plainto_tsquery({TEXT_SEARCH_CONFIG}, %(text)s)::text, ' & ', ' | ')::tsquery AS words
   FROM base),
 dense AS (
   SELECT id, row_number() OVER (ORDER BY distance, id) AS rank FROM (
