@@ -5,16 +5,17 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.ops.ports import free_port
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.settings import Database, Settings
-from appliance.store.database import EMBEDDED_ROLE, migrate
+from appliance.store.database import EMBEDDED_ROLE, migrate, open_engine
 from tests.knowledge_servers import EmbedProcess
 
 TEMPLATE = "ivr_template"
@@ -60,6 +61,14 @@ def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     make_database(postgres, name, TEMPLATE)
     yield _url(postgres, name)
     drop_database(postgres, name)
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on a fresh, migrated, empty database."""
+    engine = open_engine(database_url)
+    yield engine
+    await engine.dispose()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -33,13 +33,6 @@ from tests.conftest import free_port
 
 HELP = Agent(id="help", version=0, name="Help desk", keypad={"1": "billing"}, knowledge="sunrise")
 SALES = Agent(id="sales", version=0, name="Sales", language="hi")
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = open_engine(database_url)
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture

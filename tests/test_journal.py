@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,13 +60,6 @@ def rows(url: str, table: str) -> list[dict[str, Any]]:
     order = {"calls": "call_id", "turns": "call_id, index"}[table]
     with psycopg.connect(url, row_factory=dict_row) as connection:
         return connection.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()
-
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = open_engine(database_url)
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture
