@@ -12,10 +12,12 @@ import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.engines.emulated_script import Script, load_script
 from appliance.ops.ports import free_port
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.settings import Database, Settings
 from appliance.store.database import EMBEDDED_ROLE, migrate, open_engine
+from bench.script import make
 from tests.knowledge_servers import EmbedProcess
 
 TEMPLATE = "ivr_template"
@@ -52,6 +54,12 @@ def embed_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbedPro
     """One real ``ivr embed`` for the run."""
     with EmbedProcess(tmp_path_factory.mktemp("embed")) as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Script:
+    """The bench's callers and their recordings, made once by flite."""
+    return load_script(make(tmp_path_factory.mktemp("script")))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import numpy as np
 import soxr
 
 from appliance.audio import read_wav, ulaw_decode, ulaw_encode
+from appliance.ops import demoscript
 
 RATE_HZ = 8000
 PEAK = 12_000
@@ -41,11 +42,5 @@ def say(text: str, voice: str = "awb", *, pad_ms: int = 300) -> bytes:
 
 
 def word_errors(said: str, heard: str) -> int:
-    """Levenshtein distance in words: substitutions, insertions and deletions."""
-    reference, found = said.split(), heard.split()
-    row = list(range(len(found) + 1))
-    for i, word in enumerate(reference, 1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(found, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
-    return row[-1]
+    """How many words of ``said`` a recogniser that understood ``heard`` got wrong."""
+    return demoscript.word_errors(said.split(), heard.split())

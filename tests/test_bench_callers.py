@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import shutil
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -23,11 +22,10 @@ from picows import (
     ws_create_server,
 )
 
-from appliance.engines.emulated_script import Script, load_script
+from appliance.engines.emulated_script import Script
 from bench.conversation import Conversation, Line, State, lines_of, sound_edges
 from bench.lateness import lateness
 from bench.report import Load, figures, plot, table
-from bench.script import make
 from bench.ws_caller import Plan, rehearse_ws
 
 FRAME_BYTES = 320
@@ -219,13 +217,6 @@ async def worker() -> AsyncIterator[tuple[str, list[ScriptedAgent]]]:
     yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", agents
     server.close()
     await server.wait_closed()
-
-
-@pytest.fixture(scope="module")
-def script(tmp_path_factory: pytest.TempPathFactory) -> Script:
-    if not shutil.which("flite"):
-        pytest.skip("flite is not installed")
-    return load_script(make(tmp_path_factory.mktemp("script")))
 
 
 @pytest.mark.server

@@ -15,12 +15,11 @@ import numpy as np
 import pytest
 
 from appliance.audio import ulaw_decode, ulaw_encode
-from appliance.engines.emulated_script import Script, load_script
+from appliance.engines.emulated_script import Script
 from appliance.ops.ports import free_port
 from bench.conversation import Conversation, Line, State, sound_edges
 from bench.report import figures
 from bench.rtp import EVENT, RtpStream, Weather
-from bench.script import make
 from bench.sip_caller import SipCall, SipPlan, SipSocket, SipState, rehearse_sip
 from bench.sip_message import (
     SipMessage,
@@ -190,13 +189,6 @@ async def office() -> AsyncIterator[tuple[str, ScriptedOffice]]:
     )
     yield f"sip:1001@127.0.0.1:{transport.get_extra_info('sockname')[1]}", protocol
     protocol.close()
-
-
-@pytest.fixture(scope="module")
-def script(tmp_path_factory: pytest.TempPathFactory) -> Script:
-    if not shutil.which("flite"):
-        pytest.skip("flite is not installed")
-    return load_script(make(tmp_path_factory.mktemp("script")))
 
 
 @pytest.mark.sip

@@ -21,18 +21,12 @@ from appliance.engines.emulated_small import embedding
 from appliance.engines.emulated_stt import Hearing
 from appliance.engines.emulated_tts import one_second
 from appliance.errors import UserError
-from bench.script import make
 
 pytestmark = pytest.mark.skipif(not shutil.which("flite"), reason="flite is not installed")
 
 RATE_HZ = 8000
 SLACK_MS = 60
 """What a shared machine may add to a declared latency."""
-
-
-@pytest.fixture(scope="module")
-def script(tmp_path_factory: pytest.TempPathFactory) -> Script:
-    return load_script(make(tmp_path_factory.mktemp("script")))
 
 
 @pytest.fixture

@@ -17,11 +17,10 @@ from tinyserver import tiny, until
 from appliance.audio import bytes_of, silence
 from appliance.engines import recogniser as recognisers
 from appliance.engines.emulated import EmulatedEngines
-from appliance.engines.emulated_script import Script, Utterance, load_script
+from appliance.engines.emulated_script import Script, Utterance
 from appliance.engines.pool import Health, Pool
 from appliance.engines.recogniser import HttpRecogniser, StreamSession
 from appliance.events import Agent, Transcript
-from bench.script import make
 
 pytestmark = [
     pytest.mark.server,
@@ -30,11 +29,6 @@ pytestmark = [
 
 AGENT = Agent("A", 1, "A", knowledge="k", knowledge_version=2)
 RATE_HZ = 8000
-
-
-@pytest.fixture(scope="module")
-def script(tmp_path_factory: pytest.TempPathFactory) -> Script:
-    return load_script(make(tmp_path_factory.mktemp("script")))
 
 
 def plain(utterance: Utterance) -> str:

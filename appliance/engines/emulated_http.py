@@ -21,6 +21,19 @@ class Load:
         self.done = 0
         self.aborted = 0
 
+    async def answered(self, work: Awaitable[web.StreamResponse]) -> web.StreamResponse:
+        """The response that ``work`` streams, counted; aborted when its client goes away."""
+        self.begin()
+        aborted = True
+        try:
+            response = await work
+            aborted = False
+            return response
+        except ConnectionError:
+            return web.Response(status=499)  # the client is gone; nobody reads this
+        finally:
+            self.end(aborted=aborted)
+
     def begin(self) -> None:
         self.in_flight += 1
 

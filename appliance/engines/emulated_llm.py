@@ -58,17 +58,8 @@ class LlmServer:
         tokens = to_tokens(self._script.answer_to(question))
         finish = "length" if limit < len(tokens) else "stop"
         reply = _Reply(f"chatcmpl-{next(self._ids)}", tokens[:limit], finish, begun_s)
-        self._load.begin()
-        aborted = True
-        try:
-            answer = self._stream if body.get("stream") else self._whole
-            response = await answer(request, reply)
-            aborted = False
-            return response
-        except ConnectionError:
-            return web.Response(status=499)  # the client is gone; nobody reads this
-        finally:
-            self._load.end(aborted=aborted)
+        answer = self._stream if body.get("stream") else self._whole
+        return await self._load.answered(answer(request, reply))
 
     async def _stream(self, request: web.Request, reply: _Reply) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Cache-Control": "no-cache"})

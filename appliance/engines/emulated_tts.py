@@ -65,16 +65,8 @@ class TtsServer:
             return failure(400, f"input must have 1 to {_MAX_CHARACTERS} characters.")
         if rate_hz not in self._seconds or body.get("response_format", "pcm") != "pcm":
             return failure(400, f"Only pcm at {_RATES_HZ} Hz is made here.")
-        self._load.begin()
-        aborted = True
-        try:
-            response = await self._speak(request, len(text.split()) * WORD_MS, rate_hz, begun_s)
-            aborted = False
-            return response
-        except ConnectionError:
-            return web.Response(status=499)  # the client is gone; nobody reads this
-        finally:
-            self._load.end(aborted=aborted)
+        length_ms = len(text.split()) * WORD_MS
+        return await self._load.answered(self._speak(request, length_ms, rate_hz, begun_s))
 
     async def _speak(
         self, request: web.Request, length_ms: int, rate_hz: int, begun_s: float

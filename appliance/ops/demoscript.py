@@ -99,11 +99,11 @@ def words_right(steps: Sequence[Step], turns: Sequence[Turn]) -> float:
     spoken = [normal(t.said) for t in turns if t.stages.speech_end is not None and t.said]
     wanted = sum(len(words) for words in said)
     pairs = zip(said, spoken, strict=False)
-    return max(0.0, 1 - sum(_errors(a, b) for a, b in pairs) / wanted) if wanted else 0.0
+    return max(0.0, 1 - sum(word_errors(a, b) for a, b in pairs) / wanted) if wanted else 0.0
 
 
-def _errors(said: Sequence[str], heard: Sequence[str]) -> int:
-    """Word errors (Levenshtein distance in words): what WER counts."""
+def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
+    """Levenshtein distance in words (substitutions, insertions, deletions): what WER counts."""
     row = list(range(len(heard) + 1))
     for i, word in enumerate(said, start=1):
         before, row[0] = row[0], i
