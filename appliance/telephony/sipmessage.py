@@ -35,6 +35,9 @@ _URI = re.compile(
 )
 _CSEQ = re.compile(r"\s*(\d{1,10})\s+([A-Za-z0-9.!%*_+`'~-]+)\s*", re.ASCII)
 _CALL_ID = re.compile(r"[!-~]{1,256}", re.ASCII)
+_PARAM = re.compile(r';((?:[^;"]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))*)')
+"""A quote that never ends takes the rest: searched for its end at each ``;``, it would cost the
+square of a message's length (1.3 s of the proxy for one datagram)."""
 _NEEDED = ("via", "from", "to", "call-id", "cseq")
 
 
@@ -352,7 +355,7 @@ def _response(first: str, headers: Headers, body: bytes) -> Response:
 def _params(text: str) -> tuple[tuple[str, str | None], ...]:
     """``;a=1;b`` as (("a", "1"), ("b", None)); names in lower case; quoted values kept quoted."""
     params: list[tuple[str, str | None]] = []
-    for part in re.findall(r';((?:[^;"]|"(?:[^"\\]|\\.)*")*)', text):
+    for part in _PARAM.findall(text):
         name, equals, value = part.partition("=")
         if name.strip():
             params.append((name.strip().lower(), value.strip() if equals else None))
