@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.telephony import calltable
 from appliance.telephony.calltable import LINGER_S, TAKEN_WITHIN_S, CallTable, Flow
 from appliance.telephony.proxy import CHILD_PACKET_BYTES, Gate, Proxy, Send, ToChild, ToPeer
 from appliance.telephony.sipmessage import Request, Response, parse, parse_via, tag
@@ -296,6 +297,19 @@ def test_the_table_forgets_what_is_over_but_never_a_live_call() -> None:
     assert isinstance(live[0], ToChild)
     over = one(bench.proxy.from_peer(request("INFO", "over", to_tag="t"), CALLER))[1]
     assert isinstance(over, Response) and over.status == 481
+
+
+def test_refused_calls_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calltable, "MAX_LINGERING", 20)
+    bench = Bench()
+    bench.invite("live")
+    bench.table.started("live")
+    for number in range(50):
+        (sent,) = bench.invite(f"c{number}", extra="X: " + "y" * CHILD_PACKET_BYTES + "\r\n")
+        assert sent.data.startswith(b"SIP/2.0 513 ")
+    assert bench.table.find("live", bench.clock()) and bench.table.in_use == 1
+    known = [n for n in range(50) if bench.table.find(f"c{n}", bench.clock())]
+    assert known == list(range(31, 50))  # the latest, for their ACKs
 
 
 def test_responses_reach_no_port_but_a_childs() -> None:

@@ -15,6 +15,10 @@ LINGER_S = 64.0
 TAKEN_WITHIN_S = 3.0
 """A child takes a call within milliseconds, or never: pjsip drops what it cannot read in silence."""
 
+MAX_LINGERING = 2048
+"""Calls that are over and kept for late messages; the oldest goes first. LINGER_S alone would let
+a caller who is refused 1 000 times a second fill the memory."""
+
 
 class CallState(Enum):
     PASSED_ON = auto()
@@ -96,8 +100,16 @@ class CallTable:
         if child is None or free[child] <= 0:
             return None
         call = CallEntry(invite.call_id, child, flow, direct, invite, now, now + LINGER_S)
+        self._entries.pop(call.call_id, None)  # to the end: entries stand in order of their age
         self._entries[call.call_id] = call
+        self._forget_oldest()
         return call
+
+    def _forget_oldest(self) -> None:
+        if len(self._entries) > MAX_LINGERING:
+            over = (entry for entry in self._entries.values() if entry.state is CallState.OVER)
+            if oldest := next(over, None):
+                del self._entries[oldest.call_id]
 
     def started(self, call_id: str) -> None:
         """The child took the call."""
