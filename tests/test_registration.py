@@ -125,6 +125,27 @@ class Registrar(asyncio.DatagramProtocol):
 
 
 @pytest.mark.sip
+async def test_a_challenge_that_is_no_answer_to_us_gets_no_digest() -> None:
+    """A telephone in sip.allow, which cannot see our REGISTER, must not fish for the password."""
+    sent: list[Request] = []
+
+    def pbx(flow: Flow, data: bytes) -> None:
+        request = parse(data)
+        assert isinstance(request, Request)
+        sent.append(request)
+        headers = request.headers.with_value("call-id", "Call-ID", "guessed")
+        headers = headers.with_value(
+            "www-authenticate", "WWW-Authenticate", 'Digest realm="r", nonce="chosen"'
+        )
+        registration.received(Response(401, "Unauthorized", headers).serialise())
+
+    registration = Registration("sip:pbx", "u", "p", ("127.0.0.1", 5060), pbx)
+    task = asyncio.create_task(registration.run())
+    await asyncio.sleep(0.1)
+    task.cancel()
+    assert len(sent) == 1 and not sent[0].headers.get("authorization")
+
+
 async def test_ivr_sip_registers_and_takes_its_binding_back(tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
     with socket.socket(type=socket.SOCK_DGRAM) as sock:

@@ -82,6 +82,8 @@ class Registration:
         waiting = self._answer
         if not isinstance(message, Response) or waiting is None or waiting.done():
             return
+        if message.call_id != self._call_id:
+            return  # not the registrar's: it might be after an answer to a challenge of its own
         if cseq(message.headers)[0] == self._cseq and message.status >= 200:
             waiting.set_result(message)
 
