@@ -192,6 +192,7 @@ class _Connection(asyncio.Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
+        began = self._framer.inside_message
         try:
             messages, pings = self._framer.feed(data)
         except ProtocolError as e:
@@ -205,7 +206,8 @@ class _Connection(asyncio.Protocol):
                 self._owner.received(message, self._flow)
         except Exception:  # the border of a request: one odd message must not stop the others
             _log.exception("! sip: a message from %s was not handled", self._flow.host)
-        self._watch()
+        if messages or not (began and self._framer.inside_message):
+            self._watch()  # else the message under way goes on, and so does its clock
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer:
