@@ -92,7 +92,7 @@ class Site:
         for stage, count in servers.items():
             names = [f"{stage}.{index}" for index in range(count)]
             self._ports |= {name: free_ports(1)[0] for name in names}
-            self._commands |= {name: command(stage, self._ports[name]) for name in names}
+            self._commands |= {name: command(name, self._ports[name]) for name in names}
             scheme = "ws" if stage == "stt" else "http"
             urls = [f"{scheme}://127.0.0.1:{self._ports[name]}" for name in names]
             stages[f"{ENV_PREFIX}ENGINES__{stage.upper()}__URLS"] = orjson.dumps(urls).decode()
