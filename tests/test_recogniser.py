@@ -168,7 +168,7 @@ async def test_a_server_that_gives_no_final_is_replaced_in_time(script: Script) 
         caller.session.close()
 
 
-@pytest.mark.parametrize("trouble", ["mute", "full", "unknown_context"])
+@pytest.mark.parametrize("trouble", ["mute", "full", "language", "unknown_context"])
 async def test_a_server_that_does_not_open_is_passed_over(
     script: Script, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +187,8 @@ async def test_a_server_that_does_not_open_is_passed_over(
         await caller.says(utterance)  # spoken while it still looks for a server
         assert (await caller.final()).text == plain(utterance)
         assert pool.servers[0].in_flight == 0 and pool.servers[1].in_flight == 1
+        # One that refuses this call is there for others.
+        assert pool.servers[0].health is (Health.DOWN if trouble == "mute" else Health.UP)
         caller.session.close()
 
 

@@ -128,6 +128,28 @@ async def test_none_left_is_an_engine_error(http: aiohttp.ClientSession) -> None
             await spoken(voice)
 
 
+@pytest.mark.parametrize("status", [400, 413, 429, 503])
+async def test_a_phrase_that_is_refused_takes_no_server_from_the_other_calls(
+    http: aiohttp.ClientSession, status: int
+) -> None:
+    """No English voice can say that one phrase."""
+
+    async def choosy(request: web.Request) -> web.StreamResponse:
+        if orjson.loads(await request.read())["input"] == "\u0928\u092e":
+            return web.json_response({"error": {"message": "no"}}, status=status)
+        answer: web.StreamResponse = await speaking()(request)
+        return answer
+
+    async with tiny(PATH, choosy) as a, tiny(PATH, choosy) as b:
+        voice = await voice_of(http, a, b)
+        with pytest.raises(EngineError, match="tts"):
+            async with aclosing(voice.speak("\u0928\u092e", AGENT, 8000)) as chunks:
+                async for _ in chunks:
+                    pass
+        assert len(a.asked) == len(b.asked) == 1
+        assert b"".join(await spoken(voice)) == PCM  # another call, at once
+
+
 async def test_closing_stops_the_synthesis_and_keeps_the_server(
     http: aiohttp.ClientSession,
 ) -> None:

@@ -172,3 +172,6 @@ async def test_no_server_is_an_engine_error(http: aiohttp.ClientSession) -> None
         with pytest.raises(EngineError, match="llm"):
             await written(writer)
         assert len(a.asked) == len(b.asked) == 1
+        with pytest.raises(EngineError, match="no server answered"):  # they are asked again at once
+            await written(writer)
+        assert len(a.asked) == len(b.asked) == 2

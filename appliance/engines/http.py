@@ -7,6 +7,14 @@ from collections.abc import AsyncGenerator, Mapping
 
 import aiohttp
 
+REFUSALS = frozenset({400, 413, 415, 422, 429, 503})
+"""Statuses of a server that is well: it cannot do this one request, or has too many now."""
+
+
+class RefusedError(Exception):
+    """A server that is well refused one request. It must stay in its pool: else a phrase that no
+    voice can speak, or one request too many, would take the stage away from every call."""
+
 
 async def stream(
     http: aiohttp.ClientSession,
@@ -20,15 +28,16 @@ async def stream(
 
     ``first_timeout_s`` runs until the first bytes, ``next_timeout_s`` between any two; time that the
     consumer spends between two of them does not count. Closing the iterator closes the connection,
-    which is how the server learns that the rest is not wanted. Raises aiohttp.ClientError (also for
-    a status other than 200) or TimeoutError.
+    which is how the server learns that the rest is not wanted. Raises RefusedError for a status in
+    REFUSALS, aiohttp.ClientError (also for any other status but 200) or TimeoutError.
     """
     headers = {"Content-Type": "application/json", **headers}
     async with asyncio.timeout(first_timeout_s):
         response = await http.post(url, data=body, headers=headers)
         if response.status != 200:
             response.close()
-            raise aiohttp.ClientError(f"status {response.status}")
+            kind = RefusedError if response.status in REFUSALS else aiohttp.ClientError
+            raise kind(f"status {response.status}")
         try:
             chunk = await response.content.readany()
         except BaseException:

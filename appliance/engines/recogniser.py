@@ -52,24 +52,25 @@ class HttpRecogniser:
         return StreamSession(self, self._pool, call_id, agent, rate_hz, heard)
 
     async def put_context(self, server: Server, context: str) -> None:
-        """Teach one server one context. Raises EngineError."""
+        """Teach one server one context.
+
+        Raises EngineError when it refuses, aiohttp.ClientError or TimeoutError when it is ill.
+        """
         url = f"{server.http_url}/v1/contexts/{context}"
         headers = {"Content-Type": "application/json"}
-        try:
-            async with asyncio.timeout(PREPARE_TIMEOUT_S):
-                async with self._http.put(
-                    url, data=self._contexts[context], headers=headers
-                ) as response:
-                    if response.status >= 300:
-                        raise EngineError("stt", f"context refused: {await response.text():.200}")
-        except (aiohttp.ClientError, TimeoutError, KeyError) as e:
-            raise EngineError("stt", f"context not taken: {type(e).__name__}") from e
+        body = self._contexts.get(context)
+        if body is None:
+            raise EngineError("stt", f"the context {context} is not known here yet")
+        async with asyncio.timeout(PREPARE_TIMEOUT_S):
+            async with self._http.put(url, data=body, headers=headers) as response:
+                if response.status >= 300:
+                    raise EngineError("stt", f"context refused: {await response.text():.200}")
 
     async def _try_put(self, server: Server, context: str) -> None:
         try:
             await self.put_context(server, context)
-        except EngineError as e:
-            log.warning("! %s %s", server.url, e)
+        except (EngineError, aiohttp.ClientError, TimeoutError) as e:
+            log.warning("! %s did not take a context: %s", server.url, str(e) or type(e).__name__)
 
 
 def _object(payload: bytes) -> dict[str, object] | None:
@@ -241,7 +242,10 @@ class StreamSession:
             self._tried.add(server)
             try:
                 wire, transport = await self._open_on(server)
-            except (OSError, TimeoutError, picows.WSError, EngineError) as e:
+            except EngineError as e:  # it is well, and refuses this call: others stay there
+                self._log.warning("! stt: %s refused this call: %s", server.url, e)
+                continue
+            except (OSError, TimeoutError, picows.WSError, aiohttp.ClientError) as e:
                 self._pool.failed(server, f"open: {e or type(e).__name__}")
                 continue
             self._server, self._wire, self._transport = server, wire, transport

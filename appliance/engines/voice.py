@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import aiohttp
 import orjson
 
-from appliance.engines.http import stream
+from appliance.engines.http import RefusedError, stream
 from appliance.engines.pool import Pool, Server
 from appliance.errors import EngineError
 from appliance.events import Agent
+
+log = logging.getLogger(__name__)
 
 MOST_TRIES = 3
 CHUNK_TIMEOUT_S = 3.0
@@ -43,6 +46,8 @@ class HttpVoice:
                                 sent += len(fresh)
                                 yield fresh
                     return
+                except RefusedError as e:
+                    log.warning("! tts %s refused a phrase: %s", server.url, e)
                 except (aiohttp.ClientError, TimeoutError) as e:
                     self._pool.failed(server, f"{type(e).__name__} while speaking")
         raise EngineError("tts", "no server could speak a phrase")

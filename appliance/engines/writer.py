@@ -9,7 +9,7 @@ from contextlib import aclosing
 import aiohttp
 import orjson
 
-from appliance.engines.http import stream
+from appliance.engines.http import RefusedError, stream
 from appliance.engines.pool import Pool, Server
 from appliance.errors import EngineError
 from appliance.events import Message
@@ -51,6 +51,8 @@ class OpenAiWriter:
                             begun = True
                             yield text
                     return
+                except RefusedError as e:
+                    log.warning("! llm %s refused a reply: %s", server.url, e)
                 except (aiohttp.ClientError, TimeoutError) as e:
                     self._pool.failed(server, f"{type(e).__name__} while writing")
                     if begun:
