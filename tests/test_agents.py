@@ -154,7 +154,7 @@ async def test_a_new_process_answers_with_postgres_away(
     before = Directory(engine, settings)
     assert {agent.id for agent in await before.all_agents()} == {"help", "sales"}
     await before.close()
-    assert (settings.data_dir / FILE).exists()
+    assert (settings.data_dir / FILE).stat().st_mode & 0o777 == 0o600
 
     nowhere = open_engine(f"postgresql://ivr:x@127.0.0.1:{free_port()}/ivr")
     after = Directory(nowhere, settings)

@@ -174,6 +174,7 @@ async def test_bad_rows_go_to_quarantine_and_hold_up_nothing(
         journal.turn(a_turn(index=5))
         assert await journal.flush()
     assert [r["index"] for r in rows(database_url, "turns") if r["call_id"] == "c1"] == [0, 5]
+    assert (tmp_path / QUARANTINE).stat().st_mode & 0o777 == 0o600  # callers' words
     bad = [json.loads(x) for x in (tmp_path / QUARANTINE).read_text().splitlines()]
     assert 4 <= len(bad) <= 5
     assert all(row["reason"] and row["row"] for row in bad)

@@ -204,6 +204,35 @@ def test_a_slow_disk_never_holds_up_the_call(
     assert len(told) == 2 and "has a hole" in told[0] and "not finished" in told[1]
 
 
+def test_a_recording_is_for_us_alone_and_never_written_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What callers say is nobody else's; a token used again must not cost the call that was."""
+    path = tmp_path / "2026" / "call.wav"
+    for value in (1000, 2000):
+        call = Call(path)
+        call.agent(value)
+        call.recording.close()
+        call.disk.close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    (_, agent), _ = read_wav(path)
+    assert at(agent, 0) == 1000 and caplog.text.count("call.wav stops") == 1
+
+
+def test_one_recording_that_breaks_leaves_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = DiskWriter()
+    broken, whole = Call(tmp_path / "a.wav", disk=disk), Call(tmp_path / "b.wav", disk=disk)
+    broken.recording.write = None  # type: ignore[assignment, method-assign]
+    for call in (broken, whole):
+        call.agent(1000)
+        call.recording.close()
+    disk.close()
+    assert (tmp_path / "b.wav").exists() and "a.wav could not be written" in caplog.text
+
+
 def test_the_writers_thread_ends_with_close() -> None:
     disk = DiskWriter()
     disk.close()

@@ -8,6 +8,7 @@ date with every write, so that a file is whole up to its last second whatever ha
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
 import wave
@@ -27,6 +28,7 @@ CALLER_SLACK_MS = 200
 """How far the caller's frames may come late and still stand where they belong."""
 REBASE_MS = 60
 """A caller frame this far off its place (loss, a stall) moves those after it to the clock."""
+CLOSE_TIMEOUT_S = 10
 QUEUE_BLOCKS = 1000
 """Blocks waiting for the disk; when full, blocks are dropped and the drop is logged."""
 
@@ -48,14 +50,18 @@ class DiskWriter:
         return True
 
     def close(self) -> None:
-        """Write what is queued, and stop."""
-        self._blocks.put(None)
-        self._thread.join(timeout=10)
+        """Write what is queued, and stop; a disk that hangs is left behind."""
+        with suppress(queue.Full):
+            self._blocks.put(None, timeout=CLOSE_TIMEOUT_S)
+        self._thread.join(timeout=CLOSE_TIMEOUT_S)
 
     def _run(self) -> None:
         while (item := self._blocks.get()) is not None:
             recording, block = item
-            recording.write(block)
+            try:
+                recording.write(block)
+            except Exception:  # the border of a job: the other calls' recordings go on
+                log.exception("! %s could not be written", recording.path.name)
 
 
 class Recording:
@@ -126,8 +132,8 @@ class Recording:
                         file.close()
 
     def _open(self) -> tuple[wave.Wave_write, BinaryIO]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(self.path, "wb")
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = open(self.path, "xb", opener=_private)  # never over a call that was
         wav = wave.open(file, "wb")
         wav.setnchannels(2)
         wav.setsampwidth(BYTES_PER_SAMPLE)
@@ -145,3 +151,8 @@ class Recording:
             self._blocks_dropped += 1
             if self._blocks_dropped == 1:
                 log.warning("! the disk is too slow: %s has a hole", self.path.name)
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file that we alone may read: it holds what callers say."""
+    return os.open(path, flags, 0o600)

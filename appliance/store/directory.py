@@ -197,7 +197,7 @@ def _write(file: Path, agents: dict[str, Agent]) -> None:
     rows = {did: agent_fields(agent) for did, agent in agents.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("wb") as out:
+    with open(temporary, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
         out.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
         out.flush()
         os.fsync(out.fileno())

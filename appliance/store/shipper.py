@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +43,7 @@ class Quarantine:
         log.error("! journal: a row went to %s: %s", self._file, reason)
         text = row.encode("utf-8", "replace").decode()
         line = orjson.dumps({"at": datetime.now(UTC), "reason": reason, "row": text})
-        with self._file.open("ab") as out:
+        with open(self._file, "ab", opener=_private) as out:
             out.write(line + b"\n")
 
 
@@ -130,3 +131,8 @@ def _row_at_fault(error: StatementError) -> bool:
 def reason_of(error: BaseException) -> str:
     """The first line of ``error``, or its kind when it says nothing."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file that we alone may read: its rows hold what callers said."""
+    return os.open(path, flags, 0o600)
