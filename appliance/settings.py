@@ -16,11 +16,14 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from appliance.errors import UserError
 
 ENV_PREFIX = "IVR_"
 DEFAULT_FILE = Path("ivr.toml")
+SECRET_NAMES = ("password", "api_key", "url")
+"""Settings whose wrong values are not repeated: a password of digits, unquoted, is an int."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -134,21 +137,29 @@ class Settings(_Section):
     def secret(self, name: str) -> str:
         """The generated secret ``name``, made on first use and kept readable by us alone."""
         path = self.secrets_dir / name
-        try:
-            return path.read_text().strip()
-        except FileNotFoundError:
-            self.secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        value = secrets.token_urlsafe(32)
+        if path.exists():
+            return _read_secret(path)
+        self.secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = path.with_name(f".{name}.{secrets.token_hex(8)}")
         temporary.touch(mode=0o600)
-        temporary.write_text(value)
+        with temporary.open("w") as out:
+            out.write(secrets.token_urlsafe(32))
+            out.flush()
+            os.fsync(out.fileno())  # a power cut must not leave the name without its value
         try:
             os.link(temporary, path)  # fails when another process made it first
         except FileExistsError:
-            return path.read_text().strip()
+            pass
         finally:
             temporary.unlink()
+        return _read_secret(path)
+
+
+def _read_secret(path: Path) -> str:
+    """Raises UserError for an empty file: anybody could make tokens under an empty secret."""
+    if value := path.read_text().strip():
         return value
+    raise UserError(f"The secret {path} is empty. Remove that file; a new one is made.")
 
 
 def load(file: Path | None = None, environ: dict[str, str] | None = None) -> Settings:
@@ -209,5 +220,11 @@ def _explain(error: ValidationError) -> str:
         if item["type"] == "extra_forbidden":
             lines.setdefault(where, f"Setting {where} does not exist; check its spelling.")
         else:
-            lines.setdefault(where, f"Setting {where} = {item['input']!r}: {item['msg']}.")
+            value = "…" if _is_secret(item) else repr(item["input"])
+            lines.setdefault(where, f"Setting {where} = {value}: {item['msg']}.")
     return " ".join(lines.values())
+
+
+def _is_secret(error: ErrorDetails) -> bool:
+    """Whether the value is one that no log may show, or a section that may hold one."""
+    return error["loc"][-1] in SECRET_NAMES or isinstance(error["input"], dict | list)

@@ -119,6 +119,32 @@ def test_nothing_secret_is_shown() -> None:
 # --- generated secrets ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[sip]\npassword = 471147",
+        "[engines.llm]\napi_key = 471147",
+        "[database]\nurl = 471147",
+        "[[sip]]\npassword = '471147'",
+        "[engines]\nllm = [{api_key = '471147'}]",
+    ],
+)
+def test_the_complaint_about_a_secret_does_not_tell_it(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "ivr.toml"
+    file.write_text(text)
+    with pytest.raises(UserError) as trouble:
+        load(file, {})
+    assert "471147" not in str(trouble.value) and "Setting " in str(trouble.value)
+
+
+def test_an_empty_secret_is_none(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    settings.secret("media")
+    (settings.secrets_dir / "media").write_text("\n")
+    with pytest.raises(UserError, match="is empty"):
+        settings.secret("media")
+
+
 def test_a_secret_is_made_once_and_kept_to_ourselves(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "var")
     secret = settings.secret("media")
