@@ -1,8 +1,9 @@
 """Errors that a person can act on.
 
-Two kinds only: :class:`UserError` is somebody's to mend (a setting, a missing package, a wrong
+Three kinds: :class:`UserError` is somebody's to mend (a setting, a missing package, a wrong
 argument) and is shown as one sentence without a traceback; :class:`EngineError` is a server that
-did not do its part of a call, which the call survives. Anything else that is raised is a bug.
+did not do its part of a call, which the call survives; :class:`ProtocolError` is a message from
+outside that is refused at the edge. What else leaves a part of the appliance is a bug.
 """
 
 from __future__ import annotations

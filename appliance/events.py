@@ -167,7 +167,8 @@ class Turn:
     barged_in: bool = False
     kept_speculation: bool = False
     failure: str = ""
-    """In plain words, what went wrong in this turn (an engine retried, a late model), or empty."""
+    """In plain words, what the caller did not get as meant in this turn (a late model, no voice), or
+    empty. A server that another one stood in for is not told here: its pool logs it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def test_the_goodbye_ends_only_when_played_or_hung_up() -> None:
 def test_the_documented_diagram_is_the_table() -> None:
     text = DOCS.read_text()
     drawn = text.split("<!-- diagram -->")[1].strip().removeprefix("```mermaid").removesuffix("```")
-    assert drawn.strip() == floor.diagram(), "run: python -m appliance.turn.floor"
+    assert drawn.strip() == floor.diagram(), "run: make diagram"
 
 
 @pytest.mark.parametrize("word", [*State, *Event, *Action])

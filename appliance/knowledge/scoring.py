@@ -2,7 +2,8 @@
 
 Measured on the sample helpline: 42 passages, 48 questions of its domain in callers' own words, 20 on
 other topics (tests/sunrise_questions.py). The weight was chosen on all of them, so expect a little
-less of knowledge that was never seen; ``bench/retrieval.py`` prints the outcome again.
+less of knowledge that was never seen; ``bench/retrieval.py`` prints the outcome of meaning
+and words again.
 """
 
 from __future__ import annotations

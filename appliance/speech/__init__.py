@@ -1,1 +1,1 @@
-"""Text made fit to be spoken: phrases, spoken forms."""
+"""Text made fit to be spoken: cut into phrases."""

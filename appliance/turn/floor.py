@@ -2,8 +2,7 @@
 
 Everything that decides about the floor lives in ``TABLE``: (state, event) -> (state, actions). A
 pair that is not in it cannot happen, and raises. The call (``call/session.py``) feeds it events and
-does its actions in order; the diagram in docs/floor.md is generated from it (``python -m
-appliance.turn.floor``).
+does its actions in order; the diagram in docs/floor.md is generated from it (``make diagram``).
 
 Speculation: a reply is begun (SPECULATE) while the caller is still speaking or has only paused. It
 is heard only once GRANT gives it the floor, and is dropped or replaced when the final words differ.
@@ -184,7 +183,3 @@ def diagram() -> str:
             lines.append(f"    {state.value} --> {after.value}: {event.value}{what}")
     lines.append("    ended --> [*]")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(diagram())
