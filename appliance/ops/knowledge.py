@@ -15,7 +15,7 @@ from appliance.knowledge.answers import extract
 from appliance.knowledge.ingest import Loaded, load
 from appliance.knowledge.scoring import ANSWER_FLOOR
 from appliance.knowledge.search import Result, Search
-from appliance.ops.desk import open_desk
+from appliance.ops.backends import open_backends
 from appliance.settings import Settings
 from appliance.store.passages import version_of
 
@@ -25,19 +25,19 @@ SEARCH_DEADLINE_MS = 2000
 
 async def load_files(settings: Settings, name: str, files: Sequence[Path], language: str) -> Loaded:
     """Make ``files`` the next version of the knowledge base ``name``. Raises UserError."""
-    async with open_desk(settings) as desk:
-        return await load(desk.engine, desk.embedder, name, files, language)
+    async with open_backends(settings) as backends:
+        return await load(backends.engine, backends.embedder, name, files, language)
 
 
 async def search(settings: Settings, name: str, question: str) -> tuple[Result, int]:
     """What the version in force says to ``question``, and that version. Raises UserError."""
-    async with open_desk(settings) as desk:
-        version = await version_of(desk.engine, name)
+    async with open_backends(settings) as backends:
+        version = await version_of(backends.engine, name)
         if not version:
             raise UserError(
                 f"There is no knowledge base {name}; load one with `ivr knowledge load`."
             )
-        searching = Search(desk.engine, desk.embedder)
+        searching = Search(backends.engine, backends.embedder)
         await searching.preload(name, version)
         # the first search of a process opens its connections; what a call meets is the second
         await searching.explain(name, version, question, SEARCH_DEADLINE_MS)

@@ -13,7 +13,7 @@ from appliance.engines.base import Embedder
 from appliance.errors import EngineError, UserError
 from appliance.events import Agent
 from appliance.knowledge.ingest import Loaded, load
-from appliance.ops.desk import Desk, open_desk
+from appliance.ops.backends import Backends, open_backends
 from appliance.settings import Settings
 from appliance.store.agents import load_assignments, parse_agent, publish_agent, set_number
 from appliance.store.models import ANY_DID
@@ -44,28 +44,28 @@ async def seed(settings: Settings) -> Agent | None:
 
     Raises UserError: Postgres or the embedding server is away.
     """
-    async with open_desk(settings) as desk:
-        if await load_assignments(desk.engine):
+    async with open_backends(settings) as backends:
+        if await load_assignments(backends.engine):
             return None
         with resources.as_file(resources.files("appliance") / "samples") as folder:
             agent = sample_agent(folder)
-            if not await version_of(desk.engine, agent.knowledge):
-                await _load_when_up(desk, agent.knowledge, [folder / f"{SAMPLE}.md"])
-        published = await publish_agent(desk.engine, agent)
-        await set_number(desk.engine, ANY_DID, published.id)
+            if not await version_of(backends.engine, agent.knowledge):
+                await _load_when_up(backends, agent.knowledge, [folder / f"{SAMPLE}.md"])
+        published = await publish_agent(backends.engine, agent)
+        await set_number(backends.engine, ANY_DID, published.id)
         _log.info("= agent %s answers every number", published.context)
         return published
 
 
-async def _load_when_up(desk: Desk, name: str, files: Sequence[Path]) -> Loaded:
+async def _load_when_up(backends: Backends, name: str, files: Sequence[Path]) -> Loaded:
     loop = asyncio.get_running_loop()
     give_up = loop.time() + EMBEDDER_WAIT_S
-    embedder: Embedder = desk.embedder
+    embedder: Embedder = backends.embedder
     while True:
         try:
-            return await load(desk.engine, embedder, name, files)
+            return await load(backends.engine, embedder, name, files)
         except EngineError:
             if loop.time() > give_up:
                 raise
         await asyncio.sleep(EMBEDDER_RETRY_S)
-        await desk.pool.check()
+        await backends.pool.check()

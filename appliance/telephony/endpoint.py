@@ -46,18 +46,18 @@ class _RefusedError(Exception):
 
 
 class _Account(pj.Account):
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, switchboard: Switchboard) -> None:
         super().__init__()
-        self._desk = desk
+        self._switchboard = switchboard
 
     def onIncomingCall(self, prm: Any) -> None:
         try:
-            self._desk.incoming_on_pj_thread(self, prm)
+            self._switchboard.incoming_on_pj_thread(self, prm)
         except Exception:  # C++ above
             _log.exception("! an INVITE was not handled")
 
 
-class Desk:
+class Switchboard:
     """The process: pjsua2, its account, and the live calls."""
 
     def __init__(self, config: ChildConfig, out_fd: int) -> None:
@@ -214,11 +214,11 @@ async def _serve(out_fd: int) -> None:
     fields["worker_urls"] = tuple(fields["worker_urls"])
     config = ChildConfig(**fields)
     configure(config.name, level=config.log_level, json=config.log_json)
-    desk = Desk(config, out_fd)
-    desk.tell({"event": "ready", "port": desk.sip_port})
+    switchboard = Switchboard(config, out_fd)
+    switchboard.tell({"event": "ready", "port": switchboard.sip_port})
     while await parent.readline():
         pass
-    await desk.stop()
+    await switchboard.stop()
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ EMBED_TIMEOUT_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Backends:
     """The two servers that loading and searching knowledge need."""
 
     engine: AsyncEngine
@@ -30,7 +30,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
+async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
     """Both servers, for the length of the block. Their failures leave it as a UserError."""
     url = database_url(settings)
     engine = open_engine(url, connect_timeout_s=settings.database.connect_timeout_s)
@@ -38,7 +38,7 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
         async with aiohttp.ClientSession() as http:
             pool = Pool("embed", settings.engines.embed.urls, http)
             await pool.check()
-            yield Desk(engine, HttpEmbedder(pool, http, EMBED_TIMEOUT_MS), pool)
+            yield Backends(engine, HttpEmbedder(pool, http, EMBED_TIMEOUT_MS), pool)
     except EngineError as e:
         urls = ", ".join(settings.engines.embed.urls) or "none set"
         raise UserError(f"{e} (servers: {urls}). Start one with `ivr embed`.") from e
