@@ -1,4 +1,4 @@
-"""Picks the process: ``ivr up``, ``worker``, ``sip``, ``stt``, ``tts``, ``turn``, ``embed``, ….
+"""The console script ``ivr``: each command is a process, or looks at what one left.
 
 Each command imports only what its process needs, so that a GPL or a heavy package never reaches a
 process that does not use it.
@@ -31,7 +31,9 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--settings", "file", type=click.Path(path_type=Path), help="TOML settings file.")
+@click.option(
+    "--settings", "file", type=click.Path(path_type=Path), help="Settings, instead of ./ivr.toml."
+)
 @click.version_option(__version__)
 @click.pass_context
 def main(ctx: click.Context, file: Path | None) -> None:
@@ -49,10 +51,17 @@ def _start(ctx: click.Context, process: str) -> Settings:
 
 
 @main.command()
-@click.option("--listen", metavar="ADDRESS", help="Of this machine, for softphones: sip.host.")
-@click.option("--allow", metavar="NETWORK", multiple=True, help="May call: sip.allow; repeatable.")
-@click.option("--seed/--no-seed", default=True, help="Publish the sample on an empty appliance.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object when calls are answered.")
+@click.option("--listen", metavar="ADDRESS", help="Where telephones reach this machine: sip.host.")
+@click.option(
+    "--allow", metavar="NETWORK", multiple=True, help="Who may call: sip.allow; repeatable."
+)
+@click.option(
+    "--seed/--no-seed",
+    default=True,
+    show_default=True,
+    help="Publish the sample agent when no number is answered yet.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, when calls are answered.")
 @click.pass_context
 def up(
     ctx: click.Context, listen: str | None, allow: tuple[str, ...], seed: bool, as_json: bool
@@ -77,6 +86,8 @@ def up(
 def worker(ctx: click.Context) -> None:
     """Carry calls: media websocket in, datagrams out.
 
+    Where it listens, whom it asks and how many calls it takes are settings: [worker], [engines].
+
     Example: ivr worker
     """
     from appliance.call import worker as process
@@ -86,15 +97,25 @@ def worker(ctx: click.Context) -> None:
 
 @main.command()
 @click.option(
-    "--engine", type=click.Choice(["pocketsphinx", "faster-whisper"]), default="pocketsphinx"
+    "--engine",
+    type=click.Choice(["pocketsphinx", "faster-whisper"]),
+    default="pocketsphinx",
+    show_default=True,
+    help="faster-whisper: Whisper.",
 )
 @click.option(
     "--model", default="", metavar="NAME|FOLDER", help="Of Whisper: large-v3-turbo, or a folder."
 )
-@click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto")
-@click.option("--compute-type", default="", help="Default: float16 on a GPU, int8 on a CPU.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=7101, show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cuda", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="Of Whisper; auto: a GPU if there is one.",
+)
+@click.option("--compute-type", default="", help="Of Whisper; float16 on a GPU, int8 on a CPU.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=7101, show_default=True, help="0: a free one.")
 @click.pass_context
 def stt(
     ctx: click.Context,
@@ -107,6 +128,10 @@ def stt(
 ) -> None:
     """Serve speech recognition to the workers.
 
+    pocketsphinx knows only the words of the agents' knowledge: for demos and tests. For real
+    callers: faster-whisper.
+
+    \b
     Example: ivr stt --engine faster-whisper --model large-v3-turbo --host 192.168.1.10
     """
     from appliance.models import stt_server as process
@@ -117,9 +142,15 @@ def stt(
 
 
 @main.command()
-@click.option("--engine", type=click.Choice(["flite", "espeak"]), default="flite")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=7201, show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["flite", "espeak"]),
+    default="flite",
+    show_default=True,
+    help="flite: English; espeak: Indian languages too.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=7201, show_default=True, help="0: a free one.")
 @click.pass_context
 def tts(ctx: click.Context, engine: str, host: str, port: int) -> None:
     """Serve speech synthesis to the workers.
@@ -132,8 +163,8 @@ def tts(ctx: click.Context, engine: str, host: str, port: int) -> None:
 
 
 @main.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=7301, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=7301, show_default=True, help="0: a free one.")
 @click.pass_context
 def turn(ctx: click.Context, host: str, port: int) -> None:
     """Serve the semantic end-of-turn model (Smart Turn).
@@ -146,8 +177,8 @@ def turn(ctx: click.Context, host: str, port: int) -> None:
 
 
 @main.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=7401, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=7401, show_default=True, help="0: a free one.")
 @click.pass_context
 def embed(ctx: click.Context, host: str, port: int) -> None:
     """Serve text embeddings for knowledge search.
@@ -164,6 +195,8 @@ def embed(ctx: click.Context, host: str, port: int) -> None:
 def sip(ctx: click.Context) -> None:
     """Answer SIP calls and hand them to the workers.
 
+    Its address, who may call and the workers are settings: [sip].
+
     Example: ivr sip
     """
     from appliance.telephony import sip as process
@@ -172,7 +205,12 @@ def sip(ctx: click.Context) -> None:
 
 
 @main.command()
-@click.option("--stage", default="stt,tts,llm,turn,embed", show_default=True, help="Any of these.")
+@click.option(
+    "--stage",
+    default="stt,tts,llm,turn,embed",
+    show_default=True,
+    help="Any of these, with commas.",
+)
 @click.option("--port", type=int, default=0, help="First port, one a stage; 0: free ports.")
 @click.option(
     "--script",
@@ -184,6 +222,9 @@ def sip(ctx: click.Context) -> None:
 def emulate(ctx: click.Context, stage: str, port: int, script: Path) -> None:
     """Serve emulated engines with declared latencies, for rehearsals.
 
+    Prints their addresses as one line of JSON.
+
+    \b
     Example: ivr emulate --stage stt,llm --port 7501 --script bench/out/script/script.json
     """
     from appliance.engines import emulated as process
@@ -279,7 +320,13 @@ def seed(ctx: click.Context) -> None:
 
 
 @main.group(invoke_without_command=True)
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="How many, the latest first.",
+)
 @click.option("--agent", metavar="ID", help="Only calls that this agent answered.")
 @click.option("--since", metavar="WHEN", help="30m, 2h, 7d, or a date such as 2026-11-20.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")

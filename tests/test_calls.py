@@ -205,13 +205,6 @@ def test_no_database_says_the_fix_and_no_password(monkeypatch: pytest.MonkeyPatc
         assert len(result.output.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [["calls"], ["calls", "show"], ["db"], ["db", "upgrade"]])
-def test_every_command_has_help_with_an_example(arguments: list[str]) -> None:
-    result = CliRunner().invoke(main, [*arguments, "--help"])
-    assert result.exit_code == 0
-    assert "Example: ivr " in result.output
-
-
 def test_since_is_a_span_or_a_time() -> None:
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
     assert parse_since("90m", now) == now - timedelta(minutes=90)

@@ -1,0 +1,30 @@
+"""The console script: every command says what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from appliance.__main__ import main
+
+
+def commands(group: click.Group, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command below ``group``, with the words that it is typed by."""
+    for name, command in group.commands.items():
+        yield (*above, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, *above, name)
+
+
+@pytest.mark.parametrize(("typed", "command"), [((), main), *commands(main)], ids=str)
+def test_every_command_has_help_with_an_example(
+    typed: tuple[str, ...], command: click.Command
+) -> None:
+    result = CliRunner().invoke(main, [*typed, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: {' '.join(('ivr', *typed))}" in result.output
+    silent = [p.name for p in command.params if isinstance(p, click.Option) and not p.help]
+    assert silent == [], "these options do not say what they are for"
