@@ -7,7 +7,6 @@ import dataclasses
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,12 +22,12 @@ import orjson
 import psutil  # type: ignore[import-untyped]
 
 from appliance.errors import UserError
+from appliance.ops import probe
 from appliance.ops.ports import free_port
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.ops.seed import seed
 from appliance.settings import load
 from appliance.store import database
-from bench import sip_message
 
 ROOT = Path(__file__).resolve().parents[1]
 READY_S = 30
@@ -38,7 +37,7 @@ RTP_PORT = 12000
 CALLS_PER_SIP_PROCESS = 4
 """pjsua2's limit."""
 SIP_CHILDREN_S = 2.0
-"""SIP is answered before every child process of ``ivr sip`` is up."""
+"""SIP is answered as soon as one child process of ``ivr sip`` is up; the others need this."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,29 +138,12 @@ def sip_office(site_: Site, calls: int) -> Iterator[str]:
         deadline_s = time.monotonic() + READY_S
         while process.poll() is None and time.monotonic() < deadline_s:
             time.sleep(0.2)
-            if _answers_options(port):
+            if asyncio.run(probe.sip_ok("127.0.0.1", port, "udp")):
                 break
         else:
             raise UserError(f"ivr sip is not ready: {_tail(log)}")
         time.sleep(SIP_CHILDREN_S)
         yield f"sip:1001@127.0.0.1:{port}"
-
-
-def _answers_options(port: int) -> bool:
-    """Whether a SIP server answers OPTIONS on ``port``."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        probe.settimeout(0.5)
-        own = f"127.0.0.1:{probe.getsockname()[1]}"
-        uri = f"sip:127.0.0.1:{port}"
-        headers = [("Via", f"SIP/2.0/UDP {own};branch=z9hG4bKready"), ("Max-Forwards", "70")]
-        headers += [("From", f"<sip:bench@{own}>;tag=1"), ("To", f"<{uri}>")]
-        headers += [("Call-ID", f"ready-{own}"), ("CSeq", "1 OPTIONS")]
-        probe.sendto(sip_message.request("OPTIONS", uri, headers), ("127.0.0.1", port))
-        try:
-            return bool(probe.recv(4096))
-        except OSError:
-            return False
 
 
 def _engines(stack: ExitStack, script: Path, folder: Path) -> dict[str, str]:
