@@ -19,6 +19,7 @@ import pytest
 
 from appliance.errors import UserError
 from appliance.ops import probe
+from appliance.ops.account import Account, ordinary_account
 from appliance.ops.announcement import sip_address
 from appliance.ops.keeper import Keeper
 from appliance.ops.ports import free_port
@@ -76,6 +77,34 @@ async def test_a_killed_child_is_started_again_and_heard() -> None:
         os.kill(first, signal.SIGKILL)
         await until(lambda: keeper.pid not in (None, first))
         await until(lambda: lines == [b"hello\n", b"hello\n"])
+
+
+def test_another_users_processes_do_not_get_our_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IVR_SIP__PASSWORD", "secret")
+    monkeypatch.setenv("PGTZ", "UTC")
+    assert Account("me", None, None).environment == dict(os.environ)
+    theirs = Account("nobody", 65534, 65534).environment
+    assert theirs["PGTZ"] == "UTC" and "IVR_SIP__PASSWORD" not in theirs
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts children as another user")
+async def test_a_child_of_another_user_starts_without_our_passwords(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("IVR_SIP__PASSWORD", "secret")
+    account = ordinary_account()
+    assert account.uid is not None and "secret" not in account.run(["env"]).stdout
+    wanted = Program(
+        "child", lambda: ["/bin/sh", "-c", "env; sleep 60"], _ready, "", account=account
+    )
+    async with kept(wanted) as (_, lines):
+        await until(lambda: any(line.startswith(b"PATH=") for line in lines))
+        await asyncio.sleep(0.1)
+    assert b"secret" not in b"".join(lines)
+
+
+async def _ready() -> bool:
+    return True
 
 
 async def test_back_off_grows(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import UserError
+from appliance.settings import ENV_PREFIX
 
 PREFERRED_USERS = ("postgres", "nobody")
 """Users that exist already; none is ever made."""
@@ -34,6 +35,7 @@ class Account:
             text=True,
             cwd="/",  # ours may be a folder that this account cannot enter
             timeout=timeout_s,
+            env=self.environment,
             user=self.uid,
             group=self.gid,
             extra_groups=self.extra_groups,
@@ -48,10 +50,20 @@ class Account:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd="/",
+                env=self.environment,
                 user=self.uid,
                 group=self.gid,
                 extra_groups=self.extra_groups,
             )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Ours; for another user without our settings, which may hold passwords: every process of
+        that user (nobody's are many) reads them in /proc."""
+        ours = dict(os.environ)
+        if self.uid is None:
+            return ours
+        return {name: value for name, value in ours.items() if not name.startswith(ENV_PREFIX)}
 
     @property
     def extra_groups(self) -> list[int] | None:

@@ -173,7 +173,7 @@ class Keeper:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,  # our own stdout is for people and scripts
             stderr=output,
-            env={**os.environ, **self.program.environment},
+            env={**(account.environment if account else os.environ), **self.program.environment},
         )
 
     async def _listen(self, pipe: int) -> None:
