@@ -14,14 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.pool import Pool
 from appliance.errors import EngineError
+from appliance.knowledge import search as searches
 from appliance.knowledge.answers import extract
 from appliance.knowledge.bm25 import Bm25
 from appliance.knowledge.ingest import load
+from appliance.knowledge.memory import Memory
 from appliance.knowledge.scoring import ANSWER_FLOOR
 from appliance.knowledge.search import LIMIT, Search
 from appliance.knowledge.words import content_words
 from appliance.store.database import open_engine
-from appliance.store.passages import NewPassage, add_version, connect, find
+from appliance.store.passages import NewPassage, StoredPassage, add_version, connect, find
 from tests.knowledge_servers import EmbedProcess
 from tests.sunrise_questions import CALIBRATION, HELD_OUT, OFF_CALIBRATION, OFF_HELD_OUT
 
@@ -58,6 +60,27 @@ async def engine(database_url: str, embedder: HttpEmbedder) -> AsyncIterator[Asy
     await load(engine, embedder, NAME, [SAMPLE])
     yield engine
     await engine.dispose()
+
+
+@pytest.mark.server
+async def test_a_new_version_of_knowledge_does_not_hold_up_the_calls(
+    engine: AsyncEngine, embedder: HttpEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index over 10 000 passages takes 0.5 s, and is made while calls live."""
+
+    def slowly(passages: Sequence[StoredPassage]) -> Memory:
+        time.sleep(0.3)
+        return Memory(passages)
+
+    monkeypatch.setattr(searches, "Memory", slowly)
+    longest_s, search = 0.0, Search(engine, embedder)
+    loading = asyncio.create_task(search.preload(NAME, 1))
+    while not loading.done():
+        begun = time.monotonic()
+        await asyncio.sleep(0.005)
+        longest_s = max(longest_s, time.monotonic() - begun)
+    assert await loading and search.texts(NAME, 1)
+    assert longest_s < 0.15
 
 
 @pytest.mark.server

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -22,7 +22,7 @@ from appliance.errors import EngineError
 from appliance.events import Passage
 from appliance.knowledge.copies import read_copy, write_copy
 from appliance.knowledge.memory import Memory, best_first
-from appliance.store.passages import Found, StoredPassage, connect, find, read
+from appliance.store.passages import Found, connect, find, read
 
 LIMIT = 4
 """Passages of a search: some 200 words for a language model to read."""
@@ -76,26 +76,33 @@ class Search:
             async with asyncio.timeout(PRELOAD_TIMEOUT_S):
                 passages = await read(self._engine, knowledge, version)
         except (SQLAlchemyError, OSError, TimeoutError) as e:
-            held = self.recall(knowledge, version)
+            held = self._hold(
+                knowledge, version, await asyncio.to_thread(self._copy, knowledge, version)
+            )
             how = "from its copy on disk" if held else "not to be had"
             _log.warning("! Postgres is away: knowledge %s %d %s: %s", knowledge, version, how, e)
             return held
-        self._hold(knowledge, version, passages)
+        # In a thread: 10 000 passages take 0.5 s, during which no call's frame would be sent.
+        self._hold(knowledge, version, await asyncio.to_thread(Memory, passages))
         if self._copies and passages:
             await asyncio.to_thread(write_copy, self._copies, knowledge, version, passages)
         return True
 
     def recall(self, knowledge: str, version: int) -> bool:
         """Hold a version's texts from the copy on disk; False when there is none."""
-        passages = read_copy(self._copies, knowledge, version) if self._copies else []
-        if passages:
-            self._hold(knowledge, version, passages)
-        return bool(passages)
+        return self._hold(knowledge, version, self._copy(knowledge, version))
 
-    def _hold(self, knowledge: str, version: int, passages: Sequence[StoredPassage]) -> None:
+    def _copy(self, knowledge: str, version: int) -> Memory | None:
+        passages = read_copy(self._copies, knowledge, version) if self._copies else []
+        return Memory(passages) if passages else None
+
+    def _hold(self, knowledge: str, version: int, memory: Memory | None) -> bool:
+        if memory is None:
+            return False
         while len(self._memory) >= MOST_VERSIONS:
             del self._memory[next(iter(self._memory))]
-        self._memory[knowledge, version] = Memory(passages)
+        self._memory[knowledge, version] = memory
+        return True
 
     def texts(self, knowledge: str, version: int) -> list[str]:
         """Headings and texts of a preloaded version, for the recogniser; empty when it is not."""
