@@ -11,7 +11,7 @@ from telephone import ANSWER, WORD_MS, FakeSearch, FakeVoice, FakeWriter, agent_
 from virtualtime import run
 
 from appliance.audio import bytes_of
-from appliance.call.composer import Composer
+from appliance.call.composer import LONGEST_REPLY_LETTERS, Composer
 from appliance.call.history import History
 from appliance.call.reply import Reply
 from appliance.engines.base import Writer
@@ -141,6 +141,18 @@ def test_a_model_that_breaks_off_leaves_what_it_said() -> None:
     assert reply.text == "We are open every day." and reply.source == "llm"
     assert "broke off" in reply.failure
     assert reply.utterance.written_ms == words_ms(reply.text)
+
+
+def test_a_model_that_never_ends_is_cut_off() -> None:
+    writer = FakeWriter(answer="and so on, " * 5000)
+
+    async def make() -> Reply:
+        return await Desk(writer).answer()
+
+    reply = run(make())
+    assert LONGEST_REPLY_LETTERS < len(reply.text) < LONGEST_REPLY_LETTERS + 20
+    assert reply.source == "llm" and "no end" in reply.failure
+    assert writer.closed == 1  # and it is not left writing
 
 
 def test_without_a_model_the_answer_is_extracted() -> None:

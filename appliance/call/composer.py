@@ -29,6 +29,9 @@ PHRASES_AHEAD = 2
 """Phrases behind the one that is played; a faster writer waits, for speech is slower."""
 CHUNKS_AHEAD = 256
 """Audio chunks of a phrase waiting for the one before it; when full its synthesis waits."""
+LONGEST_REPLY_LETTERS = 2000
+"""Over two minutes of speech. A model that never ends (and a server that heeds no ``max_tokens``)
+would fill the memory ten times as fast as the caller hears it."""
 
 
 @dataclass
@@ -118,6 +121,9 @@ class Composer:
                 yield first
                 async for text in texts:
                     yield text
+                    if len(reply.text) > LONGEST_REPLY_LETTERS:
+                        reply.fail("the language model found no end")
+                        break
                 return
         except StopAsyncIteration:
             reply.fail("the language model wrote nothing")

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 MOST_TRIES = 2
 TOKEN_TIMEOUT_S = 3.0
 """Longest wait between two tokens of a reply that has begun."""
+LONGEST_EVENT_BYTES = 1 << 20
+"""Of a server-sent event; what is longer is no chat completion."""
 SPECULATIVE_PRIORITY = 10
 """vLLM serves lower numbers first; replies that somebody waits for have 0."""
 
@@ -84,6 +86,8 @@ class OpenAiWriter:
                 for line in lines:
                     if text := _delta(line):
                         yield text
+                if len(rest) > LONGEST_EVENT_BYTES:
+                    raise aiohttp.ClientPayloadError("not an event stream")
 
 
 def _delta(line: bytes) -> str:
