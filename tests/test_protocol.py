@@ -77,6 +77,7 @@ def test_an_offer_holds_no_space() -> None:
         ({"did": "10 01"}, "did"),
         ({"did": "1" * 65}, "did"),
         ({"caller": "a\nb"}, "caller"),
+        ({"caller": "+91\x9b2J"}, "caller"),  # CSI: clears a terminal that shows the log
         ({"caller": None}, "caller"),
         ({"playback": "localhost:4000"}, "ADDRESS:PORT"),
         ({"playback": "[::1]:4000"}, "ADDRESS:PORT"),

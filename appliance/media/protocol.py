@@ -20,7 +20,8 @@ LONGEST_TEXT_BYTES = 4096
 _KEYS = frozenset("0123456789*#ABCD")
 _CALL_ID = re.compile(r"[0-9A-Za-z-]{8,64}")
 _CAUSE = re.compile(r"[A-Z0-9_]{1,64}")
-_NUMBER = re.compile(r"[^\s\x00-\x1f]{0,64}")
+_NUMBER = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{0,64}")
+"""No control characters, C1 included: the number stands in log lines, which terminals show."""
 
 
 class StreamProtocol:
