@@ -276,7 +276,7 @@ class Call:
     def _on_frame(self, number: int, frame: bytes, utterance: Utterance | None) -> None:
         now_ms = number * FRAME_MS
         if number == 1:
-            self._epoch_s = asyncio.get_running_loop().time() - FRAME_MS / 1000
+            self._epoch_s = asyncio.get_running_loop().time()
         if self._recording is not None:
             self._recording.agent(frame, now_ms)
         if now_ms - self._last_audio_ms > LATE_AUDIO_MS:

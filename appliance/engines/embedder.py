@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import aiohttp
 import orjson
 
-from appliance.engines.pool import Pool
+from appliance.engines.pool import Pool, Server
 from appliance.errors import EngineError
 
 NAME = "minilm"
@@ -34,17 +34,21 @@ class HttpEmbedder:
         server = self._pool.pick()
         body = orjson.dumps({"model": self._model, "input": list(texts)})
         try:
-            return await self._ask(server.http_url, body, len(texts))
+            return await self._ask(server, body, len(texts))
         except (aiohttp.ClientError, TimeoutError) as e:
             self._pool.failed(server, f"{type(e).__name__} while embedding")
         other = self._pool.pick(avoid=frozenset({server}))
         try:
-            return await self._ask(other.http_url, body, len(texts))
+            return await self._ask(other, body, len(texts))
         except (aiohttp.ClientError, TimeoutError) as e:
             self._pool.failed(other, f"{type(e).__name__} while embedding")
             raise EngineError("embed", f"no vectors: {type(e).__name__}") from e
 
-    async def _ask(self, base_url: str, body: bytes, count: int) -> list[list[float]]:
+    async def _ask(self, server: Server, body: bytes, count: int) -> list[list[float]]:
+        with self._pool.use(server):
+            return await self._post(server.http_url, body, count)
+
+    async def _post(self, base_url: str, body: bytes, count: int) -> list[list[float]]:
         headers = {"Content-Type": "application/json"}
         async with self._http.post(
             f"{base_url}/v1/embeddings", data=body, headers=headers, timeout=self._timeout
