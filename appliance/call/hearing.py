@@ -125,8 +125,10 @@ class Hearing:
     def has_sure_words(self) -> bool:
         """As :meth:`has_words`, and they will not turn out to be a backchannel: a recogniser's
         first guess at an "okay" is "the" or "who", so that a single word must be final."""
-        sure = len(normal(self.utterances.words)) >= SURE_WORDS or not self.utterances.awaited
-        return sure and self.has_words()
+        return self._has_several_words() or (not self.utterances.awaited and self.has_words())
+
+    def _has_several_words(self) -> bool:
+        return len(normal(self.utterances.words)) >= SURE_WORDS and self.has_words()
 
     def has_any_words(self) -> bool:
         """Whether anything was said at all, a "yes" included."""
@@ -160,8 +162,8 @@ class Hearing:
             self._changed_at_ms = self._endpointer.now_ms
             if self.audio.is_quiet():
                 self._tell()
-        if self._withheld and self.has_sure_words():
-            self._release()
+        if self._withheld and self._has_several_words():
+            self._release()  # one word is what a recogniser makes of an "mm": "new"
         if self._ended_at_ms is not None:
             if transcript.final:
                 self._conclude()
