@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -59,15 +59,7 @@ class Composer:
 
         False when no server could: to be tried again.
         """
-        phrases = (
-            agent.greeting,
-            agent.goodbye,
-            agent.hold_phrase,
-            agent.apology,
-            agent.unknown_answer,
-            *agent.silence_prompts,
-        )
-        for text in filter(None, phrases):
+        for text in _fixed_phrases(agent):
             for rate_hz in RATES_HZ:  # a G.722 caller gets the apology too
                 key = _key(agent, rate_hz, text)
                 if key in self._fixed:
@@ -79,6 +71,16 @@ class Composer:
                     log.warning("! %s: a fixed phrase is not ready: %s", agent.name, e)
                     return False
         return True
+
+    def keep(self, agents: Iterable[Agent]) -> None:
+        """Forget the audio of every fixed phrase that none of ``agents`` says."""
+        wanted = {
+            _key(agent, rate_hz, text)
+            for agent in agents
+            for text in _fixed_phrases(agent)
+            for rate_hz in RATES_HZ
+        }
+        self._fixed = {key: audio for key, audio in self._fixed.items() if key in wanted}
 
     async def say(self, reply: Reply, agent: Agent, rate_hz: int, text: str) -> None:
         """Make a reply of fixed words. Whoever asked for it closes its utterance."""
@@ -195,6 +197,18 @@ class Composer:
             reply.end_phrase()
             reply.source = "apology"
         reply.fail(why)
+
+
+def _fixed_phrases(agent: Agent) -> Iterable[str]:
+    phrases = (
+        agent.greeting,
+        agent.goodbye,
+        agent.hold_phrase,
+        agent.apology,
+        agent.unknown_answer,
+        *agent.silence_prompts,
+    )
+    return filter(None, phrases)
 
 
 def _key(agent: Agent, rate_hz: int, text: str) -> tuple[str, str, int, str]:

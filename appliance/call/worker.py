@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -43,6 +43,9 @@ FIRST_WARM_TIMEOUT_S = 20.0
 """A worker whose engines are not there by then takes calls all the same: they may come."""
 NEEDED_STAGES = frozenset({"stt", "tts"})
 """Calls go on without the others: by extractive answers, by words, by silence alone."""
+MOST_RETIRED = 64
+"""Agent versions kept warm that no number leads to any more: calls that began with them may live.
+Older ones are forgotten, or each version ever published would stay in memory."""
 MOST_CONNECTIONS = 512
 
 
@@ -108,7 +111,7 @@ class _Worker:
         self.journal = journal
         self.desk = Desk(settings.worker.max_calls)
         self._server = MediaServer(self.desk, settings.secret("media"))
-        self._warmed: set[str] = set()
+        self._warmed: dict[str, Agent] = {}
 
     @classmethod
     async def create(cls, settings: Settings, stack: AsyncExitStack) -> _Worker:
@@ -155,7 +158,7 @@ class _Worker:
             log.info("= ready for calls")
             while True:
                 await asyncio.sleep(WARM_EVERY_S)
-                await self._warm()
+                await self._warm_again()
 
     def _services(self) -> Services:
         return Services(
@@ -181,11 +184,28 @@ class _Worker:
                 told = waiting
             await asyncio.sleep(0.1)
 
+    async def _warm_again(self) -> None:
+        try:
+            await self._warm()
+        except Exception:  # the border of a job: the live calls do not depend on it
+            log.exception("! agents were not warmed")
+
     async def _warm(self) -> None:
         """Teach the engines every agent version that may answer a call from now on."""
-        for agent in await self.directory.all_agents():
+        agents = await self.directory.all_agents()
+        for agent in agents:
             if agent.context not in self._warmed and await self._warm_agent(agent):
-                self._warmed.add(agent.context)
+                self._warmed[agent.context] = agent
+        self._forget_all_but(agents)
+
+    def _forget_all_but(self, agents: Sequence[Agent]) -> None:
+        current = {agent.context for agent in agents}
+        retired = [context for context in self._warmed if context not in current]
+        for context in retired[:-MOST_RETIRED]:
+            del self._warmed[context]
+        kept = [*agents, *self._warmed.values()]
+        self.composer.keep(kept)
+        self.recogniser.keep({agent.context for agent in kept})
 
     async def _warm_agent(self, agent: Agent) -> bool:
         known = await self.search.preload(agent.knowledge, agent.knowledge_version)

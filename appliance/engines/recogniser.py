@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import aiohttp
 import orjson
@@ -46,6 +46,10 @@ class HttpRecogniser:
         self._contexts[agent.context] = body
         able = [s for s in self._pool.servers if s.serves(agent.language)]
         await asyncio.gather(*(self._try_put(server, agent.context) for server in able))
+
+    def keep(self, contexts: Collection[str]) -> None:
+        """Forget the vocabularies of all contexts but these."""
+        self._contexts = {name: body for name, body in self._contexts.items() if name in contexts}
 
     def open(self, call_id: str, agent: Agent, rate_hz: int, heard: Heard) -> StreamSession:
         """Open a session for one call; it connects at once, in the background."""
