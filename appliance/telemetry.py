@@ -92,7 +92,8 @@ class _Behind(logging.Handler):
                 note = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING"}
                 note |= {"msg": f"! {lost} log lines were lost: nobody took them in time"}
                 self._lines.put(self.format(logging.makeLogRecord(note)))
-            self._lines.put(self.format(record))
+            finished = getattr(record, "finished", False)
+            self._lines.put(record.getMessage() if finished else self.format(record))
         except Exception:  # a line that cannot be formatted is its writer's bug, not its call's
             self.handleError(record)
 
@@ -149,3 +150,10 @@ def configure(process: str, *, level: str = "INFO", json: bool = False) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     logging.getLogger("picows").setLevel(logging.WARNING)
+
+
+def pass_on(line: str) -> None:
+    """A finished log line of another process, written behind like our own, at whatever level."""
+    record = logging.makeLogRecord({"msg": "%s", "args": (line,), "finished": True})
+    for handler in logging.getLogger().handlers:
+        handler.handle(record)

@@ -9,6 +9,7 @@ from contextlib import aclosing
 import aiohttp
 import orjson
 
+from appliance.audio import bytes_of
 from appliance.engines.http import RefusedError, stream
 from appliance.engines.pool import Pool, Server
 from appliance.errors import EngineError
@@ -17,6 +18,8 @@ from appliance.events import Agent
 log = logging.getLogger(__name__)
 
 MOST_TRIES = 3
+LONGEST_PHRASE_MS, LONGEST_LETTER_MS = 5000, 500
+"""Far slower than anybody speaks: a server that goes on beyond this has run away."""
 CHUNK_TIMEOUT_S = 3.0
 """Longest wait between two chunks of a phrase that has begun."""
 
@@ -31,7 +34,7 @@ class HttpVoice:
 
     async def speak(self, text: str, agent: Agent, rate_hz: int) -> AsyncGenerator[bytes, None]:
         """Stream L16 at ``rate_hz``. Raises EngineError when no server could speak it all."""
-        sent = 0
+        sent, most = 0, bytes_of(LONGEST_PHRASE_MS + len(text) * LONGEST_LETTER_MS, rate_hz)
         tried: set[Server] = set()
         for _ in range(MOST_TRIES):
             server = self._pool.pick(agent.language, frozenset(tried), agent.voice)
@@ -42,6 +45,9 @@ class HttpVoice:
                     async with aclosing(self._stream(server, text, agent, rate_hz)) as chunks:
                         async for chunk in chunks:
                             fresh, skip = chunk[skip:], max(0, skip - len(chunk))
+                            if sent > most:
+                                log.warning("! tts %s does not end a phrase", server.url)
+                                return
                             if fresh:
                                 sent += len(fresh)
                                 yield fresh

@@ -20,6 +20,7 @@ import picows
 from appliance.errors import ProtocolError
 from appliance.events import Dtmf, Hangup, Offer
 from appliance.media import protocol, token
+from appliance.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
@@ -219,6 +220,7 @@ class MediaServer:
     def __init__(self, door: Door, secret: str, clock: Callable[[], float] = time.time) -> None:
         self._door = door
         self._secret = secret
+        self._seldom = Seldom(time.monotonic)
         self._clock = clock
         self._server: asyncio.Server | None = None
         self._playback = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -255,7 +257,8 @@ class MediaServer:
         scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
         known = token.check(self._secret, credential, self._clock())
         if scheme != "Bearer" or known is None:
-            log.warning("! refused a stream: its token is missing, wrong or expired")
+            text = "! refused a stream: its token is missing, wrong or expired"
+            self._seldom.warn(log, "token", text)
             return _respond(401, {"error": "The call token is missing, wrong or expired."})
         if path == b"/watch":
             return Watcher(self._door) if known == WATCH_ID else None

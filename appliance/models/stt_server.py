@@ -83,6 +83,8 @@ class Stream:
         self._utterance = 0
         self._heard_bytes = 0
         self._said = ""
+        self.bad = 0
+        """Messages that were dropped."""
 
     @property
     def idle(self) -> bool:
@@ -228,7 +230,9 @@ class Server:
             elif message.type is WSMsgType.TEXT:
                 await stream.command(message.data)
         except BadMessage as e:
-            log.warning("! dropped %s", e)
+            stream.bad += 1
+            if stream.bad == 1:  # a broken peer repeats itself
+                log.warning("! dropped %.200s", e)
 
     async def _drained(self, socket: web.WebSocketResponse, stream: Stream) -> None:
         """When the server is told to stop: close at once between utterances, else after 5 s."""

@@ -7,10 +7,8 @@ servers that are still there. Whatever ends this process, the kernel ends the ch
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
-import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
 
@@ -26,6 +24,7 @@ from appliance.ops.seed import seed
 from appliance.settings import Settings
 from appliance.store.agents import Assignment, load_assignments
 from appliance.store.database import database_url, explain, migrate, open_engine
+from appliance.telemetry import pass_on
 
 _log = logging.getLogger(__name__)
 
@@ -183,7 +182,5 @@ async def _numbers(settings: Settings) -> list[Assignment]:
 
 
 def _pass_on(line: bytes) -> None:
-    """A child's log line to our stderr; when nobody reads that any more, to nobody."""
-    with contextlib.suppress(OSError):
-        sys.stderr.buffer.write(line)
-        sys.stderr.buffer.flush()
+    """A child's log line to our stderr."""
+    pass_on(line.decode("utf-8", "backslashreplace").rstrip("\n"))

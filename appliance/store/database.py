@@ -79,6 +79,7 @@ def open_engine(
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
+        hide_parameters=True,  # they are callers' words
         connect_args={
             "connect_timeout": max(2, round(connect_timeout_s)),  # libpq takes 1 for 2
             "tcp_user_timeout": UNANSWERED_MS,

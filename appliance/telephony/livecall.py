@@ -116,10 +116,10 @@ class LiveCall:
             self._log.error("! no end to our BYE")
         finally:
             self._state = CallState.OVER
-            self._bridge.close(hangup)
-            if self._port:
+            if self._port:  # first: the bridge's thread must not read a socket that is closed
                 self._port.attach(None, None)
                 self._ports.give_back(self._port, self._caller.rate_hz)
+            self._bridge.close(hangup)
             self._pj = None  # its C++ part goes here, on the loop, never in a callback
             self._log.info("= over: %s", hangup.cause)
 

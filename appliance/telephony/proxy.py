@@ -18,8 +18,8 @@ from enum import Enum, auto
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from appliance.errors import ProtocolError
+from appliance.seldom import Seldom
 from appliance.telephony.calltable import CallEntry, CallState, CallTable, Flow
-from appliance.telephony.seldom import Seldom
 from appliance.telephony.sipmessage import (
     DEFAULT_SIP_PORT,
     Headers,
