@@ -413,7 +413,8 @@ async def test_broken_edges_are_refused_in_one_line_each_and_a_live_call_is_unto
     for call_id in refusals:
         told = [line for line in lines if call_id[:8] in line and "! refused" in line]
         assert len(told) == 1, (call_id, told)
-    assert sum("refused a stream: its token" in line for line in lines) == len(bad_keys)
+    told = sum("refused a stream: its token" in line for line in lines)
+    assert 1 <= told <= len(bad_keys)  # what anybody can provoke is logged seldom
     assert not any("Traceback" in line for line in lines), lines
     record, _ = await call.rows()
     assert record.ended_by == "caller"
