@@ -119,7 +119,7 @@ def test_the_list_is_newest_first_with_gaps(ivr: Ivr) -> None:
     [
         (["--limit", "1"], ["aabb-2222"]),
         (["--agent", "sales"], ["cccc-3333"]),
-        (["--since", "2m"], ["aabb-2222"]),
+        (["--since", (NOW - timedelta(minutes=2)).isoformat()], ["aabb-2222"]),
         (["--since", "2h"], ["aabb-2222", "aaaa-1111"]),
         (["--since", (NOW - timedelta(days=4)).isoformat(), "--agent", "help", "--limit", "1"],
          ["aabb-2222"]),
