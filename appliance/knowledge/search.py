@@ -11,7 +11,7 @@ import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +22,7 @@ from appliance.errors import EngineError
 from appliance.events import Passage
 from appliance.knowledge.copies import read_copy, write_copy
 from appliance.knowledge.memory import Memory, best_first
+from appliance.seldom import Seldom
 from appliance.store.passages import Found, connect, find, read
 
 LIMIT = 4
@@ -64,6 +65,8 @@ class Search:
         self._embedder = embedder
         self._memory: dict[tuple[str, int], Memory] = {}
         self._under_way: set[asyncio.Task[tuple[list[Found], float]]] = set()
+        self._seldom = Seldom(monotonic)
+        """A server that is away fails every search of every turn: one line in a while says so."""
 
     async def preload(self, knowledge: str, version: int) -> bool:
         """Hold a version's texts in memory; again is a no-op, for a version never changes.
@@ -163,14 +166,18 @@ class Search:
         """
         if len(self._under_way) >= MOST_UNDER_WAY:
             work.close()
-            _log.warning("! search: %d searches are stuck, memory answers", MOST_UNDER_WAY)
+            self._seldom.warn(
+                _log, "stuck", "! search: %d searches are stuck, memory answers", MOST_UNDER_WAY
+            )
             return None
         task = asyncio.create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._ended)
         done, _ = await asyncio.wait({task}, timeout=deadline_ms / 1000)
         if not done:
-            _log.warning("! search: nothing from Postgres within %.0f ms", deadline_ms)
+            self._seldom.warn(
+                _log, "late", "! search: nothing from Postgres within %.0f ms", deadline_ms
+            )
             return None
         if task.cancelled() or task.exception():
             return None
@@ -180,8 +187,8 @@ class Search:
         self._under_way.discard(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, SQLAlchemyError | OSError | TimeoutError):
-            _log.warning("! search: Postgres: %s", str(error).splitlines()[0] if str(error) else
-                         type(error).__name__)  # fmt: skip
+            why = str(error).partition("\n")[0] or type(error).__name__
+            self._seldom.warn(_log, "postgres", "! search: Postgres: %s", why)
         elif error:
             _log.error("! search failed", exc_info=error)
 
@@ -211,5 +218,5 @@ class Search:
                 (vector,) = await self._embedder.embed([question])
         except (EngineError, TimeoutError) as e:
             why = str(e) or f"no vector in {budget_ms:.0f} ms"
-            _log.warning("! search by words alone: %s", why)
+            self._seldom.warn(_log, "words", "! search by words alone: %s", why)
         return vector, (perf_counter() - begin) * 1000

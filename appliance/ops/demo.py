@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def _show_path(evidence: Evidence, console: Console) -> None:
         )
         if e.gap_ms is not None and t.gap_ms is not None
     ]
-    if pairs:
+    if len(pairs) == sum(e.gap_ms is not None for e in evidence.heard):
         path = percentile([ear - own for ear, own in pairs], 0.5)
         console.print(
             f"{'the path':<11}SIP, RTP and jitter buffers, there and back: {path} ms",
@@ -113,6 +114,25 @@ def _result(evidence: Evidence, right: float) -> dict[str, Any]:
 async def _demo(settings: Settings, console: Console) -> tuple[Evidence, float]:
     folder = (settings.data_dir / "demo").resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        return await _show(folder, console)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One demo at a time in a folder: another would change its settings in mid-call."""
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"A demo is running in {folder} already; wait for its end, "
+                "or set data_dir to another folder."
+            ) from None
+        yield
+
+
+async def _show(folder: Path, console: Console) -> tuple[Evidence, float]:
     demo = _settings_file(folder)
     console.print("[bold]Starting the appliance[/] (embedded defaults; a minute the first time) …")
     steps = await asyncio.to_thread(demoscript.record, folder / "questions")
