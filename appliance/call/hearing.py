@@ -180,7 +180,7 @@ class Hearing:
         if self._ended_at_ms is not None:
             if now_ms - self._ended_at_ms > FINAL_WAIT_MS:
                 self._conclude()
-        elif self.activity is Activity.SPEAKING:
+        elif self.activity is Activity.SPEAKING and self._untold():
             if now_ms - self._changed_at_ms >= STABLE_MS or self.audio.is_quiet():
                 self._tell()
 
@@ -243,10 +243,14 @@ class Hearing:
         self.utterances.abandon()
         self._told = ""
 
-    def _tell(self) -> None:
+    def _untold(self) -> bool:
+        """Whether there are words that the call has not been told to act on."""
         words = self.utterances.words
-        if words and words != self._told and not self._withheld:
-            self._told = words
+        return bool(words) and words != self._told and not self._withheld
+
+    def _tell(self) -> None:
+        if self._untold():
+            self._told = self.utterances.words
             self._listener.on_words()
 
     def _reconsider(self) -> None:

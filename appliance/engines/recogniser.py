@@ -15,12 +15,11 @@ import aiohttp
 import orjson
 import picows
 
+from appliance.engines.base import Heard
 from appliance.engines.pool import Pool, Server
 from appliance.errors import EngineError
 from appliance.events import Agent, Transcript
 from appliance.telemetry import CallLog
-
-from .base import Heard
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """What the caller hears: 20 ms frames, paced without drift, stopped within one frame.
 
-One :class:`Pacer` a worker wakes every 5 ms and ticks the playouts whose turn it is; each playout is
-due every 20 ms, counted from its own start, so that no delay ever adds up. A playout plays a queue of
-:class:`Utterance` objects, which may still be growing, and digital silence when it has nothing else.
+One :class:`Pacer` a worker ticks every playout once in 20 ms, in four phases 5 ms apart, all counted
+from one start, so that no delay ever adds up. A playout plays a queue of :class:`Utterance` objects,
+which may still be growing, and digital silence when it has nothing else.
 """
 
 from __future__ import annotations

@@ -60,6 +60,11 @@ class Evidence:
     ear: Path
     picture: Path
 
+    @property
+    def gaps_ms(self) -> list[int]:
+        """The gaps at the caller's ear, turn by turn."""
+        return [e.gap_ms for e in self.heard if e.gap_ms is not None]
+
 
 def run(settings: Settings, *, as_json: bool) -> None:
     """Run the demo; prints its course (unless ``as_json``) and one JSON object as the last line."""
@@ -82,15 +87,9 @@ def run(settings: Settings, *, as_json: bool) -> None:
 
 def _show_path(evidence: Evidence, console: Console) -> None:
     """Say where the time goes that is not the pipeline's."""
-    pairs = [
-        (e.gap_ms, t.gap_ms)
-        for e, t in zip(
-            evidence.heard, (t for t in evidence.turns if t.gap_ms is not None), strict=False
-        )
-        if e.gap_ms is not None and t.gap_ms is not None
-    ]
-    if len(pairs) == sum(e.gap_ms is not None for e in evidence.heard):
-        path = percentile([ear - own for ear, own in pairs], 0.5)
+    own = [turn.gap_ms for turn in evidence.turns if turn.gap_ms is not None]
+    if len(own) == len(evidence.gaps_ms):
+        path = percentile([a - b for a, b in zip(evidence.gaps_ms, own, strict=True)], 0.5)
         console.print(
             f"{'the path':<11}SIP, RTP and jitter buffers, there and back: {path} ms",
             soft_wrap=True,
@@ -98,13 +97,12 @@ def _show_path(evidence: Evidence, console: Console) -> None:
 
 
 def _result(evidence: Evidence, right: float) -> dict[str, Any]:
-    gaps = [e.gap_ms for e in evidence.heard if e.gap_ms is not None]
     cuts = [e.barge_in_ms for e in evidence.heard if e.barge_in_ms is not None]
     return {
         "turns": len(evidence.turns),
         "words_right": round(right, 3),
-        "gap_p50_ms": percentile(gaps, 0.5),
-        "gap_p95_ms": percentile(gaps, 0.95),
+        "gap_p50_ms": percentile(evidence.gaps_ms, 0.5),
+        "gap_p95_ms": percentile(evidence.gaps_ms, 0.95),
         "barge_in_ms": max(cuts, default=None),
         "recording": str(evidence.recording),
         "call_id": evidence.call_id,

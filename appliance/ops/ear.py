@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.audio import sound_spans
+from appliance.audio import ms_of, sound_spans
 
 CALLER_BRIDGE_MS = 900
 """Pauses in a caller's sentence up to this long do not end their turn."""
@@ -42,7 +42,7 @@ def exchanges(caller: bytes, agent: bytes, rate_hz: int) -> list[Exchange]:
     """The turns of a call from its two channels (L16 at ``rate_hz``)."""
     said = sound_spans(caller, rate_hz, bridge_ms=CALLER_BRIDGE_MS)
     spoken = sound_spans(agent, rate_hz, bridge_ms=AGENT_BRIDGE_MS)
-    limits = [start for start, _ in said[1:]] + [len(agent)]
+    limits = [start for start, _ in said[1:]] + [ms_of(len(agent), rate_hz)]
     return [_exchange(span, limit, spoken) for span, limit in zip(said, limits, strict=True)]
 
 
