@@ -42,8 +42,8 @@ def exchanges(caller: bytes, agent: bytes, rate_hz: int) -> list[Exchange]:
     """The turns of a call from its two channels (L16 at ``rate_hz``)."""
     said = sound_spans(caller, rate_hz, bridge_ms=CALLER_BRIDGE_MS)
     spoken = sound_spans(agent, rate_hz, bridge_ms=AGENT_BRIDGE_MS)
-    limits = [start for start, _ in said[1:]] + [ms_of(len(agent), rate_hz)]
-    return [_exchange(span, limit, spoken) for span, limit in zip(said, limits, strict=True)]
+    starts = [start for start, _ in said] + [ms_of(len(agent), rate_hz)]
+    return [_exchange(span, starts[i + 1], spoken) for i, span in enumerate(said)]
 
 
 def _exchange(said: tuple[int, int], next_said_ms: int, spoken: list[tuple[int, int]]) -> Exchange:
