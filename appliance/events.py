@@ -24,6 +24,17 @@ class Offer:
     """8 000 or 16 000; both directions."""
     playback: tuple[str, int]
     """Where 20 ms L16 datagrams for the caller go: (host, UDP port)."""
+    agent: str = ""
+    """Id of the agent that the edge has chosen; empty: whoever answers ``did``."""
+    direction: Literal["in", "out"] = "in"
+    """``out``: we rang them, so it is first found out who, or what, has answered."""
+    recording: str = ""
+    """Where the edge records the call, relative to the recordings folder; the worker then does not.
+    Empty: the worker does, if the agent says so."""
+    part: int = 1
+    """2 and more: this call was carried before, and is handed over in the middle."""
+    resumed: Literal["", "worker", "transfer"] = ""
+    """Why it is handed over: its worker was lost, or nobody took the transferred call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,56 @@ class Hangup:
     """The call is over; ``cause`` in Q.850 words as FreeSWITCH writes them (NORMAL_CLEARING)."""
 
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Edge -> worker: the far end put us on hold (``on``), or came back."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """Edge -> worker: nobody took the transferred call; the caller is the agent's again."""
+
+    cause: str
+    """Q.850 words: NO_ANSWER, USER_BUSY, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Whisper:
+    """Edge -> worker: what a supervisor tells the agent; the caller does not hear it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Worker -> edge: connect the caller to a person."""
+
+    to: str
+    """``queue:NAME``, ``sip:user@host``, ``+E.164``, a national number or an extension."""
+    mode: Literal["attended", "blind"]
+    reason: Literal["asked", "key", "failures", "agent"]
+    summary: str
+    """One line that the person hears before the caller; a better one may follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Worker -> edge: a better summary for a transfer under way."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredBy:
+    """Worker -> edge: who, or what, has answered a call that we made."""
+
+    who: Literal["human", "machine", "uncertain"]
+    sign: str
+    """What told: ``short greeting``, ``long greeting``, ``beep``, ``silence``, …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +172,38 @@ class Agent:
     answer_deadline_ms: int = 5000
     """A language model silent this long is replaced by the extractive answer."""
     longest_call_s: int = 1800
+    resume_phrase: str = "I am sorry, the line was interrupted. Please go on."
+    """Said when another worker takes over in mid-call."""
+    transfer_to: str = ""
+    """Who takes a call over: ``queue:NAME``, ``sip:user@host``, a number or an extension; empty:
+    nobody."""
+    transfer_mode: Literal["attended", "blind"] = "attended"
+    """``attended``: the person hears a summary before the caller, and without a person the caller
+    comes back at once. ``blind``: the caller hears the ringing."""
+    transfer_key: str = "0"
+    """DTMF digit that asks for a person; goes before ``keypad`` where ``transfer_to`` is set."""
+    transfer_words: tuple[str, ...] = (
+        "speak to a person", "talk to a person", "speak to someone", "talk to a human",
+        "speak to a human", "speak to an operator", "operator", "human agent", "real person",
+    )  # fmt: skip
+    """What a caller says to get a person; matched as whole words in a short turn."""
+    transfer_after_failures: int = 3
+    """So many turns in a row without an answer lead to a person; 0: never."""
+    transfer_phrase: str = "I am connecting you to a colleague. Please stay on the line."
+    transfer_failed_phrase: str = (
+        "I am sorry, nobody can take your call right now. What else can I do for you?"
+    )
+    record: bool = True
+    recording_notice: str = ""
+    """Said before the greeting, such as "This call is recorded."; empty: nothing."""
+    language_menu: Mapping[str, str] = field(default_factory=dict)
+    """DTMF digit -> id of the agent that speaks the caller's language; empty: no menu."""
+    language_prompt: str = ""
+    """What the menu says: "For English press 1. …"."""
+    machine_message: str = ""
+    """Said after the beep of an answering machine that we rang; empty: hang up."""
+    bot_url: str = ""
+    """ws://… of an external bot that takes this agent's calls in Twilio's media-stream form."""
     knowledge: str = ""
     """Name of the knowledge base it answers from; empty for none."""
     knowledge_version: int = 0
@@ -121,7 +214,9 @@ class Agent:
         return f"{self.id}.{self.version}.{self.knowledge_version}"
 
 
-ReplySource = Literal["greeting", "llm", "extractive", "prompt", "hold", "apology", "goodbye"]
+ReplySource = Literal[
+    "greeting", "llm", "extractive", "prompt", "hold", "apology", "goodbye", "transfer", "resume"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +285,11 @@ class CallRecord:
     recording: str = ""
     """Path of the stereo WAV, relative to the recordings folder."""
     late_frames: int = 0
+    part: int = 1
+    """How many workers have carried it; a row of a later part goes before one of an earlier."""
+    direction: Literal["in", "out"] = "in"
+    transferred_to: str = ""
+    """Whom the agent asked to take the call over, and the one-line summary for them."""
+    summary: str = ""
+    answered_by: str = ""
+    """For calls we made: ``human``, ``machine`` or ``uncertain``, and the sign after a colon."""

@@ -102,6 +102,35 @@ class Sip(_Section):
     password: str = Field("", repr=False)
 
 
+class Switch(_Section):
+    """Call control of FreeSWITCH (``ivr switch``)."""
+
+    esl_host: str = "127.0.0.1"
+    esl_port: Port = 8021
+    """FreeSWITCH's event socket; its password is the generated secret ``event-socket``."""
+    conf_dir: Path = Path("/etc/freeswitch")
+    """FreeSWITCH's configuration, as ``ivr switch configure`` made it; we write in its ``site``."""
+    worker_urls: tuple[str, ...] = ("ws://127.0.0.1:7000",)
+    playback_host: str = "127.0.0.1"
+    """Address of FreeSWITCH that workers send playback to. It checks no sender: loopback, or a
+    guarded network."""
+    playback_port: Port = 24000
+    """First UDP port for playback; each call takes one of ``playback_ports``."""
+    playback_ports: int = Field(1000, ge=10)
+    api_host: str = "127.0.0.1"
+    api_port: Port = 7700
+    """HTTP API for `ivr call`, `ivr supervise`, `ivr trunks` and the console; the bearer token is the
+    generated secret ``switch``."""
+    country: str = Field("IN", pattern="^[A-Z]{2}$")
+    """ISO 3166: how numbers without a country code are read."""
+    timezone: str = "Asia/Kolkata"
+    max_calls: int = Field(200, ge=1)
+    failure_to: str = ""
+    """Who takes a call that no worker can carry and whose number names nobody (``overflow_to``)."""
+    calling_hours: str = "mon-sat 09:00-21:00"
+    """When calls may be made; the called party's night is theirs."""
+
+
 class Log(_Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     json_lines: bool = False
@@ -116,11 +145,17 @@ class Settings(_Section):
     worker: Worker = Worker()
     engines: Engines = Engines()
     sip: Sip = Sip()
+    switch: Switch = Switch()
     log: Log = Log()
 
     @property
     def recordings_dir(self) -> Path:
         return self.data_dir / "recordings"
+
+    @property
+    def announcements_dir(self) -> Path:
+        """Spoken notices that FreeSWITCH plays by itself: WAV files."""
+        return self.data_dir / "announcements"
 
     @property
     def spool_dir(self) -> Path:

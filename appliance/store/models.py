@@ -27,7 +27,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 EMBEDDING_DIMENSIONS = 384
@@ -100,7 +100,147 @@ class NumberRow(Base):
     __tablename__ = "numbers"
 
     did: Mapped[str] = mapped_column(primary_key=True)
+    """E.164 with its plus, a short number as dialled, or ``*``."""
     agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"), index=True)
+    hours: Mapped[str] = mapped_column(server_default="")
+    """When the agent answers, as ``telephony.hours`` reads it; empty: always."""
+    closed_text: Mapped[str] = mapped_column(server_default="")
+    """Said outside those hours."""
+    closed_to: Mapped[str] = mapped_column(server_default="")
+    """Who takes the call then; empty: it ends after ``closed_text``."""
+    overflow_to: Mapped[str] = mapped_column(server_default="")
+    """Who takes the call when no worker can."""
+
+
+class TrunkRow(Base):
+    """A SIP trunk: one gateway of a carrier. Several of one ``carrier`` stand in for each other."""
+
+    __tablename__ = "trunks"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    carrier: Mapped[str] = mapped_column(server_default="")
+    priority: Mapped[int] = mapped_column(Integer, server_default=text("10"))
+    """Lower goes first for calls we make."""
+    proxy: Mapped[str]
+    """host or host:port."""
+    transport: Mapped[str] = mapped_column(server_default="udp")
+    register: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    username: Mapped[str] = mapped_column(server_default="")
+    password: Mapped[str] = mapped_column(server_default="")
+    realm: Mapped[str] = mapped_column(server_default="")
+    addresses: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    """Networks (CIDR) its calls come from; empty: the addresses of ``proxy``."""
+    codecs: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    srtp: Mapped[str] = mapped_column(server_default="optional")
+    """off, optional or required."""
+    number_format: Mapped[str] = mapped_column(server_default="e164")
+    """How it wants called numbers: e164 (+91…), plain (91…), national (0…) or subscriber."""
+    caller_id: Mapped[str] = mapped_column(server_default="")
+    """Our number on calls through it."""
+    caller_id_rule: Mapped[str] = mapped_column(server_default="own")
+    """own: always ``caller_id``; pass: a transferred caller's number, else ``caller_id``."""
+    max_calls: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """0: no limit of its own."""
+    ping_s: Mapped[int] = mapped_column(Integer, server_default=text("30"))
+    enabled: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ExtensionRow(Base):
+    """An operator's telephone, registered with digest authentication."""
+
+    __tablename__ = "extensions"
+
+    extension: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(server_default="")
+    a1_hash: Mapped[str]
+    """MD5(extension:realm:password), RFC 7616: the password itself is not kept."""
+    enabled: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+
+
+class QueueRow(Base):
+    """People who share the calls transferred to ``queue:NAME``."""
+
+    __tablename__ = "queues"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    members: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    """Extensions, numbers or SIP URIs."""
+    strategy: Mapped[str] = mapped_column(server_default="all")
+    """all: ring at once; order: one after the other."""
+    ring_s: Mapped[int] = mapped_column(Integer, server_default=text("20"))
+    max_wait_s: Mapped[int] = mapped_column(Integer, server_default=text("120"))
+
+
+class DoNotCallRow(Base):
+    """A number that is never called by us."""
+
+    __tablename__ = "do_not_call"
+
+    number: Mapped[str] = mapped_column(primary_key=True)
+    """E.164."""
+    reason: Mapped[str] = mapped_column(server_default="")
+    added_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class OutboundRow(Base):
+    """A call to be made: dialled again until somebody answers or its attempts are used up."""
+
+    __tablename__ = "outbound_calls"
+    __table_args__ = (Index("ix_outbound_calls_state_next_at", "state", "next_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[str]
+    """E.164."""
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id", ondelete="CASCADE"))
+    state: Mapped[str] = mapped_column(server_default="waiting")
+    """waiting, dialling, talking, done, failed or refused."""
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    max_attempts: Mapped[int] = mapped_column(Integer, server_default=text("3"))
+    retry_after_s: Mapped[int] = mapped_column(Integer, server_default=text("900"))
+    hours: Mapped[str] = mapped_column(server_default="")
+    """When it may be made; empty: ``switch.calling_hours``."""
+    next_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    result: Mapped[str] = mapped_column(server_default="")
+    """human, machine, uncertain, or why nobody answered, in Q.850 words."""
+    call_id: Mapped[str] = mapped_column(server_default="")
+    """Of the last attempt."""
+    trunk: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
+
+
+class LegRow(Base):
+    """One channel of FreeSWITCH, from its first to its last moment: the call detail record."""
+
+    __tablename__ = "legs"
+    __table_args__ = (
+        Index("ix_legs_call_id", "call_id"),
+        Index("ix_legs_started_at", "started_at"),
+    )
+
+    leg_id: Mapped[str] = mapped_column(primary_key=True)
+    """The channel's UUID."""
+    call_id: Mapped[str]
+    """UUID of the call's first channel: that of its row in ``calls``."""
+    kind: Mapped[str]
+    """caller, callee (a call we made), person (took a transfer) or supervisor."""
+    trunk: Mapped[str] = mapped_column(server_default="")
+    caller: Mapped[str] = mapped_column(server_default="")
+    callee: Mapped[str] = mapped_column(server_default="")
+    started_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    cause: Mapped[str] = mapped_column(server_default="")
+    """Q.850 words, as FreeSWITCH has them."""
+    cause_code: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """Q.850 number."""
+    sip_status: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """Final status of its INVITE, where the far end gave one."""
+    ended_by: Mapped[str] = mapped_column(server_default="")
+    """us, them or empty."""
+    codec: Mapped[str] = mapped_column(server_default="")
+    note: Mapped[str] = mapped_column(server_default="")
 
 
 class KnowledgeBaseRow(Base):
@@ -165,6 +305,11 @@ class CallRow(Base):
     turns: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     recording: Mapped[str] = mapped_column(server_default="")
     late_frames: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    part: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    direction: Mapped[str] = mapped_column(server_default="in")
+    transferred_to: Mapped[str] = mapped_column(server_default="")
+    summary: Mapped[str] = mapped_column(server_default="")
+    answered_by: Mapped[str] = mapped_column(server_default="")
 
 
 class TurnRow(Base):
