@@ -1,0 +1,86 @@
+"""Telephone numbers: one normal form inside, each trunk's own form outside (ITU-T E.164).
+
+Pure, on Google's numbering plans. Only what is a valid public number is ever rewritten: a short
+code (1909), an extension (1001) or a name stays as it was, and no country code is glued to it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat
+
+NumberFormat = Literal["e164", "plain", "national", "subscriber"]
+"""+919876543210, 919876543210, 09876543210 or 9876543210."""
+NUMBER_FORMATS: tuple[NumberFormat, ...] = ("e164", "plain", "national", "subscriber")
+
+SHORTEST_DIGITS = 7
+"""Fewer digits without a plus are an extension or a short code, in whatever country."""
+LONGEST = 64
+_WRITTEN = re.compile(r"\+?[0-9][0-9 ().\-/]*", re.ASCII)
+"""What may be a number: no letters (the library reads 1-800-FLOWERS), no digits but 0-9."""
+_NO_DIGIT = re.compile(r"[^0-9]")
+CACHED = 4096
+
+
+def e164(number: str, country: str) -> str:
+    """``number`` in E.164 (``+919876543210``), read as it is dialled in ``country`` (ISO 3166).
+
+    What is no valid public number comes back as it was, without the spaces around it.
+    """
+    parsed = _parse(number, country)
+    if parsed is None:
+        return number.strip()
+    return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+
+
+def is_public(number: str, country: str) -> bool:
+    """Whether ``number`` is a valid number of the public telephone network."""
+    return _parse(number, country) is not None
+
+
+def for_trunk(number: str, fmt: NumberFormat, country: str) -> str:
+    """``number`` as a trunk in ``country`` wants it; only digits, and a plus for ``e164``.
+
+    A foreign number is dialled with the international prefix (``00…``) on trunks that take
+    national forms. What is no valid public number comes back trimmed.
+    """
+    parsed = _parse(number, country)
+    if parsed is None:
+        return number.strip()
+    if fmt == "e164":
+        return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+    if fmt == "plain":
+        return phonenumbers.format_number(parsed, PhoneNumberFormat.E164).removeprefix("+")
+    if parsed.country_code != phonenumbers.country_code_for_region(country):
+        return _digits(phonenumbers.format_out_of_country_calling_number(parsed, country))
+    if fmt == "national":
+        return _digits(phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL))
+    return phonenumbers.national_significant_number(parsed)
+
+
+def candidates(did: str, country: str) -> tuple[str, ...]:
+    """The forms under which ``did`` may stand in ``numbers``: as dialled, E.164, then the others."""
+    forms = (did.strip(), *(for_trunk(did, fmt, country) for fmt in NUMBER_FORMATS))
+    return tuple(dict.fromkeys(forms))
+
+
+def _digits(text: str) -> str:
+    return _NO_DIGIT.sub("", text)
+
+
+@lru_cache(maxsize=CACHED)
+def _parse(number: str, country: str) -> PhoneNumber | None:
+    text = number.strip()
+    if len(text) > LONGEST or not _WRITTEN.fullmatch(text):
+        return None
+    if not text.startswith("+") and len(_digits(text)) < SHORTEST_DIGITS:
+        return None
+    try:
+        parsed = phonenumbers.parse(text, country)
+    except NumberParseException:
+        return None
+    return parsed if phonenumbers.is_valid_number(parsed) else None
