@@ -1,0 +1,272 @@
+"""Whom a call is handed to, and what FreeSWITCH dials for that. Pure.
+
+What is built here ends up in a dial string, where quotes, braces, brackets, commas, bars, spaces
+and ``${…}`` are syntax: every piece is checked against a list of what is allowed, never escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from appliance.errors import UserError
+from appliance.numbers import e164, for_trunk, is_public
+from appliance.store.phonebook import EXTENSION, NAME, Queue, Telephony, Trunk
+
+RING_S = 30
+"""How long one person's telephone rings when no queue says."""
+PROGRESS_S = 15
+"""A trunk that shows no ringing this long after the INVITE is passed over; a mobile far away
+takes some 10 s to be found."""
+PROFILE = "trunks"
+"""Profile of SIP addresses that belong to no trunk."""
+
+_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+_SIP = re.compile(
+    rf"sip:(?P<user>[A-Za-z0-9._+-]{{1,64}})@(?P<host>{_HOST})(?::(?P<port>\d{{1,5}}))?"
+    r"(?P<transport>;transport=(?:udp|tcp|tls))?",
+    re.ASCII,
+)
+_DIALLED = re.compile(r"\+?[0-9]{2,20}", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
+_VALUE = re.compile(r"[A-Za-z0-9._+:/@*#-]*", re.ASCII)
+_DOMAIN = re.compile(_HOST, re.ASCII)
+
+NEXT_TRUNK_CAUSES = frozenset(
+    {
+        "GATEWAY_DOWN", "INVALID_GATEWAY", "INVALID_PROFILE", "NETWORK_OUT_OF_ORDER",
+        "NORMAL_TEMPORARY_FAILURE", "NORMAL_CIRCUIT_CONGESTION", "NO_ROUTE_TRANSIT_NET",
+        "RECOVERY_ON_TIMER_EXPIRE", "REQUESTED_CHAN_UNAVAIL", "SWITCH_CONGESTION",
+        "SERVICE_UNAVAILABLE", "SERVICE_NOT_IMPLEMENTED", "BEARERCAPABILITY_NOTAVAIL",
+        "BEARERCAPABILITY_NOTIMPL", "FACILITY_NOT_SUBSCRIBED", "OUTGOING_CALL_BARRED",
+        "INCOMPATIBLE_DESTINATION", "PROGRESS_TIMEOUT", "INTERWORKING", "CALL_REJECTED",
+        "PROTOCOL_ERROR", "NO_ROUTE_DESTINATION",
+    }
+)  # fmt: skip
+"""Q.850 words that say something of the trunk, not of the person; 403 comes as CALL_REJECTED."""
+
+
+class Kind(Enum):
+    QUEUE = "queue"
+    SIP = "sip"
+    NUMBER = "number"
+    EXTENSION = "extension"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Whom a call goes to; ``value`` is a queue's name, ``sip:…``, digits, or an extension."""
+
+    kind: Kind
+    value: str
+
+    def __str__(self) -> str:
+        return f"queue:{self.value}" if self.kind is Kind.QUEUE else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One dial string; ``trunks`` are those that it goes through (for their limits), often one."""
+
+    dial: str
+    timeout_s: int
+    trunks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DialPlan:
+    """What to dial, one attempt after the other until somebody answers.
+
+    ``max_wait_s`` bounds all of it; 0: the attempts' own times.
+    """
+
+    attempts: tuple[Attempt, ...]
+    max_wait_s: int = 0
+
+    @property
+    def bridge(self) -> str:
+        """All attempts as one argument of ``bridge``."""
+        return "|".join(attempt.dial for attempt in self.attempts)
+
+    @property
+    def longest_s(self) -> int:
+        """After so long nobody has come."""
+        total = sum(attempt.timeout_s for attempt in self.attempts)
+        return min(total, self.max_wait_s) if self.max_wait_s else total
+
+
+@dataclass(frozen=True, slots=True)
+class Dialling:
+    """What a dial plan depends on besides its destination."""
+
+    telephony: Telephony
+    country: str
+    domain: str
+    """Domain of our own telephones."""
+    caller_id: str = ""
+    """Number of the caller who is handed over; trunks with the rule ``pass`` show it."""
+    without: Collection[str] = ()
+    """Names of trunks that are down or full; used only when no other is left."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Set on every leg."""
+
+
+def parse_destination(text: str, country: str) -> Destination:
+    """Read ``queue:NAME``, ``sip:user@host[:port][;transport=tcp]``, an extension (2 to 6 digits),
+    a public number in any usual form, or ``tel:`` and a short code.
+
+    Raises UserError for anything else.
+    """
+    text = text.strip()
+    if text.startswith("queue:"):
+        return _queue_name(text)
+    if text[:4].lower() == "sip:":
+        return Destination(Kind.SIP, _sip_uri("sip:" + text[4:]))
+    if EXTENSION.fullmatch(text):
+        return Destination(Kind.EXTENSION, text)
+    number = e164(text.removeprefix("tel:"), country)
+    if is_public(number, country) or (text.startswith("tel:") and _DIALLED.fullmatch(number)):
+        return Destination(Kind.NUMBER, number)
+    raise UserError(
+        f"{text!r} is nobody to hand a call to; write queue:NAME, sip:user@host, an extension or a"
+        " number like +919876543210."
+    )
+
+
+def dial_plan(destination: Destination, dialling: Dialling) -> DialPlan:
+    """What FreeSWITCH dials for ``destination``: ordered attempts.
+
+    Raises UserError: no such queue or extension, or no trunk for a number.
+    """
+    _check(dialling)
+    if destination.kind is not Kind.QUEUE:
+        return DialPlan(tuple(_paths(destination, dialling, RING_S)))
+    queue = dialling.telephony.queues.get(destination.value)
+    if queue is None:
+        raise UserError(f"There is no queue {destination.value}.")
+    paths = _member_paths(queue, dialling)
+    if queue.strategy == "order":
+        return DialPlan(tuple(path for of_member in paths for path in of_member), queue.max_wait_s)
+    return DialPlan(tuple(_together(paths)), queue.max_wait_s)
+
+
+def next_trunk_helps(cause: str) -> bool:
+    """Whether a call that ended with ``cause`` before it was answered may go through another trunk."""
+    return cause in NEXT_TRUNK_CAUSES
+
+
+def _member_paths(queue: Queue, dialling: Dialling) -> list[list[Attempt]]:
+    paths, problems = [], []
+    for member in queue.members:
+        try:
+            destination = parse_destination(member, dialling.country)
+            if destination.kind is Kind.QUEUE:
+                raise UserError(f"Queue {queue.name}: a queue cannot be a member.")
+            paths.append(_paths(destination, dialling, queue.ring_s))
+        except UserError as e:
+            problems.append(str(e))  # one wrong member does not silence the others' telephones
+    if not paths:
+        raise UserError(f"Nobody in queue {queue.name} can be rung: {' '.join(problems)}")
+    return paths
+
+
+def _together(paths: Sequence[Sequence[Attempt]]) -> list[Attempt]:
+    """First everybody by their first path; then those who have a second one by that, and so on."""
+    rounds = []
+    for turn in range(max(map(len, paths))):
+        at_once = [of_member[turn] for of_member in paths if turn < len(of_member)]
+        rounds.append(
+            Attempt(
+                ",".join(path.dial for path in at_once),
+                max(path.timeout_s for path in at_once),
+                tuple(dict.fromkeys(name for path in at_once for name in path.trunks)),
+            )
+        )
+    return rounds
+
+
+def _paths(destination: Destination, dialling: Dialling, ring_s: int) -> list[Attempt]:
+    if destination.kind is Kind.EXTENSION:
+        return [_extension(destination.value, dialling, ring_s)]
+    if destination.kind is Kind.SIP:
+        address = _sip_uri(destination.value).removeprefix("sip:")
+        variables = _caller_id_variables(dialling.caller_id) | _times(ring_s)
+        return [Attempt(_leg(dialling, variables, f"sofia/{PROFILE}/{address}"), ring_s)]
+    if not _DIALLED.fullmatch(destination.value):
+        raise UserError(f"{destination.value!r} is no number that can be dialled.")
+    return [_through(trunk, destination.value, dialling, ring_s) for trunk in _usable(dialling)]
+
+
+def _usable(dialling: Dialling) -> list[Trunk]:
+    enabled = [trunk for trunk in dialling.telephony.trunks if trunk.enabled]
+    if not enabled:
+        raise UserError("There is no trunk to dial through; add one with `ivr trunks add`.")
+    order = sorted(enabled, key=lambda trunk: (trunk.priority, trunk.name))
+    return [trunk for trunk in order if trunk.name not in dialling.without] or order
+
+
+def _extension(extension: str, dialling: Dialling, ring_s: int) -> Attempt:
+    known = dialling.telephony.extensions.get(extension)
+    if known is None or not known.enabled or not EXTENSION.fullmatch(extension):
+        raise UserError(f"There is no extension {extension}.")
+    variables = _caller_id_variables(dialling.caller_id) | _times(ring_s)
+    return Attempt(_leg(dialling, variables, f"user/{extension}@{dialling.domain}"), ring_s)
+
+
+def _through(trunk: Trunk, number: str, dialling: Dialling, ring_s: int) -> Attempt:
+    if not NAME.fullmatch(trunk.name):
+        raise UserError(f"{trunk.name!r} is no name for a trunk.")
+    dialled = for_trunk(number, trunk.number_format, dialling.country)
+    shown = for_trunk(_shown(trunk, dialling), trunk.number_format, dialling.country)
+    variables = _caller_id_variables(shown) | _times(ring_s)
+    variables["leg_progress_timeout"] = str(min(PROGRESS_S, ring_s))
+    endpoint = f"sofia/gateway/{trunk.name}/{dialled}"
+    return Attempt(_leg(dialling, variables, endpoint), ring_s, (trunk.name,))
+
+
+def _shown(trunk: Trunk, dialling: Dialling) -> str:
+    if trunk.caller_id_rule == "pass" and is_public(dialling.caller_id, dialling.country):
+        return dialling.caller_id
+    return trunk.caller_id
+
+
+def _caller_id_variables(number: str) -> dict[str, str]:
+    """A caller without a number, or with one that is none, is shown as the trunk shows nobody."""
+    if not _DIALLED.fullmatch(number):
+        return {}
+    return {"origination_caller_id_number": number, "origination_caller_id_name": number}
+
+
+def _times(ring_s: int) -> dict[str, str]:
+    return {"leg_timeout": str(ring_s)}
+
+
+def _leg(dialling: Dialling, variables: Mapping[str, str], endpoint: str) -> str:
+    merged = {**variables, **dialling.variables}
+    return "[" + ",".join(f"{name}={value}" for name, value in merged.items()) + "]" + endpoint
+
+
+def _check(dialling: Dialling) -> None:
+    if not _DOMAIN.fullmatch(dialling.domain):
+        raise UserError(f"{dialling.domain!r} is no domain of telephones.")
+    for name, value in dialling.variables.items():
+        if not _VARIABLE.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise UserError(
+                f"Channel variable {name!r} has a name or value that cannot be dialled."
+            )
+
+
+def _queue_name(text: str) -> Destination:
+    name = text.removeprefix("queue:")
+    if not NAME.fullmatch(name):
+        raise UserError(f"{name!r} is no name of a queue: letters, digits, - and _.")
+    return Destination(Kind.QUEUE, name)
+
+
+def _sip_uri(text: str) -> str:
+    match = _SIP.fullmatch(text)
+    if not match or (match["port"] and not 0 < int(match["port"]) < 65536):
+        raise UserError(f"{text!r} is no SIP address; write it like sip:desk@192.168.1.20:5060.")
+    return text
