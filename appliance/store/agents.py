@@ -10,13 +10,14 @@ from typing import Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Row, func, select, true
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Row, Text, cast, func, select, true
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from appliance.errors import UserError
 from appliance.events import Agent
+from appliance.numbers import candidates, e164
 from appliance.store.models import (
     ANY_DID,
     AgentRow,
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """It stands in file names and, dotted with its versions, in URLs of the recogniser."""
+
+DEFAULT_COUNTRY = "IN"
+"""As ``switch.country``."""
 
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Agent))
 _ROW_FIELDS = frozenset({"id", "version", "name", "knowledge_version"})
@@ -108,16 +112,20 @@ def _assignment(row: Row[Any]) -> Assignment:
     return Assignment(row.did, parse_agent(row.config | own))
 
 
-async def load_assignment(engine: AsyncEngine, did: str) -> Assignment | None:
-    """Who answers ``did``: the agent of that very number, else of ``*``; None for nobody.
+async def load_assignment(
+    engine: AsyncEngine, did: str, country: str = DEFAULT_COUNTRY
+) -> Assignment | None:
+    """Who answers ``did``: the agent of that very number, of its E.164 form (read as dialled in
+    ``country``) or another form of it, else of ``*``; None for nobody.
 
     A number whose agent has no published version counts as not assigned. One round trip.
 
     Raises UserError when the version's config is not an agent, DBAPIError when Postgres is away.
     """
+    forms = [*candidates(did, country), ANY_DID]
     query = (
-        _ASSIGNMENTS.where(NumberRow.did.in_((did, ANY_DID)))
-        .order_by(NumberRow.did == ANY_DID)
+        _ASSIGNMENTS.where(NumberRow.did.in_(forms))
+        .order_by(func.array_position(cast(forms, ARRAY(Text)), NumberRow.did))
         .limit(1)
     )
     async with engine.connect() as connection:
@@ -179,12 +187,15 @@ async def _publish_config(
     return int(version)
 
 
-async def set_number(engine: AsyncEngine, did: str, agent_id: str) -> None:
+async def set_number(
+    engine: AsyncEngine, did: str, agent_id: str, country: str = DEFAULT_COUNTRY
+) -> None:
     """Let ``agent_id`` answer ``did`` (``*``: every number without an agent of its own).
 
-    Raises UserError when there is no such agent.
+    A public number is stored in E.164, as read in ``country``. Raises UserError when there is no
+    such agent.
     """
-    statement = insert(NumberRow).values(did=did, agent_id=agent_id)
+    statement = insert(NumberRow).values(did=e164(did, country), agent_id=agent_id)
     statement = statement.on_conflict_do_update(
         index_elements=[NumberRow.did], set_={"agent_id": agent_id}
     )

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError
 from appliance.events import Agent
+from appliance.numbers import candidates
 from appliance.settings import Settings
 from appliance.store.agents import (
     Assignment,
@@ -56,6 +57,7 @@ class Directory:
     def __init__(self, engine: AsyncEngine, settings: Settings) -> None:
         """Reads the file of known agents; ``engine`` may be one whose server is away."""
         self._engine = engine
+        self._country = settings.switch.country
         self._timeout_s = settings.worker.agent_timeout_ms / 1000
         self._file = settings.data_dir / FILE
         self._known: dict[str, Agent] = _read(self._file)
@@ -69,7 +71,7 @@ class Directory:
         """
 
         async def look_up() -> Assignment | None:
-            found = await load_assignment(self._engine, did)
+            found = await load_assignment(self._engine, did, self._country)
             self._remember(did, found)  # also when it comes too late for this call
             return found
 
@@ -140,7 +142,8 @@ class Directory:
             log.warning("! a look-up that nobody waited for has failed: %s", _reason(error))
 
     def _last_known(self, did: str, reason: str) -> Agent:
-        agent = self._known.get(did) or self._known.get(ANY_DID)
+        forms = (*candidates(did, self._country), ANY_DID)
+        agent = next((self._known[form] for form in forms if form in self._known), None)
         if agent is None:
             raise NoAgentError(did, f"{reason}, and no agent of it is known here")
         log.warning(
@@ -151,8 +154,9 @@ class Directory:
 
     def _remember(self, did: str, found: Assignment | None) -> None:
         known = dict(self._known)
-        if found is None or found.did != did:
-            known.pop(did, None)  # the number lost its own agent
+        for form in candidates(did, self._country):
+            if found is None or found.did != form:
+                known.pop(form, None)  # the number lost its own agent
         if found is None:
             known.pop(ANY_DID, None)  # or "*" would have been found
         else:
