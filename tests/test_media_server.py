@@ -15,7 +15,16 @@ import orjson
 import picows
 import pytest
 
-from appliance.events import Dtmf, Offer
+from appliance.events import (
+    AnsweredBy,
+    Dtmf,
+    Hold,
+    Offer,
+    Summary,
+    Transfer,
+    TransferFailed,
+    Whisper,
+)
 from appliance.media import protocol, server, token
 from appliance.media.server import MediaServer, Stream, Watcher
 
@@ -32,6 +41,7 @@ class FakeCaller:
     frames: list[bytes] = field(default_factory=list)
     keys: list[Dtmf] = field(default_factory=list)
     hangups: list[str] = field(default_factory=list)
+    told: list[Hold | TransferFailed | Whisper] = field(default_factory=list)
 
     def on_audio(self, frame: bytes) -> None:
         self.frames.append(frame)
@@ -41,6 +51,15 @@ class FakeCaller:
 
     def on_hangup(self, cause: str) -> None:
         self.hangups.append(cause)
+
+    def on_transfer_failed(self, cause: str) -> None:
+        self.told.append(TransferFailed(cause))
+
+    def on_hold(self, on: bool) -> None:
+        self.told.append(Hold(on))
+
+    def on_whisper(self, text: str) -> None:
+        self.told.append(Whisper(text))
 
 
 @dataclass
@@ -292,7 +311,7 @@ async def test_what_is_malformed_is_dropped_with_one_line_and_the_call_goes_on(
     async with serving() as site:
         edge = await site.connect()
         edge.text(offer())
-        for size in (0, 319, 640, 5000):
+        for size in (0, 319, 3202, 5000):
             edge.audio(bytes(size))
         edge.text(b"no json")
         edge.text(b'{"type":"transfer"}')
@@ -316,6 +335,63 @@ async def test_the_callers_hangup_is_told_once_with_its_cause() -> None:
         await asyncio.sleep(0.05)
         caller = site.door.calls[0][2]
         assert caller.hangups == ["USER_BUSY"] and not caller.frames
+
+
+@pytest.mark.parametrize("code", [1000, 1001])
+async def test_a_stream_closed_in_order_is_a_hangup_by_the_caller(code: int) -> None:
+    """mod_audio_stream sends no hangup of its own: it closes with the channel."""
+    async with serving() as site:
+        edge = await site.connect()
+        edge.text(offer())
+        await until(lambda: site.door.calls)
+        edge.transport.send_close(picows.WSCloseCode(code))
+        await until(lambda: site.door.calls[0][2].hangups)
+        assert site.door.calls[0][2].hangups == ["NORMAL_CLEARING"]
+
+
+async def test_a_stream_closed_for_an_error_is_no_clean_end() -> None:
+    async with serving() as site:
+        edge = await site.connect()
+        edge.text(offer())
+        await until(lambda: site.door.calls)
+        edge.transport.send_close(picows.WSCloseCode.INTERNAL_ERROR)
+        await until(lambda: site.door.calls[0][2].hangups)
+        assert site.door.calls[0][2].hangups == ["NETWORK_OUT_OF_ORDER"]
+
+
+async def test_packets_of_30_ms_become_frames_of_20() -> None:
+    async with serving() as site:
+        edge = await site.connect()
+        edge.text(offer())
+        said = bytes(range(240)) * 8
+        for at in range(0, len(said), 480):
+            edge.audio(said[at : at + 480])
+        await until(lambda: site.door.calls and len(site.door.calls[0][2].frames) == 6)
+        assert b"".join(site.door.calls[0][2].frames) == said
+
+
+async def test_transfers_holds_and_whispers_go_both_ways() -> None:
+    told = [Hold(True), Whisper("offer 10 %"), TransferFailed("NO_ANSWER"), Hold(False)]
+    asked = [
+        Transfer("queue:support", "attended", "asked", "They ask for a refund."),
+        Summary("A refund of 499 rupees."),
+        AnsweredBy("human", "short greeting"),
+    ]
+    async with serving() as site:
+        edge = await site.connect()
+        edge.text(offer())
+        edge.text(protocol.hold(Hold(True)))
+        edge.text(protocol.whisper(Whisper("offer 10 %")))
+        edge.text(protocol.transfer_failed(TransferFailed("NO_ANSWER")))
+        edge.text(protocol.hold(Hold(False)))
+        await until(lambda: site.door.calls and len(site.door.calls[0][2].told) == 4)
+        _, stream, caller = site.door.calls[0]
+        assert caller.told == told
+        stream.transfer(asked[0])  # type: ignore[arg-type]
+        stream.summarise(asked[1])  # type: ignore[arg-type]
+        stream.answered_by(asked[2])  # type: ignore[arg-type]
+        await until(lambda: len(edge.texts) == 3)
+        assert [protocol.control(orjson.dumps(text)) for text in edge.texts] == asked
 
 
 async def test_a_broken_connection_is_no_clean_end() -> None:

@@ -70,6 +70,22 @@ async def test_a_call_from_offer_to_hangup(tmp_path: Path) -> None:
     ]
 
 
+async def test_a_transfer_is_declined_and_the_call_goes_on(tmp_path: Path) -> None:
+    ends = Ends()
+    async with media_worker(tmp_path) as worker:
+        bridge = bridge_for(tmp_path, ends)
+        await bridge.connect([worker.url])
+        stream = await worker.stream()
+        await stream.send(type="transfer", to="1002", mode="attended", reason="key", summary="Hi.")
+        await stream.send(type="summary", text="They want a refund.")
+        async with asyncio.timeout(2):
+            while not stream.texts:
+                await asyncio.sleep(0.005)
+        assert stream.texts == [{"type": "transfer_failed", "cause": "FACILITY_NOT_IMPLEMENTED"}]
+        assert not ends.seen
+        bridge.close(Hangup("NORMAL_CLEARING"))
+
+
 async def test_a_broken_websocket_is_no_clean_end(tmp_path: Path) -> None:
     ends = Ends()
     async with media_worker(tmp_path) as worker:

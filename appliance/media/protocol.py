@@ -7,21 +7,53 @@ is hostile: whatever is not of this form raises ProtocolError with one clear sen
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
 import orjson
 
-from appliance.audio import RATES_HZ, frame_bytes
+from appliance.audio import BYTES_PER_SAMPLE, RATES_HZ, bytes_of, frame_bytes
 from appliance.errors import ProtocolError
-from appliance.events import Dtmf, Hangup, Offer
+from appliance.events import (
+    AnsweredBy,
+    Dtmf,
+    Hangup,
+    Hold,
+    Offer,
+    Summary,
+    Transfer,
+    TransferFailed,
+    Whisper,
+)
 
 LONGEST_TEXT_BYTES = 4096
+LONGEST_AUDIO_MS = 200
+"""Of one binary message; trunks packet 10 to 60 ms."""
+LONGEST_WHISPER_LETTERS = 500
+LONGEST_SUMMARY_LETTERS = 400
+MOST_PARTS = 1000
+AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""As ``store.agents`` has it, which this package does not import."""
+
+ControlEvent = Dtmf | Hangup | Hold | TransferFailed | Whisper
+"""What an edge tells a worker after the offer."""
+WorkerEvent = Hangup | Transfer | Summary | AnsweredBy
+"""What a worker tells the edge, but for ``answer``."""
+
 _KEYS = frozenset("0123456789*#ABCD")
 _CALL_ID = re.compile(r"[0-9A-Za-z-]{8,64}")
 _CAUSE = re.compile(r"[A-Z0-9_]{1,64}")
-_NUMBER = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{0,64}")
-"""No control characters, C1 included: the number stands in log lines, which terminals show."""
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+"""Control characters, C1 included: these texts stand in log lines, which terminals show."""
+_NUMBER = re.compile(rf"[^\s{_CONTROL}]{{0,64}}")
+_DESTINATION = re.compile(rf"[^\s{_CONTROL}]{{1,128}}")
+_LINE = re.compile(rf"[^{_CONTROL}\ud800-\udfff]*")
+_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}"
+_RECORDING = re.compile(rf"{_NAME}(?:/{_NAME}){{0,7}}")
+"""A relative path; no name in it begins with a full stop, so none is ``.`` or ``..``."""
+_UNSAFE = re.compile(rb"\\[^u]|[ ']")
+_ESCAPED = {b"\\b": 8, b"\\t": 9, b"\\n": 10, b"\\f": 12, b"\\r": 13, b"\\/": 47}
 
 
 class StreamProtocol:
@@ -29,33 +61,54 @@ class StreamProtocol:
 
     def __init__(self, call_id: str) -> None:
         self._call_id = call_id
-        self._frame_bytes: int | None = None
+        self._frame_bytes = -1
+        self._longest_bytes = 0
+        self._rest = b""
+        """The begin of a frame whose end comes with the next message."""
 
-    def receive_text(self, payload: bytes) -> Offer | Dtmf | Hangup:
+    def receive_text(self, payload: bytes) -> Offer | ControlEvent:
         """Take a text message. Raises ProtocolError when it is malformed or out of place."""
         message = _object(payload)
-        if self._frame_bytes is None:
+        if not self.offered:
             offer = _offer(message)
             if offer.call_id != self._call_id:
                 raise ProtocolError("the offer's call_id is not the token's")
             self._frame_bytes = frame_bytes(offer.rate_hz)
+            self._longest_bytes = bytes_of(LONGEST_AUDIO_MS, offer.rate_hz)
             return offer
         return _control(message)
 
-    def receive_binary(self, payload: bytes) -> bytes:
-        """Take a binary message: one 20 ms L16 frame at the offer's rate, or ProtocolError."""
-        if self._frame_bytes is None:
-            raise ProtocolError("audio before the offer")
-        if len(payload) != self._frame_bytes:
-            raise ProtocolError(
-                f"an audio frame of {len(payload)} bytes; 20 ms are {self._frame_bytes}"
-            )
-        return payload
+    def receive_binary(self, payload: bytes) -> Sequence[bytes]:
+        """Take a binary message of L16 at the offer's rate; returns the 20 ms frames that it
+        completes (none, one or several). Raises ProtocolError.
+
+        A message of one frame, which nearly every trunk sends, is passed on as it is.
+        """
+        if len(payload) == self._frame_bytes and not self._rest:
+            return (payload,)
+        return self._cut(payload)
 
     @property
     def offered(self) -> bool:
         """Whether the offer has come."""
-        return self._frame_bytes is not None
+        return self._frame_bytes > 0
+
+    def _cut(self, payload: bytes) -> Sequence[bytes]:
+        if not self.offered:
+            raise ProtocolError("audio before the offer")
+        size = len(payload)
+        if not 0 < size <= self._longest_bytes or size % BYTES_PER_SAMPLE:
+            raise ProtocolError(
+                f"an audio message of {size} bytes; it must be whole samples of 16 bit,"
+                f" {self._longest_bytes} bytes ({LONGEST_AUDIO_MS} ms) at most"
+            )
+        frame, audio = self._frame_bytes, self._rest + payload
+        whole = len(audio) - len(audio) % frame
+        self._rest = audio[whole:]
+        return [audio[at : at + frame] for at in range(0, whole, frame)]
+
+
+# --- worker -> edge -------------------------------------------------------------------------------
 
 
 def answer() -> bytes:
@@ -64,37 +117,117 @@ def answer() -> bytes:
 
 
 def hangup(cause: str) -> bytes:
-    """Worker -> edge: end the call with this Q.850 cause once what was sent has been heard."""
-    return orjson.dumps({"type": "hangup", "cause": cause})
+    """Either way: end the call with this Q.850 cause; the edge does so once what was sent has been
+    heard."""
+    return _argument({"type": "hangup", "cause": cause})
+
+
+def transfer(value: Transfer) -> bytes:
+    """Worker -> edge: connect the caller to a person."""
+    return _argument(
+        {
+            "type": "transfer",
+            "to": value.to,
+            "mode": value.mode,
+            "reason": value.reason,
+            "summary": value.summary[:LONGEST_SUMMARY_LETTERS],
+        }
+    )
+
+
+def summary(value: Summary) -> bytes:
+    """Worker -> edge: a better summary for the transfer under way."""
+    return _argument({"type": "summary", "text": value.text[:LONGEST_SUMMARY_LETTERS]})
+
+
+def answered_by(value: AnsweredBy) -> bytes:
+    """Worker -> edge: who, or what, has answered a call that we made."""
+    return _argument({"type": "answered_by", "who": value.who, "sign": value.sign})
+
+
+def control(payload: bytes) -> WorkerEvent | None:
+    """The edge's reading of a worker's text message: what to do, or None for ``answer``.
+
+    Raises ProtocolError for anything else.
+    """
+    message = _object(payload)
+    match message:
+        case {"type": "answer"}:
+            return None
+        case {"type": "hangup", "cause": str(cause)} if _CAUSE.fullmatch(cause):
+            return Hangup(cause)
+        case {"type": "transfer"}:
+            return _transfer(message)
+        case {"type": "summary", "text": str(text)} if _is_line(text, LONGEST_SUMMARY_LETTERS):
+            return Summary(text)
+        case {"type": "answered_by", "who": "human" | "machine" | "uncertain" as who, **rest}:
+            sign = rest.get("sign", "")
+            if isinstance(sign, str) and _is_line(sign, 64):
+                return AnsweredBy(who, sign)
+    raise ProtocolError(f"a worker does not send this {message.get('type')!r:.40}")
+
+
+# --- edge -> worker: mod_audio_stream carries these as one argument of a command -------------------
 
 
 def offer(value: Offer) -> bytes:
-    """Edge -> worker: the first message. Holds no space, for mod_audio_stream splits on them."""
+    """Edge -> worker: the first message."""
     host, port = value.playback
-    message = {
+    message: dict[str, object] = {
         "call_id": value.call_id,
         "did": value.did,
         "caller": value.caller,
         "rate": value.rate_hz,
         "playback": f"{host}:{port}",
     }
-    return orjson.dumps(message).replace(b" ", b"\\u0020")
+    more = {
+        "agent": value.agent,
+        "direction": value.direction if value.direction != "in" else "",
+        "recording": value.recording,
+        "part": value.part if value.part != 1 else 0,
+        "resumed": value.resumed,
+    }
+    return _argument(message | {name: x for name, x in more.items() if x})
 
 
 def dtmf(value: Dtmf) -> bytes:
     """Edge -> worker: a key was pressed."""
-    return orjson.dumps({"type": "dtmf", "digit": value.digit, "duration_ms": value.duration_ms})
+    return _argument({"type": "dtmf", "digit": value.digit, "duration_ms": value.duration_ms})
 
 
-def control(payload: bytes) -> Hangup | None:
-    """The edge's reading of a worker's text message: a hangup to do, or None for ``answer``."""
-    message = _object(payload)
-    if message.get("type") == "answer":
-        return None
-    event = _control(message)
-    if isinstance(event, Hangup):
-        return event
-    raise ProtocolError(f"a worker does not send {message.get('type')!r:.40}")
+def transfer_failed(value: TransferFailed) -> bytes:
+    """Edge -> worker: nobody took the transferred call."""
+    return _argument({"type": "transfer_failed", "cause": value.cause})
+
+
+def hold(value: Hold) -> bytes:
+    """Edge -> worker: the far end put us on hold, or came back."""
+    return _argument({"type": "hold", "on": value.on})
+
+
+def whisper(value: Whisper) -> bytes:
+    """Edge -> worker: what a supervisor tells the agent. Raises ProtocolError when a worker would
+    not take it: blank, longer than 500 letters, or with control characters in it."""
+    if not value.text.strip() or not _is_line(value.text, LONGEST_WHISPER_LETTERS):
+        raise ProtocolError(
+            f"a whisper is one line of 1 to {LONGEST_WHISPER_LETTERS} letters, with no control"
+            " characters"
+        )
+    return _argument({"type": "whisper", "text": value.text})
+
+
+def _argument(message: dict[str, object]) -> bytes:
+    """Compact JSON that FreeSWITCH passes on unchanged as one argument: it splits at spaces, drops
+    single quotes, and reads every backslash but that of ``\\uXXXX`` as an escape of its own."""
+    return _UNSAFE.sub(_escape, orjson.dumps(message))
+
+
+def _escape(found: re.Match[bytes]) -> bytes:
+    raw = found.group()
+    return b"\\u%04x" % _ESCAPED.get(raw, raw[-1])
+
+
+# --- reading --------------------------------------------------------------------------------------
 
 
 def _object(payload: bytes) -> dict[str, Any]:
@@ -120,7 +253,36 @@ def _offer(message: dict[str, Any]) -> Offer:
         raise ProtocolError("the offer has no dialled number (did)")
     if not isinstance(caller, str) or not _NUMBER.fullmatch(caller):
         raise ProtocolError("the offer's caller is not a number")
-    return Offer(call_id, did, caller, rate, _address(message.get("playback")))
+    playback = _address(message.get("playback"))
+    return Offer(call_id, did, caller, rate, playback, **_more_of_offer(message))
+
+
+def _more_of_offer(message: dict[str, Any]) -> dict[str, Any]:
+    """The fields that an edge may leave out, each absent where it says nothing."""
+    agent, recording = message.get("agent", ""), message.get("recording", "")
+    direction, resumed = message.get("direction", "in"), message.get("resumed", "")
+    part = message.get("part", 1)
+    if not isinstance(agent, str) or not (not agent or AGENT_ID.fullmatch(agent)):
+        raise ProtocolError(f"the offer's agent {agent!r:.80} is not an agent's id")
+    if direction not in ("in", "out"):
+        raise ProtocolError(f"the offer's direction is {direction!r:.40}; it must be in or out")
+    if not isinstance(recording, str) or not (not recording or _RECORDING.fullmatch(recording)):
+        raise ProtocolError(
+            f"the offer's recording {recording!r:.80} is not a relative path of plain names"
+        )
+    if type(part) is not int or not 1 <= part <= MOST_PARTS:
+        raise ProtocolError(f"the offer's part is {part!r:.40}; it must be 1 to {MOST_PARTS}")
+    if resumed not in ("", "worker", "transfer"):
+        raise ProtocolError(
+            f"the offer's resumed is {resumed!r:.40}; it must be worker or transfer"
+        )
+    return {
+        "agent": agent,
+        "direction": direction,
+        "recording": recording,
+        "part": part,
+        "resumed": resumed,
+    }
 
 
 def _address(value: object) -> tuple[str, int]:
@@ -135,11 +297,34 @@ def _address(value: object) -> tuple[str, int]:
     return host, number
 
 
-def _control(message: dict[str, Any]) -> Dtmf | Hangup:
+def _control(message: dict[str, Any]) -> ControlEvent:
     match message:
         case {"type": "dtmf", "digit": str(digit), **rest} if digit in _KEYS:
             duration = rest.get("duration_ms", 0)
             return Dtmf(digit, duration if type(duration) is int and duration > 0 else 0)
         case {"type": "hangup", "cause": str(cause)} if _CAUSE.fullmatch(cause):
             return Hangup(cause)
+        case {"type": "transfer_failed", "cause": str(cause)} if _CAUSE.fullmatch(cause):
+            return TransferFailed(cause)
+        case {"type": "hold", "on": bool(on)}:
+            return Hold(on)
+        case {"type": "whisper", "text": str(text)} if text.strip():
+            if _is_line(text, LONGEST_WHISPER_LETTERS):
+                return Whisper(text)
     raise ProtocolError(f"an unknown control message of type {message.get('type')!r:.40}")
+
+
+def _transfer(message: dict[str, Any]) -> Transfer:
+    match message:
+        case {
+            "to": str(to),
+            "mode": "attended" | "blind" as mode,
+            "reason": "asked" | "key" | "failures" | "agent" as reason,
+            "summary": str(text),
+        } if _DESTINATION.fullmatch(to) and _is_line(text, LONGEST_SUMMARY_LETTERS):
+            return Transfer(to, mode, reason, text)
+    raise ProtocolError("a transfer that lacks to, mode, reason or summary, or has a wrong one")
+
+
+def _is_line(text: str, longest: int) -> bool:
+    return len(text) <= longest and _LINE.fullmatch(text) is not None

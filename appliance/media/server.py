@@ -18,7 +18,17 @@ import orjson
 import picows
 
 from appliance.errors import ProtocolError
-from appliance.events import Dtmf, Hangup, Offer
+from appliance.events import (
+    AnsweredBy,
+    Dtmf,
+    Hangup,
+    Hold,
+    Offer,
+    Summary,
+    Transfer,
+    TransferFailed,
+    Whisper,
+)
 from appliance.media import protocol, token
 from appliance.seldom import Seldom
 
@@ -31,6 +41,8 @@ WATCH_ID = "watch"
 WATCH_BUFFER_BYTES = 1 << 20
 SEND_BUFFER_BYTES = 1 << 20
 """The worker's one playback socket serves every call; 100 frames of 640 bytes fit many times."""
+CLEAN_CLOSES = frozenset({picows.WSCloseCode.OK, picows.WSCloseCode.GOING_AWAY})
+"""mod_audio_stream closes with the channel: who hung up was the caller."""
 
 
 class Caller(Protocol):
@@ -44,6 +56,15 @@ class Caller(Protocol):
 
     def on_hangup(self, cause: str) -> None:
         """The caller, or the edge, ended the call; nothing more will come."""
+
+    def on_transfer_failed(self, cause: str) -> None:
+        """Nobody took the transferred call: the caller is ours again."""
+
+    def on_hold(self, on: bool) -> None:
+        """The far end holds the line, or is back."""
+
+    def on_whisper(self, text: str) -> None:
+        """A supervisor tells the agent something."""
 
 
 class Door(Protocol):
@@ -92,12 +113,14 @@ class Stream(picows.WSListener):
         kind = frame.msg_type
         try:
             if kind == picows.WSMsgType.BINARY:
-                pcm = self._protocol.receive_binary(frame.get_payload_as_bytes())
-                if self._caller is not None:
-                    self._caller.on_audio(pcm)
+                for pcm in self._protocol.receive_binary(frame.get_payload_as_bytes()):
+                    if self._caller is not None:
+                        self._caller.on_audio(pcm)
             elif kind == picows.WSMsgType.TEXT:
                 self._take(self._protocol.receive_text(frame.get_payload_as_bytes()))
             elif kind == picows.WSMsgType.CLOSE:
+                if frame.get_close_code() in CLEAN_CLOSES:
+                    self._cause = self._cause or "NORMAL_CLEARING"
                 transport.send_close(picows.WSCloseCode.OK)
                 transport.disconnect()
         except ProtocolError as e:
@@ -127,6 +150,18 @@ class Stream(picows.WSListener):
         """Tell the edge to end the call once it has played what it was sent."""
         self._send(protocol.hangup(cause))
 
+    def transfer(self, value: Transfer) -> None:
+        """Ask the edge to connect the caller to a person."""
+        self._send(protocol.transfer(value))
+
+    def summarise(self, value: Summary) -> None:
+        """Give the edge a better summary for the transfer under way."""
+        self._send(protocol.summary(value))
+
+    def answered_by(self, value: AnsweredBy) -> None:
+        """Tell the edge who has answered a call that we made."""
+        self._send(protocol.answered_by(value))
+
     async def closed(self, timeout_s: float) -> None:
         """Wait for the edge to close the websocket, which it does once the call has ended."""
         with suppress(TimeoutError):
@@ -143,7 +178,7 @@ class Stream(picows.WSListener):
         if self._transport is not None:
             self._transport.send(picows.WSMsgType.TEXT, message)
 
-    def _take(self, event: Offer | Dtmf | Hangup) -> None:
+    def _take(self, event: Offer | protocol.ControlEvent) -> None:
         if isinstance(event, Offer):
             self._cancel_timer()
             if why := self._door.refusal(event.call_id):  # others came in since the upgrade
@@ -152,14 +187,22 @@ class Stream(picows.WSListener):
                 return
             self._address = event.playback
             self._caller = self._door.admit(event, self)
-        elif self._caller is None:
-            return
-        elif isinstance(event, Dtmf):
-            self._caller.on_dtmf(event)
-        else:
-            self._cause = event.cause
-            caller, self._caller = self._caller, None
-            caller.on_hangup(event.cause)
+        elif self._caller is not None:
+            self._tell(self._caller, event)
+
+    def _tell(self, caller: Caller, event: protocol.ControlEvent) -> None:
+        match event:
+            case Dtmf():
+                caller.on_dtmf(event)
+            case TransferFailed():
+                caller.on_transfer_failed(event.cause)
+            case Hold():
+                caller.on_hold(event.on)
+            case Whisper():
+                caller.on_whisper(event.text)
+            case Hangup():
+                self._cause, self._caller = event.cause, None
+                caller.on_hangup(event.cause)
 
     def _refuse(self, why: str) -> None:
         """Drop what broke the protocol; one line a call, for a broken peer repeats itself."""

@@ -18,7 +18,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_
 
 from appliance.audio import FRAME_MS, frame_bytes
 from appliance.errors import ProtocolError
-from appliance.events import Dtmf, Hangup, Offer
+from appliance.events import Dtmf, Hangup, Offer, Transfer, TransferFailed
 from appliance.media import protocol, token
 from appliance.telemetry import CallLog
 from appliance.telephony.playbuffer import PlayBuffer
@@ -40,6 +40,8 @@ DATAGRAM_BYTES = 2048
 READS_PER_FRAME = 64
 """Datagrams taken in one 20 ms tick at most, so a flood cannot hold the bridge's thread."""
 SOCKET_BUFFER_BYTES = 256 * 1024
+NO_TRANSFERS = "FACILITY_NOT_IMPLEMENTED"
+"""Q.850 cause 69."""
 
 
 class WorkerRefused(Exception):
@@ -209,10 +211,14 @@ class MediaBridge:
         left = self._buffer.waiting + 1
         await asyncio.sleep(min(left * FRAME_MS / 1000, DRAIN_TIMEOUT_S) + TAIL_MS / 1000)
 
-    def worker_said(self, message: Hangup | None) -> None:
-        """A text message of the worker after its ``answer``."""
-        if message is not None:
+    def worker_said(self, message: protocol.WorkerEvent | None) -> None:
+        """A text message of the worker after its ``answer``. A SIP endpoint of our own connects to
+        nobody: whoever asks for a transfer is told so at once."""
+        if isinstance(message, Hangup):
             self._finish(message.cause, True)
+        elif isinstance(message, Transfer):
+            self._log.info("> no transfer here: `ivr switch` makes them")
+            self._send_text(protocol.transfer_failed(TransferFailed(NO_TRANSFERS)))
 
     def worker_gone(self) -> None:
         """The worker's websocket closed or broke."""
@@ -260,12 +266,12 @@ class _Link(WSListener):
     def resume_writing(self) -> None:
         self._bridge.congested = False
 
-    def _text(self, message: Hangup | None) -> None:
+    def _text(self, message: protocol.WorkerEvent | None) -> None:
         if self.answered.done():
             self._bridge.worker_said(message)
         elif message is None:
             self.answered.set_result(None)
-        else:
+        elif isinstance(message, Hangup):
             self.answered.set_exception(WorkerRefused(f"it refused: {message.cause}"))
 
 
