@@ -8,7 +8,17 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Interval,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
@@ -176,11 +186,12 @@ def release_orphans(connection: Connection, living: Iterable[str], now: datetime
     talked = update(OutboundRow).where(OutboundRow.state == "talking", lost)
     done = talked.values(state="done", ended_at=now, result="NETWORK_OUT_OF_ORDER")
     ids = list(connection.execute(done.returning(OutboundRow.id)).scalars())
+    wait = func.make_interval(0, 0, 0, 0, 0, 0, OutboundRow.retry_after_s, type_=Interval)
     dialled = update(OutboundRow).where(OutboundRow.state == "dialling", lost)
     again = dialled.values(
         state="waiting",
         attempts=func.greatest(OutboundRow.attempts - 1, 0),
-        next_at=now + timedelta(seconds=1) * OutboundRow.retry_after_s,
+        next_at=literal(now, DateTime(timezone=True)) + wait,
     )
     return ids + list(connection.execute(again.returning(OutboundRow.id)).scalars())
 

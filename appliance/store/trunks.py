@@ -74,6 +74,7 @@ _AGENTS = (
         _LATEST.c.config,
         func.coalesce(KnowledgeBaseRow.version, 0).label("knowledge_version"),
     )
+    .select_from(AgentRow)
     .join(_LATEST, true())
     .outerjoin(KnowledgeBaseRow, KnowledgeBaseRow.name == _LATEST.c.config["knowledge"].as_string())
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from appliance.errors import UserError
@@ -73,6 +73,9 @@ class Attempt:
     dial: str
     timeout_s: int
     trunks: tuple[str, ...] = ()
+    detour: bool = False
+    """Another way to the people of the attempt before, to be tried only where :func:`next_trunk_helps`
+    says so: a person who did not answer is not rung a second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,7 @@ def _together(paths: Sequence[Sequence[Attempt]]) -> list[Attempt]:
                 ",".join(path.dial for path in at_once),
                 max(path.timeout_s for path in at_once),
                 tuple(dict.fromkeys(name for path in at_once for name in path.trunks)),
+                detour=turn > 0,
             )
         )
     return rounds
@@ -196,7 +200,8 @@ def _paths(destination: Destination, dialling: Dialling, ring_s: int) -> list[At
         return [Attempt(_leg(dialling, variables, f"sofia/{PROFILE}/{address}"), ring_s)]
     if not _DIALLED.fullmatch(destination.value):
         raise UserError(f"{destination.value!r} is no number that can be dialled.")
-    return [_through(trunk, destination.value, dialling, ring_s) for trunk in _usable(dialling)]
+    paths = [_through(trunk, destination.value, dialling, ring_s) for trunk in _usable(dialling)]
+    return [replace(path, detour=turn > 0) for turn, path in enumerate(paths)]
 
 
 def _usable(dialling: Dialling) -> list[Trunk]:
