@@ -1,0 +1,596 @@
+"""One live call: a channel of FreeSWITCH, the worker that talks on it, the person it may go to.
+
+Everything of a call happens one after the other in its own greenlet: events of FreeSWITCH, messages of
+the worker, timers. What must outlive ``ivr switch`` stands in channel variables (docs/telephony.md).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
+
+import gevent
+from gevent.queue import Full, Queue
+
+from appliance.errors import ProtocolError
+from appliance.events import (
+    Agent,
+    AnsweredBy,
+    Dtmf,
+    Hangup,
+    Hold,
+    Offer,
+    Summary,
+    Transfer,
+    TransferFailed,
+    Whisper,
+)
+from appliance.media import protocol, token
+from appliance.telemetry import CallLog
+from appliance.telephony.destinations import Destination, DialPlan
+from appliance.telephony.eventsocket import Event, SwitchError
+from appliance.telephony.freeswitch import FreeSwitch
+from appliance.telephony.handover import Handover
+from appliance.telephony.office import Office
+from appliance.telephony.routing import Answer, Closed, Menu, Overflow, Refuse, Ring
+
+INBOX = 256
+"""Events waiting for a call; more than that in a row is a fault, and is dropped with a log line."""
+ANSWER_TIMEOUT_S = 2.0
+"""From the offer to the worker's ``answer``; then the next worker."""
+SEARCH_TIMEOUT_S = 8.0
+"""All workers together, for a caller who waits; then the apology and a person."""
+REATTACH_EVERY_S = 0.2
+"""Between two looks for a worker when none is free."""
+GUARD_S = 60
+GUARD_EVERY_S = 20.0
+TAIL_S = 0.12
+"""After the worker's last frame: the caller's own jitter buffer empties before BYE."""
+NARROW_HZ, WIDE_HZ = 8000, 16000
+
+
+class State(Enum):
+    """What is being done with the caller; its name stands in ``ivr_state``."""
+
+    NEW = "new"
+    MENU = "menu"
+    CONNECTING = "connecting"
+    TALKING = "talking"
+    TRANSFERRING = "transferring"
+    PERSON = "person"
+    FAILED = "failed"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Who calls whom, and through what."""
+
+    call_id: str
+    did: str
+    caller: str
+    trunk: str = ""
+    direction: str = "in"
+    agent: str = ""
+    """Id of the agent, once it is known."""
+    outbound: str = ""
+    """Row of ``outbound_calls`` that this call is an attempt of."""
+
+
+class LiveCall:
+    """One call. Its public methods only put something into its inbox, and return at once."""
+
+    def __init__(self, facts: Facts, office: Office) -> None:
+        self.facts = facts
+        self.state = State.NEW
+        self.worker = ""
+        self.part = 0
+        self.rate_hz = NARROW_HZ
+        self.started_at = datetime.now(UTC)
+        self._office = office
+        self._fs: FreeSwitch = office.freeswitch
+        self._log = CallLog(__name__, facts.call_id)
+        self._inbox: Queue[Callable[[], None] | None] = Queue(INBOX)
+        self._agent: Agent | None = None
+        self._menu_of: Menu | None = None
+        self._answered = False
+        self._port: int | None = None
+        """Of unicast, while the channel is parked."""
+        self._resumed = ""
+        self._refused_by: list[str] = []
+        self._searching_since_s = 0.0
+        self._handover: Handover | None = None
+        self._greenlet = gevent.spawn(self._run)
+
+    # --- from outside -----------------------------------------------------------------------------
+
+    def post(self, work: Callable[[], None]) -> None:
+        """Let ``work`` be done in this call's greenlet, after what came before."""
+        try:
+            self._inbox.put_nowait(work)
+        except Full:
+            self._log.error("! the call does not keep up; an event is dropped")
+
+    def on_event(self, event: Event) -> None:
+        """An event of this call's own channel."""
+        self.post(lambda: self._on_event(event))
+
+    def on_stream(self, name: str, body: str) -> None:
+        """An event of its stream: a worker's message, or its end."""
+        self.post(lambda: self._on_stream(name, body))
+
+    def on_person(self, event: Event) -> None:
+        """An event of the channel of a person that this call may be handed to."""
+        self.post(lambda: self._handover.on_person(event) if self._handover else None)
+
+    def on_job(self, job: str, result: str) -> None:
+        """What became of ringing a person."""
+        self.post(lambda: self._handover.on_job(job, result) if self._handover else None)
+
+    def adopt(self, event: Event) -> None:
+        """Take over a call that was live before we were, as its channel variables tell."""
+        names = {state.value: state for state in State}
+        self.state = names.get(event.get("variable_ivr_state"), State.FAILED)
+        self.worker = event.get("variable_ivr_worker")
+        self._port = _whole(event.get("variable_ivr_playback")) or None
+        self.part = _whole(event.get("variable_ivr_part"))
+        self.rate_hz = _whole(event.get("variable_ivr_rate")) or NARROW_HZ
+        self.started_at = datetime.fromtimestamp(_whole(event.get("variable_ivr_started")), UTC)
+        self._answered = event.get("Answer-State") == "answered"
+        self._agent = self._office.telephony.agents.get(self.facts.agent)
+        self.recheck()
+
+    def recheck(self) -> None:
+        """We, or FreeSWITCH's events, were away: see where the call stands."""
+        self.post(self._recheck)
+
+    def transfer(self, to: str, mode: str) -> None:
+        """A supervisor or the API sends the call elsewhere."""
+        attended = "attended" if mode == "attended" else "blind"
+        self.post(lambda: self._on_transfer(Transfer(to, attended, "asked", "")))  # type: ignore[arg-type]
+
+    def take_over(self, plan: DialPlan) -> None:
+        """Ring a supervisor, who gets the caller as soon as they answer."""
+        self.post(lambda: self._take_over(plan))
+
+    def whisper(self, text: str) -> None:
+        """Tell the agent something that the caller does not hear."""
+        self.post(lambda: self._tell(protocol.whisper(Whisper(text))))
+
+    def hang_up(self, cause: str) -> None:
+        """End the call."""
+        self.post(lambda: self._kill(cause))
+
+    def renew_guard(self) -> None:
+        """Put the guard off: we are alive."""
+        if self.state in (State.TALKING, State.TRANSFERRING, State.CONNECTING):
+            self.post(lambda: self._fs.guard(self.facts.call_id, GUARD_S))
+
+    def describe(self) -> dict[str, object]:
+        """For the API: what is going on."""
+        facts = self.facts
+        return {
+            "call_id": facts.call_id,
+            "did": facts.did,
+            "caller": facts.caller,
+            "trunk": facts.trunk,
+            "direction": facts.direction,
+            "agent": facts.agent,
+            "state": self.state.value,
+            "worker": self.worker,
+            "part": self.part,
+            "started_at": self.started_at.isoformat(),
+        }
+
+    # --- the greenlet -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (work := self._inbox.get()) is not None:
+            try:
+                work()
+            except SwitchError as e:
+                if self.state is not State.ENDED:
+                    self._log.warning("! %s", e)
+            except Exception:  # the border of a call: no other is touched
+                self._log.exception("! the call broke")
+                self._fail("a fault of ours")
+
+    def _after(self, seconds: float, work: Callable[[], None]) -> None:
+        gevent.spawn_later(seconds, self.post, work)
+
+    def _on_event(self, event: Event) -> None:
+        match event.get("Event-Name"):
+            case "CHANNEL_PARK":
+                self._on_park(event)
+            case "DTMF" if self.state in (State.TALKING, State.TRANSFERRING):
+                duration = event.get("DTMF-Duration", "0")
+                # FreeSWITCH counts in samples of the RTP clock
+                ms = int(duration) // 8 if duration.isdecimal() else 0
+                self._tell(protocol.dtmf(Dtmf(event.get("DTMF-Digit"), ms)))
+            case "CHANNEL_HOLD" | "CHANNEL_UNHOLD" if self.state is State.TALKING:
+                self._tell(protocol.hold(Hold(event.get("Event-Name") == "CHANNEL_HOLD")))
+            case "CHANNEL_BRIDGE":
+                self._on_bridge()
+            case "CHANNEL_HANGUP_COMPLETE":
+                self._on_end(event)
+
+    def _on_park(self, event: Event) -> None:
+        rate = event.get("Channel-Read-Codec-Rate", "8000")
+        self.rate_hz = NARROW_HZ if rate == "8000" else WIDE_HZ
+        if self._port is not None:  # unicast ended when the channel left its first park
+            self._office.ports.give_back(self._port)
+            self._port = None
+        if event.get("Answer-State") == "answered":
+            self._answered = True
+        if event.get("variable_ivr_returned") == "transfer":
+            self._fs.set_variables(self.facts.call_id, {"ivr_returned": ""})
+            self._resumed = "transfer"
+            self._handover = None
+            self.state = State.CONNECTING
+            self._connect()
+        elif self.state is State.MENU:
+            self.state = State.NEW
+            self._choose(event.get("variable_ivr_digit"))
+        elif self.state is State.NEW:
+            self._route()
+
+    # --- routing ----------------------------------------------------------------------------------
+
+    def _route(self) -> None:
+        facts, office = self.facts, self._office
+        if facts.direction == "out":
+            self._agent = office.telephony.agents.get(facts.agent)
+            self._connect()
+            return
+        decision = office.route(facts)
+        if trouble := getattr(decision, "trouble", ""):
+            self._log.warning("! %s", trouble)
+        match decision:
+            case Answer():
+                self._become(decision.agent)
+                self._connect()
+            case Menu():
+                self._become(decision.number.agent)
+                self._menu(decision)
+            case Closed():
+                self._closed(decision)
+            case Overflow():
+                self._become(decision.number.agent)
+                self._fail(decision.why)
+            case Ring():
+                self._ring(decision.to)
+            case Refuse():
+                self._log.info("> refused: %s", decision.why)
+                self._kill(decision.cause)
+
+    def _become(self, agent: Agent) -> None:
+        self._agent = agent
+        self.facts = replace(self.facts, agent=agent.id)
+
+    def _menu(self, menu: Menu) -> None:
+        agent = menu.number.agent
+        prompt = self._office.notices.render(agent.language_prompt, agent)
+        if not prompt:
+            self._connect()  # a menu that cannot be heard is none
+            return
+        self._menu_of = menu
+        self.state = State.MENU
+        digits = "".join(sorted(menu.agents))
+        uuid = self.facts.call_id
+        self._fs.set_variables(uuid, {"ivr_menu_file": prompt, "ivr_menu_digits": digits})
+        self._fs.transfer(uuid, "menu")
+
+    def _choose(self, digit: str) -> None:
+        if self._menu_of is None:  # we were not there when it was asked
+            self._route()
+            return
+        self._become(self._menu_of.chosen(digit))
+        self._connect()
+
+    def _closed(self, closed: Closed) -> None:
+        agent = closed.number.agent
+        file = self._office.notices.render(closed.text, agent)
+        self.state = State.FAILED
+        uuid = self.facts.call_id
+        self._fs.unguard(uuid)
+        self._fs.set_variables(uuid, {"ivr_notice_file": file, "ivr_state": "failed"})
+        self._set_human(closed.to)
+        self._fs.transfer(uuid, "closed")
+
+    def _ring(self, to: Destination) -> None:
+        """From one of our telephones to another."""
+        plan = self._office.plan(to, self.facts)
+        if plan is None:
+            self._kill("UNALLOCATED_NUMBER")
+            return
+        self.state = State.PERSON
+        self._fs.unguard(self.facts.call_id)
+        self._fs.set_dial_string(self.facts.call_id, "ivr_human", plan.bridge)
+        self._fs.transfer(self.facts.call_id, "ring")
+
+    # --- the worker -------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        """Find a worker and offer it the call; again until one answers or time is up."""
+        if not self._searching_since_s:
+            self._searching_since_s = time.monotonic()
+        if self.state is State.ENDED:
+            return
+        if time.monotonic() - self._searching_since_s > SEARCH_TIMEOUT_S:
+            self._fail("no worker took the call")
+            return
+        url = self._office.workers.pick(self._refused_by)
+        if url is None:
+            if self.part == 0 and not self._refused_by:
+                self._fail("no worker has room")
+            else:
+                self._refused_by.clear()
+                self._after(REATTACH_EVERY_S, self._connect_if_alone)
+            return
+        if self.state is not State.TRANSFERRING:
+            self.state = State.CONNECTING
+        self.worker = url
+        self.part += 1
+        self._offer_to(url)
+
+    def _connect_if_alone(self) -> None:
+        if not self.worker:
+            self._connect()
+
+    def _offer_to(self, url: str) -> None:
+        facts, uuid = self.facts, self.facts.call_id
+        offer = Offer(
+            call_id=uuid,
+            did=facts.did,
+            caller=facts.caller,
+            rate_hz=self.rate_hz,
+            playback=(self._office.ports.host, self._speak_port()),
+            agent=facts.agent,
+            direction="out" if facts.direction == "out" else "in",
+            recording=self._recording(),
+            part=self.part,
+            resumed=self._resumed,  # type: ignore[arg-type]
+        )
+        self._remember()
+        now_s = time.time()
+        bearer = token.make(self._office.media_secret, uuid, now_s)
+        self._fs.start_stream(uuid, f"{url}/call", self.rate_hz, protocol.offer(offer), bearer)
+        part = self.part
+        self._after(ANSWER_TIMEOUT_S, lambda: self._on_silent_worker(part))
+
+    def _speak_port(self) -> int:
+        if self._port is None:
+            self._port = self._office.ports.take()
+            if self._port is None:
+                raise SwitchError("no UDP port is left for playback; raise switch.playback_ports")
+            ports = self._office.ports
+            self._fs.unicast(self.facts.call_id, ports.host, self._port, ports.mirror)
+        return self._port
+
+    def _recording(self) -> str:
+        if self._agent is None or not self._agent.record or not self._office.recordings:
+            return ""
+        return f"{self.started_at:%Y/%m/%d}/{self.facts.call_id}.wav"
+
+    def _remember(self) -> None:
+        """What an ``ivr switch`` that is started anew reads from the channel."""
+        facts = self.facts
+        self._fs.set_variables(
+            facts.call_id,
+            {
+                "ivr_state": "talking",
+                "ivr_agent": facts.agent,
+                "ivr_did": facts.did,
+                "ivr_caller": facts.caller,
+                "ivr_trunk": facts.trunk,
+                "ivr_direction": facts.direction,
+                "ivr_outbound": facts.outbound,
+                "ivr_worker": self.worker,
+                "ivr_playback": str(self._port or 0),
+                "ivr_part": str(self.part),
+                "ivr_rate": str(self.rate_hz),
+                "ivr_started": str(int(self.started_at.timestamp())),
+                "hangup_after_bridge": "true",
+            },
+        )
+
+    def _on_silent_worker(self, part: int) -> None:
+        if self.state is State.CONNECTING and self.part == part and self.worker:
+            self._log.warning("! worker %s does not answer", self.worker)
+            self._lose_worker()
+
+    def _on_stream(self, name: str, body: str) -> None:
+        if name != "json":
+            if self.worker and self.state in (State.CONNECTING, State.TALKING, State.TRANSFERRING):
+                self._log.warning("! the stream to %s broke", self.worker)
+                self._lose_worker()
+            return
+        try:
+            message = protocol.control(body.encode())
+        except ProtocolError as e:
+            self._log.warning("! refused from the worker: %s", e)
+            return
+        match message:
+            case None:
+                self._on_answer()
+            case Hangup():
+                self._on_worker_hangup(message.cause)
+            case Transfer():
+                self._on_transfer(message)
+            case Summary() if self._handover is not None:
+                self._handover.better_summary(message.text)
+            case AnsweredBy():
+                self._office.answered_by(self.facts, message)
+
+    def _lose_worker(self) -> None:
+        self._office.workers.failed(self.worker)
+        self._refused_by.append(self.worker)
+        self.worker = ""
+        if self._answered and self.state is not State.CONNECTING:
+            self._resumed = "worker"
+        if self.state is State.TALKING:
+            self._searching_since_s = 0.0
+            self.state = State.CONNECTING
+        self._fs.stop_stream(self.facts.call_id)
+        self._connect()
+
+    def _on_answer(self) -> None:
+        if self.state is not State.CONNECTING:
+            return
+        uuid = self.facts.call_id
+        self._searching_since_s = 0.0
+        self._refused_by.clear()
+        if not self._answered:
+            self._fs.answer(uuid)
+            self._answered = True
+        self.state = State.TALKING
+        self._fs.guard(uuid, GUARD_S)
+        if self.part == 1 and (recording := self._recording()):
+            path = self._office.recording_path(recording)
+            if path:
+                self._fs.record(uuid, path)
+        self._log.info("= %s talks, part %d", self.worker, self.part)
+
+    def _on_worker_hangup(self, cause: str) -> None:
+        if self.state is State.CONNECTING and self._answered:
+            self._lose_worker()  # it cannot carry on with a live call: another may
+        elif self.state is State.CONNECTING:
+            self._kill(cause)
+        else:
+            self.state = State.ENDED
+            self._after(TAIL_S, lambda: self._kill(cause))
+
+    # --- persons ----------------------------------------------------------------------------------
+
+    def _on_transfer(self, asked: Transfer) -> None:
+        if self.state is not State.TALKING or self._agent is None:
+            return
+        self._log.info("> transfer, %s, because %s", asked.mode, asked.reason)
+        plan = self._office.plan_for(asked.to, self.facts)
+        if plan is None:
+            self._tell(protocol.transfer_failed(TransferFailed("UNALLOCATED_NUMBER")))
+            return
+        self.state = State.TRANSFERRING
+        if asked.mode == "blind":
+            self._send_blind(plan.bridge, asked.summary)
+            return
+        self._hand_over(plan, asked.summary)
+
+    def _hand_over(self, plan: DialPlan, summary: str) -> None:
+        assert self._agent is not None
+        self._handover = Handover(
+            self.facts.call_id, plan, self._agent, self._office, self._on_person, self._on_nobody,
+            self._after, self.on_job,
+        )  # fmt: skip
+        self._handover.begin(summary)
+
+    def _send_blind(self, dial_string: str, summary: str) -> None:
+        assert self._agent is not None
+        uuid = self.facts.call_id
+        file = self._office.notices.render(summary, self._agent)
+        self._fs.unguard(uuid)
+        hint = {"bridge_pre_execute_bleg_app": "playback", "bridge_pre_execute_bleg_data": file}
+        self._fs.set_variables(uuid, (hint if file else {}) | {"ivr_state": "transferring"})
+        self._fs.set_dial_string(uuid, "ivr_human", dial_string)
+        self._leave_worker("BLIND_TRANSFER")
+        self._fs.transfer(uuid, "blind")
+
+    def _take_over(self, plan: DialPlan) -> None:
+        if self.state is State.TALKING and self._agent is not None:
+            self.state = State.TRANSFERRING
+            self._hand_over(plan, "")
+
+    def _on_person(self, person: str) -> None:
+        """Somebody has answered, and heard the summary."""
+        uuid = self.facts.call_id
+        self._fs.unguard(uuid)
+        self._fs.set_variables(uuid, {"ivr_state": "person"})
+        self._fs.bridge(uuid, person)
+
+    def _on_bridge(self) -> None:
+        if self.state is State.TRANSFERRING:
+            self.state = State.PERSON
+            self._leave_worker("ATTENDED_TRANSFER")
+            self._log.info("= a person has the call")
+
+    def _on_nobody(self, cause: str) -> None:
+        self._handover = None
+        self._log.info("= nobody took the call: %s", cause)
+        if self.state is not State.TRANSFERRING:
+            return
+        self.state = State.TALKING
+        self._fs.set_variables(self.facts.call_id, {"ivr_state": "talking"})
+        self._tell(protocol.transfer_failed(TransferFailed(cause)))
+
+    def _leave_worker(self, cause: str) -> None:
+        if self.worker:
+            self._tell(protocol.hangup(cause))
+            self.worker = ""
+            self._fs.stop_stream(self.facts.call_id)
+
+    # --- trouble and end --------------------------------------------------------------------------
+
+    def _fail(self, why: str) -> None:
+        """No worker can help: the apology, and a person."""
+        if self.state in (State.ENDED, State.FAILED):
+            return
+        self._log.warning("! %s: the caller gets the apology and a person", why)
+        uuid, agent = self.facts.call_id, self._agent
+        self.state = State.FAILED
+        self.worker = ""
+        if self.facts.direction == "out":
+            self._kill("NORMAL_TEMPORARY_FAILURE")
+            return
+        self._fs.unguard(uuid)
+        file = self._office.notices.ready(agent.apology, agent) if agent else ""
+        self._fs.set_variables(uuid, {"ivr_apology_file": file, "ivr_state": "failed"})
+        self._set_human(self._office.overflow_of(self.facts))
+        self._fs.transfer(uuid, "failed")
+
+    def _set_human(self, to: Destination | None) -> None:
+        plan = self._office.plan(to, self.facts) if to else None
+        dial_string = plan.bridge if plan else ""
+        self._fs.set_dial_string(self.facts.call_id, "ivr_human", dial_string)
+
+    def _tell(self, message: bytes) -> None:
+        if self.worker:
+            self._fs.tell_worker(self.facts.call_id, message)
+
+    def _kill(self, cause: str) -> None:
+        self._fs.kill(self.facts.call_id, cause)
+
+    def _on_end(self, event: Event) -> None:
+        self.state = State.ENDED
+        if self._port is not None:
+            self._office.ports.give_back(self._port)
+            self._port = None
+        if self._handover is not None:
+            self._handover.abandon()
+        self._office.ended(self, event)
+        self._inbox.put(None)
+
+    def _recheck(self) -> None:
+        """Find out what happened while nobody looked, and go on from there."""
+        uuid = self.facts.call_id
+        if self.state is State.TRANSFERRING:
+            # Whoever rang has been told to wait; ask again, with the worker's patience as the limit.
+            self._on_nobody("NORMAL_TEMPORARY_FAILURE")
+        if self.state is not State.TALKING:
+            return
+        held = (
+            self._office.workers.holds(self.worker, uuid) if self._fs.is_streaming(uuid) else None
+        )
+        if held:
+            self._fs.guard(uuid, GUARD_S)
+            self._log.info("= adopted, %s talks", self.worker)
+        elif held is False:
+            self._kill("NORMAL_CLEARING")  # its worker ended it while we were away
+        else:
+            self._lose_worker()
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,305 @@
+"""``ivr switch``: call control of FreeSWITCH over its event socket (greenswitch, gevent).
+
+One connection, one greenlet a call. When FreeSWITCH goes and comes back, or we do, every channel is
+looked at again and its call taken up where it stands.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from datetime import UTC, datetime
+
+import gevent
+from gevent.event import Event as Signal
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from appliance.numbers import e164
+from appliance.settings import Settings
+from appliance.store.database import database_url, open_sync_engine
+from appliance.store.legs import close_lost_legs
+from appliance.telephony.channel import GUARD_EVERY_S, Facts, LiveCall, State
+from appliance.telephony.dialler import Dialler
+from appliance.telephony.eventsocket import DISCONNECTED, Event, EventSocket, SwitchError
+from appliance.telephony.freeswitch import (
+    EVENTS,
+    GATEWAY_STATE,
+    STREAM_DISCONNECT,
+    STREAM_ERROR,
+    STREAM_JSON,
+    FreeSwitch,
+)
+from appliance.telephony.legs import leg_of, packets_of
+from appliance.telephony.notices import Notices
+from appliance.telephony.office import Office
+from appliance.telephony.playbackports import PlaybackPorts
+from appliance.telephony.records import Records
+from appliance.telephony.roster import Roster
+from appliance.telephony.switchapi import SwitchApi
+from appliance.telephony.workers import Workers
+
+log = logging.getLogger(__name__)
+
+ESL_SECRET = "event-socket"
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 2.0
+LOST_CAUSE = "NORMAL_TEMPORARY_FAILURE"
+_STREAM = {STREAM_JSON: "json", STREAM_ERROR: "error", STREAM_DISCONNECT: "disconnect"}
+_NOT_OURS = ("person", "supervisor")
+MOST_DIGITS = 64
+
+
+def run(settings: Settings) -> None:
+    """Run call control until SIGTERM; live calls go on without it, and the next one adopts them."""
+    control = Control(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, control.stop)
+    control.run()
+
+
+class Control:
+    """The process: its connection, its calls, and what runs beside them."""
+
+    def __init__(self, settings: Settings) -> None:
+        switch = settings.switch
+        engine = open_sync_engine(database_url(settings))
+        self._settings = settings
+        self._engine: Engine = engine
+        self._password = settings.secret(ESL_SECRET)
+        self._stopping = Signal()
+        self._link: EventSocket | None = None
+        self._disconnected = Signal()
+        self.office = Office(
+            settings=settings,
+            freeswitch=FreeSwitch(),
+            workers=Workers(switch.worker_urls),
+            ports=PlaybackPorts(switch.playback_host, switch.playback_port, switch.playback_ports),
+            notices=Notices(settings.announcements_dir, settings.engines.tts.urls),
+            media_secret=settings.secret("media"),
+        )
+        self.records = Records(engine, settings.spool_dir / "switch")
+        self.roster = Roster(engine, self.office)
+        self.dialler = Dialler(engine, self.office)
+        self.api = SwitchApi(settings, engine, self.office, self.roster, self.dialler)
+        self.office.ended = self._on_call_end
+        self.office.answered_by = self.dialler.answered_by
+
+    def stop(self) -> None:
+        """End the process; no call is touched."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Serve until :meth:`stop`. Raises UserError: a port is taken, the password is wrong."""
+        self.api.start()
+        beside = [
+            gevent.spawn(work)
+            for work in (
+                self.office.workers.run, self.records.run, self.roster.run, self.dialler.run,
+                self._renew_guards, self._connect_for_ever,
+            )
+        ]  # fmt: skip
+        for greenlet in beside:
+            greenlet.link(lambda _: self._stopping.set())  # a fault: let it be seen
+        self._stopping.wait()
+        self._disconnect()
+        broken = [greenlet for greenlet in beside if greenlet.ready()]
+        gevent.killall(beside, timeout=1)
+        self.api.stop()
+        self.records.close()
+        self.office.ports.close()
+        for greenlet in broken:
+            greenlet.get()
+        log.info("= stopped; %d calls go on without us", len(self.office.calls))
+
+    # --- the connection ---------------------------------------------------------------------------
+
+    def _connect_for_ever(self) -> None:
+        retry_s = FIRST_RETRY_S
+        told = False
+        while True:
+            try:
+                self._connect()
+            except SwitchError as e:
+                if not told:
+                    log.warning("! %s; trying again", e)
+                    told = True
+                gevent.sleep(retry_s)
+                retry_s = min(2 * retry_s, LONGEST_RETRY_S)
+                continue
+            retry_s, told = FIRST_RETRY_S, False
+            self._disconnected.wait()
+            self._disconnect()
+            log.warning("! FreeSWITCH is away")
+
+    def _connect(self) -> None:
+        switch = self._settings.switch
+        self._disconnected.clear()
+        link = EventSocket(switch.esl_host, switch.esl_port, self._password)
+        link.connect()
+        self._link = link
+        link.register_handle(DISCONNECTED, lambda _: self._disconnected.set())
+        for name in (*EVENTS.split(), *_STREAM, GATEWAY_STATE):
+            link.register_handle(name, self._on_event)
+        self.office.freeswitch.attach(link)
+        try:
+            self.office.freeswitch.subscribe()
+            self.office.domain = self.office.freeswitch.domain()
+            self.roster.refresh(always=True)
+            self._adopt()
+        except SwitchError:
+            self._disconnect()
+            raise
+        log.info("= FreeSWITCH is here, %d calls live", len(self.office.calls))
+
+    def _disconnect(self) -> None:
+        self.office.freeswitch.attach(None)
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        for job, tell in list(self.office.jobs.items()):
+            del self.office.jobs[job]
+            tell(job, f"-ERR {LOST_CAUSE}")
+
+    def _renew_guards(self) -> None:
+        while True:
+            gevent.sleep(GUARD_EVERY_S)
+            for call in list(self.office.calls.values()):
+                call.renew_guard()
+
+    # --- what FreeSWITCH tells --------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        name, uuid = event.get("Event-Name"), event.get("Unique-ID")
+        subclass = event.get("Event-Subclass")
+        if subclass in _STREAM:
+            if call := self.office.calls.get(uuid):
+                call.on_stream(_STREAM[subclass], event.body)
+        elif subclass == GATEWAY_STATE:
+            self.roster.on_gateway(event.get("Gateway"), event.get("State"))
+        elif name == "BACKGROUND_JOB":
+            job = event.get("Job-UUID")
+            if tell := self.office.jobs.pop(job, None):
+                tell(job, event.body.strip())
+        else:
+            self._on_channel(name, uuid, event)
+
+    def _on_channel(self, name: str, uuid: str, event: Event) -> None:
+        kind = event.get("variable_ivr_kind")
+        call = self.office.calls.get(uuid)
+        if name in ("CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE"):
+            trunk = self.office.trunk_of(event)
+            self.records.leg(leg_of(event, trunk))
+            if (
+                name == "CHANNEL_HANGUP_COMPLETE"
+                and event.get("Caller-Channel-Answered-Time") > "0"
+            ):
+                received, sent = packets_of(event)
+                self.roster.heard(trunk, received, sent)
+        if kind in _NOT_OURS:
+            if owner := self.office.calls.get(event.get("variable_ivr_call")):
+                owner.on_person(event)
+        elif call is not None:
+            call.on_event(event)
+        elif name == "CHANNEL_PARK":
+            self._begin(event)
+
+    def _begin(self, event: Event) -> LiveCall:
+        facts = self._facts(event)
+        call = LiveCall(facts, self.office)
+        self.office.calls[facts.call_id] = call
+        self.records.leg(leg_of(event, facts.trunk))
+        log.info("< %s to %s", facts.caller or "unknown", facts.did, extra={"call": facts.call_id})
+        call.on_event(event)
+        return call
+
+    def _facts(self, event: Event) -> Facts:
+        country = self._settings.switch.country
+        out = event.get("variable_ivr_direction") == "out"
+        dialled = event.get("variable_ivr_did") or event.get("Caller-Destination-Number")
+        calling = event.get("variable_ivr_caller") or event.get("Caller-Caller-ID-Number")
+        return Facts(
+            call_id=event.get("Unique-ID"),
+            did=_number(dialled, country) or "unknown",
+            caller=_number(calling, country),
+            trunk=event.get("variable_ivr_trunk") or self.office.trunk_of(event),
+            direction="out" if out else "in",
+            agent=event.get("variable_ivr_agent"),
+            outbound=event.get("variable_ivr_outbound"),
+        )
+
+    def _on_call_end(self, call: LiveCall, event: Event) -> None:
+        facts = call.facts
+        self.office.calls.pop(facts.call_id, None)
+        cause = event.get("Hangup-Cause", LOST_CAUSE)
+        log.info("> over: %s", cause, extra={"call": facts.call_id})
+        self.records.complete(facts.call_id, cause=cause, ended_at=datetime.now(UTC))
+        if facts.outbound:
+            self.dialler.on_end(facts, cause)
+
+    # --- adoption ---------------------------------------------------------------------------------
+
+    def _adopt(self) -> None:
+        """Take up every call that is live, and end those that are not any more."""
+        freeswitch = self.office.freeswitch
+        living = freeswitch.channels()
+        for call in list(self.office.calls.values()):
+            if call.facts.call_id not in living:
+                call.on_event(_lost(call.facts.call_id))
+        persons = []
+        for uuid in living:
+            try:
+                event = Event.of(freeswitch.variables(uuid))
+            except SwitchError:
+                continue  # it ended just now
+            if event.get("variable_ivr_kind") in _NOT_OURS:
+                persons.append(event)
+            else:
+                self._adopt_call(uuid, event)
+        self._dismiss_waiting(persons)
+        gevent.get_hub().threadpool.spawn(self._close_lost, living)
+
+    def _adopt_call(self, uuid: str, event: Event) -> None:
+        known = self.office.calls.get(uuid)
+        if known is not None:
+            known.recheck()
+        elif state := event.get("variable_ivr_state"):
+            call = LiveCall(self._facts(event), self.office)
+            self.office.calls[uuid] = call
+            port = event.get("variable_ivr_playback", "0")
+            self.office.ports.adopt(int(port) if port.isdecimal() else 0)
+            call.adopt(event)
+            log.info("= adopted, %s", state, extra={"call": uuid})
+        elif event.get("variable_ivr_did") and event.get("variable_current_application") == "park":
+            self._begin(Event.of({**event.headers, "Event-Name": "CHANNEL_PARK"}))
+
+    def _dismiss_waiting(self, persons: list[Event]) -> None:
+        """Persons who were rung for a call and whom nobody puts through any more."""
+        for event in persons:
+            call = self.office.calls.get(event.get("variable_ivr_call"))
+            if event.get("variable_ivr_kind") == "person" and (
+                call is None or call.state is State.TRANSFERRING
+            ):
+                try:
+                    self.office.freeswitch.kill(event.get("Unique-ID"), "ORIGINATOR_CANCEL")
+                except SwitchError:
+                    continue  # gone already
+
+    def _close_lost(self, living: list[str]) -> None:
+        """In a native thread: legs that ended while nobody looked."""
+        try:
+            with self._engine.begin() as connection:
+                close_lost_legs(connection, living, datetime.now(UTC), LOST_CAUSE)
+        except SQLAlchemyError as e:
+            log.warning("! lost legs are not closed: %s", str(e).partition("\n")[0])
+
+
+def _lost(uuid: str) -> Event:
+    return Event.of(
+        {"Event-Name": "CHANNEL_HANGUP_COMPLETE", "Unique-ID": uuid, "Hangup-Cause": LOST_CAUSE}
+    )
+
+
+def _number(text: str, country: str) -> str:
+    """A number as the offer may carry it: normal form, no blanks or control characters."""
+    kept = "".join(c for c in text if c.isprintable() and not c.isspace())
+    return e164(kept, country)[:MOST_DIGITS]

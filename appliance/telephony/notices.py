@@ -1,0 +1,102 @@
+"""Spoken notices as files: what FreeSWITCH plays by itself, when no worker speaks.
+
+A text is spoken once by a voice server and kept under a name made from what was said and how, so that
+a notice is there before it is needed and survives every restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import os
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import orjson
+from gevent import socket
+
+from appliance.events import Agent
+
+log = logging.getLogger(__name__)
+
+RATE_HZ = 8000
+CONNECT_TIMEOUT_S = 1.0
+READ_TIMEOUT_S = 5.0
+LARGEST_BYTES = RATE_HZ * 2 * 120
+"""Two minutes: a notice is a sentence or two."""
+
+
+class Notices:
+    """Renders texts in an agent's voice to WAV files (8 kHz mono) in ``folder``."""
+
+    def __init__(self, folder: Path, voice_urls: Sequence[str]) -> None:
+        self._folder = folder.resolve()
+        self._urls = voice_urls
+
+    def path(self, text: str, agent: Agent) -> Path:
+        """Where this notice lies, once it has been spoken."""
+        said = "\0".join((agent.language, agent.voice, text))
+        return self._folder / f"{hashlib.sha256(said.encode()).hexdigest()[:32]}.wav"
+
+    def ready(self, text: str, agent: Agent) -> str:
+        """Path of the file if it has been spoken, else an empty string. Waits for nothing."""
+        path = self.path(text, agent)
+        return str(path) if text and path.exists() else ""
+
+    def render(self, text: str, agent: Agent) -> str:
+        """Path of the file, spoken now if it was not before; empty when no server can."""
+        if not text or (known := self.ready(text, agent)):
+            return known if text else ""
+        for url in self._urls:
+            try:
+                audio = _speak(url, text, agent)
+            except (OSError, ValueError, http.client.HTTPException) as e:
+                log.info("= a notice is not spoken by %s: %s", url, e)
+                continue
+            self._write(self.path(text, agent), audio)
+            return str(self.path(text, agent))
+        log.warning("! no voice server speaks a notice of %s", agent.name)
+        return ""
+
+    def _write(self, path: Path, audio: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with wave.open(str(temporary), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE_HZ)
+            file.writeframes(audio)
+        temporary.chmod(0o644)  # FreeSWITCH is another user
+        temporary.replace(path)
+
+
+def _speak(url: str, text: str, agent: Agent) -> bytes:
+    """docs/wires.md §3. Raises OSError, ValueError or HTTPException."""
+    parts = urlsplit(url)
+    place = (parts.hostname or "", parts.port or 80)
+    body = orjson.dumps(
+        {
+            "model": "default",
+            "input": text,
+            "voice": agent.voice,
+            "response_format": "pcm",
+            "language": agent.language,
+            "sample_rate": RATE_HZ,
+        }
+    )
+    connection = http.client.HTTPConnection(*place)
+    with socket.create_connection(place, timeout=CONNECT_TIMEOUT_S) as connection.sock:
+        connection.sock.settimeout(READ_TIMEOUT_S)
+        path = parts.path.rstrip("/") + "/v1/audio/speech"
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        connection.request("POST", path, body, headers)
+        response = connection.getresponse()
+        audio = response.read(LARGEST_BYTES)
+    if response.status != http.client.OK:
+        raise ValueError(f"status {response.status}")
+    if not audio:
+        raise ValueError("no audio")
+    return audio[: len(audio) // 2 * 2]

@@ -1,0 +1,151 @@
+"""What the calls of one ``ivr switch`` share: FreeSWITCH, the workers, the phonebook, the rules."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from appliance.errors import UserError
+from appliance.events import AnsweredBy
+from appliance.settings import Settings
+from appliance.store.phonebook import Telephony
+from appliance.telephony import routing
+from appliance.telephony.destinations import (
+    Destination,
+    Dialling,
+    DialPlan,
+    dial_plan,
+    parse_destination,
+)
+from appliance.telephony.eventsocket import Event
+from appliance.telephony.freeswitch import TRUNK_PROFILE, FreeSwitch
+from appliance.telephony.notices import Notices
+from appliance.telephony.playbackports import PlaybackPorts
+from appliance.telephony.workers import Workers
+
+if TYPE_CHECKING:
+    from appliance.telephony.channel import Facts, LiveCall
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Office:
+    """One per process; the control fills it, the calls use it."""
+
+    settings: Settings
+    freeswitch: FreeSwitch
+    workers: Workers
+    ports: PlaybackPorts
+    notices: Notices
+    media_secret: str
+    telephony: Telephony = field(default_factory=lambda: Telephony(version=""))
+    domain: str = "localhost"
+    """Realm of our own telephones."""
+    calls: dict[str, LiveCall] = field(default_factory=dict)
+    """The live calls, by the UUID of their channel."""
+    down_trunks: set[str] = field(default_factory=set)
+    """Names of gateways that do not answer."""
+    resolved: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Addresses (IP) of each trunk's proxy, by the trunk's name."""
+    jobs: dict[str, Callable[[str, str], None]] = field(default_factory=dict)
+    """Who waits for the result of which background job of FreeSWITCH."""
+    ended: Callable[[LiveCall, Event], None] = lambda call, event: None
+    answered_by: Callable[[Facts, AnsweredBy], None] = lambda facts, answered: None
+
+    @property
+    def failure_to(self) -> str:
+        return self.settings.switch.failure_to
+
+    @property
+    def recordings(self) -> bool:
+        return self.settings.worker.recordings
+
+    def recording_path(self, name: str) -> str:
+        """Where FreeSWITCH writes ``name``; empty when its folder cannot be made: the call goes on."""
+        path = self.settings.recordings_dir.resolve() / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            log.error("! no recording: %s", e)
+            return ""
+        return str(path)
+
+    @property
+    def site(self) -> routing.Site:
+        switch = self.settings.switch
+        return routing.Site(switch.country, switch.timezone, switch.max_calls, switch.failure_to)
+
+    def route(self, facts: Facts) -> routing.Route:
+        """What becomes of a call to us."""
+        arrival = routing.Arrival(facts.did, facts.caller, facts.trunk)
+        others = [call for call in self.calls.values() if call.facts.call_id != facts.call_id]
+        by_trunk = Counter(call.facts.trunk for call in others if call.facts.trunk)
+        load = routing.Load(len(others), by_trunk)
+        return routing.route(self.telephony, arrival, datetime.now(UTC), load, self.site)
+
+    def overflow_of(self, facts: Facts) -> Destination | None:
+        """Who takes a call of that number which no worker can carry."""
+        number = self.telephony.number(facts.did, self.site.country)
+        return routing.overflow_of(number, self.site)
+
+    def calls_by_trunk(self) -> Mapping[str, int]:
+        """How many calls each trunk carries now."""
+        return Counter(call.facts.trunk for call in self.calls.values() if call.facts.trunk)
+
+    def full_trunks(self) -> set[str]:
+        """Trunks at their own limit."""
+        carried = self.calls_by_trunk()
+        return {
+            t.name
+            for t in self.telephony.trunks
+            if t.max_calls and carried.get(t.name, 0) >= t.max_calls
+        }
+
+    def plan(self, to: Destination, facts: Facts) -> DialPlan | None:
+        """What to dial for ``to``; None (and a log line) when that cannot be."""
+        dialling = Dialling(
+            telephony=self.telephony,
+            country=self.site.country,
+            domain=self.domain,
+            caller_id=facts.caller,
+            without=self.down_trunks | self.full_trunks(),
+            variables={"ivr_kind": "person", "ivr_call": facts.call_id},
+        )
+        try:
+            return dial_plan(to, dialling)
+        except UserError as e:
+            log.warning("! nobody can be rung: %s", e, extra={"call": facts.call_id})
+            return None
+
+    def plan_for(self, to: str, facts: Facts) -> DialPlan | None:
+        """As :meth:`plan`, for a destination as people write it."""
+        try:
+            return self.plan(parse_destination(to, self.site.country), facts)
+        except UserError as e:
+            log.warning("! %s", e, extra={"call": facts.call_id})
+            return None
+
+    def ring(
+        self, dial: str, variables: Mapping[str, str], then: str, timeout_s: int,
+        tell: Callable[[str, str], None],
+    ) -> str:  # fmt: skip
+        """Ring in the background; ``tell(job, result)`` when it is answered or has failed."""
+        job = self.freeswitch.originate(dial, variables, then, timeout_s)
+        self.jobs[job] = tell
+        return job
+
+    def trunk_of(self, event: Event) -> str:
+        """Name of the trunk that a channel belongs to: as we set it, or whose address it is."""
+        if name := event.get("variable_ivr_trunk"):
+            return name
+        if event.get("variable_sofia_profile_name") != TRUNK_PROFILE:
+            return ""
+        address = event.get("variable_sip_network_ip") or event.get("Caller-Network-Addr")
+        did = event.get("Caller-Destination-Number")
+        trunk = routing.trunk_by_address(self.telephony.trunks, address, self.resolved, did)
+        return trunk.name if trunk else f"unknown-{address}"

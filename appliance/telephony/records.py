@@ -1,0 +1,129 @@
+"""Rows of ``ivr switch``, written behind the calls: to disk at once, to Postgres when it is there.
+
+Call control waits for neither. What a killed switch could not store, the next one does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gevent
+import orjson
+from gevent.event import Event as Signal
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+
+from appliance.store.legs import Leg, complete_call, upsert_leg
+from appliance.store.spool import Spool, adopt
+
+log = logging.getLogger(__name__)
+
+QUEUE_ROWS = 10_000
+"""Rows waiting for the disk; only a disk that stands still fills it, and then rows are lost."""
+CHUNK_BYTES = 64 * 1024
+RETRY_S = 2.0
+_LEG = TypeAdapter(Leg)
+
+
+class Records:
+    """Takes legs and ends of calls, and sees to it that they reach Postgres."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self._engine = engine
+        self._folder = folder
+        self._queue: deque[bytes] = deque()
+        self._arrived = Signal()
+        self._spool: Spool | None = None
+        self._away = False
+
+    def leg(self, leg: Leg) -> None:
+        """A leg began, changed or ended. Returns at once."""
+        self._take({"leg": leg})
+
+    def complete(self, call_id: str, **end: Any) -> None:
+        """What only the switch knows of a call's end; fields of ``store.legs.complete_call``."""
+        self._take({"call": {"call_id": call_id, **end}})
+
+    def run(self) -> None:
+        """Write, for ever."""
+        pool = gevent.get_hub().threadpool
+        self._spool = pool.apply(Spool.create, (self._folder,))
+        self._arrived.set()
+        while True:
+            self._arrived.wait()
+            self._arrived.clear()
+            batch = [self._queue.popleft() for _ in range(len(self._queue))]
+            try:
+                pool.apply(self._write, (batch,))
+            except OSError as e:
+                log.error("! %d rows of legs are kept in memory only: %s", len(batch), e)
+                self._queue.extendleft(reversed(batch))
+                self._again()
+                continue
+            except SQLAlchemyError as e:
+                self._tell_away(e)
+                self._again()
+                continue
+            if self._away:
+                self._away = False
+                log.info("= Postgres is back, the legs are stored")
+
+    def close(self) -> None:
+        """Leave what is not stored to the next process."""
+        if self._spool is not None:
+            self._spool.close(remove=not self._spool.unshipped_bytes)
+
+    def _take(self, row: dict[str, Any]) -> None:
+        if len(self._queue) >= QUEUE_ROWS:
+            log.error("! a row of a leg is lost: the disk stands still")
+            return
+        self._queue.append(orjson.dumps(row))
+        self._arrived.set()
+
+    def _again(self) -> None:
+        gevent.spawn_later(RETRY_S, self._arrived.set)
+
+    def _tell_away(self, error: SQLAlchemyError) -> None:
+        if not self._away:
+            self._away = True
+            reason = str(error).strip().partition("\n")[0]
+            log.warning("! Postgres is away, legs stay on disk: %s", reason)
+
+    def _write(self, batch: list[bytes]) -> None:
+        """In a native thread: to the disk, then everything on it to Postgres."""
+        assert self._spool is not None
+        if batch:
+            self._spool.append(batch)
+        for heritage in adopt(self._folder):
+            self._ship(heritage)
+            heritage.close(remove=True)
+        self._ship(self._spool)
+
+    def _ship(self, spool: Spool) -> None:
+        while spool.unshipped_bytes:
+            chunk = spool.next(CHUNK_BYTES)
+            for line in chunk.lines:
+                self._store(line)
+            spool.shipped(chunk.end)
+
+    def _store(self, line: bytes) -> None:
+        try:
+            work = _work(line)
+            with self._engine.begin() as connection:
+                work(connection)
+        except (ValueError, KeyError, ValidationError, DataError, IntegrityError) as e:
+            reason = str(e).strip().partition("\n")[0]
+            log.error("! a row of a leg can never be stored (%s): %.300s", reason, line.decode())
+
+
+def _work(line: bytes) -> Callable[[Connection], object]:
+    ((kind, fields),) = orjson.loads(line).items()
+    if kind == "leg":
+        leg = _LEG.validate_python(fields)
+        return lambda connection: upsert_leg(connection, leg)
+    return lambda connection: complete_call(connection, **fields)

@@ -1,0 +1,252 @@
+"""The HTTP API of ``ivr switch``: what the commands, the console and other programs ask of live calls.
+
+Loopback by default; every request carries ``Authorization: Bearer SECRET`` with the generated secret
+``switch``. JSON in, JSON out; errors are ``{"error": "one sentence"}``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+import gevent
+import orjson
+from gevent.pywsgi import WSGIServer
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from appliance.errors import UserError
+from appliance.settings import Settings
+from appliance.store import outbound
+from appliance.telephony.channel import LiveCall
+from appliance.telephony.destinations import Destination, Kind
+from appliance.telephony.dialler import Dialler
+from appliance.telephony.eventsocket import SwitchError
+from appliance.telephony.office import Office
+from appliance.telephony.roster import Roster
+from appliance.telephony.supervision import MODES, supervise
+
+log = logging.getLogger(__name__)
+
+SECRET = "switch"
+LARGEST_BODY_BYTES = 64 * 1024
+_STATUS = {
+    200: "200 OK", 202: "202 Accepted", 400: "400 Bad Request", 401: "401 Unauthorized",
+    404: "404 Not Found", 405: "405 Method Not Allowed", 409: "409 Conflict",
+    413: "413 Content Too Large", 503: "503 Service Unavailable",
+}  # fmt: skip
+
+StartResponse = Callable[[str, list[tuple[str, str]]], object]
+Answer = tuple[int, dict[str, Any]]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NewCall(_Body):
+    """``POST /v1/calls``."""
+
+    number: str = Field(max_length=64)
+    agent: str = Field(max_length=64)
+    attempts: int = Field(3, ge=1, le=20)
+    retry_after_s: int = Field(900, ge=1, le=7 * 86400)
+    hours: str = Field("", max_length=2000)
+    at: datetime | None = None
+
+
+class TransferTo(_Body):
+    """``POST /v1/calls/ID/transfer``."""
+
+    to: str = Field(max_length=256)
+    mode: str = Field("attended", pattern="^(attended|blind)$")
+
+
+class Supervise(_Body):
+    """``POST /v1/calls/ID/supervise``."""
+
+    extension: str = Field(pattern="^[0-9]{2,6}$")
+    mode: str = Field("listen", pattern=f"^({'|'.join(MODES)})$")
+
+
+class Whisper(_Body):
+    """``POST /v1/calls/ID/whisper``."""
+
+    text: str = Field(min_length=1, max_length=1000)
+
+
+class SwitchApi:
+    """The server; it runs in greenlets of its own."""
+
+    def __init__(
+        self, settings: Settings, engine: Engine, office: Office, roster: Roster, dialler: Dialler
+    ) -> None:
+        switch = settings.switch
+        self._settings = settings
+        self._engine = engine
+        self._office = office
+        self._roster = roster
+        self._dialler = dialler
+        self._secret = settings.secret(SECRET)
+        self._server = WSGIServer((switch.api_host, switch.api_port), self._serve, log=None)
+        self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
+            ("GET", re.compile(r"/v1/calls"), self._calls),
+            ("POST", re.compile(r"/v1/calls"), self._make_call),
+            ("GET", re.compile(r"/v1/outbound/([0-9a-f-]{36})"), self._outbound),
+            ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{8,64})/hangup"), self._hang_up),
+            ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{8,64})/transfer"), self._transfer),
+            ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{8,64})/supervise"), self._supervise),
+            ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{8,64})/whisper"), self._whisper),
+            ("GET", re.compile(r"/v1/trunks"), self._trunks),
+            ("GET", re.compile(r"/v1/trunks/([0-9A-Za-z_-]{1,64})"), self._trunk),
+            ("GET", re.compile(r"/v1/workers"), self._workers),
+            ("POST", re.compile(r"/v1/reload"), self._reload),
+        ]
+
+    def start(self) -> None:
+        """Begin to listen. Raises UserError."""
+        try:
+            self._server.start()
+        except OSError as e:
+            switch = self._settings.switch
+            raise UserError(
+                f"The API of ivr switch cannot listen on {switch.api_host}:{switch.api_port}"
+                f" ({e.strerror}); is another one running? Else set switch.api_port."
+            ) from e
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self._server.stop(timeout=1)
+
+    def _serve(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+        status, answer = self._answer(environ)
+        body = orjson.dumps(answer)
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        start(_STATUS[status], headers)
+        return [body]
+
+    def _answer(self, environ: dict[str, Any]) -> Answer:
+        given = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")
+        if not hmac.compare_digest(given, f"Bearer {self._secret}".encode()):
+            return 401, {"error": "The bearer token is missing or wrong."}
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        found = [(m, work, p.fullmatch(path)) for m, p, work in self._routes if p.fullmatch(path)]
+        if not found:
+            return 404, {"error": f"There is no {path}."}
+        for allowed, work, match in found:
+            if allowed == method and match is not None:
+                return self._guarded(work, match.groups(), environ)
+        return 405, {"error": f"{path} takes {' and '.join(m for m, _, _ in found)}."}
+
+    def _guarded(
+        self, work: Callable[..., Answer], parts: tuple[str, ...], environ: dict[str, Any]
+    ) -> Answer:
+        try:
+            body = _body(environ)
+            return work(*parts, *(() if body is None else (body,)))
+        except ValidationError as e:
+            item = e.errors()[0]
+            where = ".".join(str(part) for part in item["loc"])
+            return 400, {"error": f"{where}: {item['msg']}."}
+        except UserError as e:
+            return 400, {"error": str(e)}
+        except (SwitchError, SQLAlchemyError) as e:
+            return 503, {"error": str(e).strip().partition("\n")[0]}
+
+    # --- calls ------------------------------------------------------------------------------------
+
+    def _calls(self) -> Answer:
+        return 200, {"calls": [call.describe() for call in self._office.calls.values()]}
+
+    def _make_call(self, body: Any) -> Answer:
+        asked = NewCall.model_validate(body)
+        country = self._office.site.country
+
+        def enqueue() -> outbound.OutboundCall:
+            with self._engine.begin() as connection:
+                return outbound.enqueue(
+                    connection, asked.number, asked.agent, country, at=asked.at,
+                    max_attempts=asked.attempts, retry_after_s=asked.retry_after_s,
+                    hours=asked.hours,
+                )  # fmt: skip
+
+        call = gevent.get_hub().threadpool.apply(enqueue)
+        self._dialler.wake()
+        return 202, {"id": call.id, "state": call.state, "number": call.number}
+
+    def _outbound(self, id_: str) -> Answer:
+        def read() -> outbound.OutboundCall | None:
+            with self._engine.connect() as connection:
+                return outbound.read_outbound(connection, id_)
+
+        call = gevent.get_hub().threadpool.apply(read)
+        if call is None:
+            return 404, {"error": f"There is no call {id_} on the list."}
+        return 200, orjson.loads(orjson.dumps(call))
+
+    def _hang_up(self, call_id: str, _: Any) -> Answer:
+        self._live(call_id).hang_up("NORMAL_CLEARING")
+        return 202, {"call_id": call_id}
+
+    def _transfer(self, call_id: str, body: Any) -> Answer:
+        asked = TransferTo.model_validate(body)
+        call = self._live(call_id)
+        if self._office.plan_for(asked.to, call.facts) is None:
+            raise UserError(f"{asked.to!r} cannot be rung; see the log of ivr switch for why.")
+        call.transfer(asked.to, asked.mode)
+        return 202, {"call_id": call_id, "to": asked.to}
+
+    def _whisper(self, call_id: str, body: Any) -> Answer:
+        self._live(call_id).whisper(Whisper.model_validate(body).text)
+        return 202, {"call_id": call_id}
+
+    def _supervise(self, call_id: str, body: Any) -> Answer:
+        asked = Supervise.model_validate(body)
+        call = self._live(call_id)
+        extension = Destination(Kind.EXTENSION, asked.extension)
+        supervise(self._office, call, extension, asked.mode)
+        return 202, {"call_id": call_id, "extension": asked.extension, "mode": asked.mode}
+
+    def _live(self, call_id: str) -> LiveCall:
+        found = [c for id_, c in self._office.calls.items() if id_.startswith(call_id)]
+        if len(found) != 1:
+            raise UserError(
+                f"There is no live call {call_id}." if not found else f"{call_id} is several calls."
+            )
+        return found[0]
+
+    # --- trunks -----------------------------------------------------------------------------------
+
+    def _trunks(self) -> Answer:
+        return 200, {"trunks": [self._roster.describe(t) for t in self._office.telephony.trunks]}
+
+    def _trunk(self, name: str) -> Answer:
+        trunk = self._office.telephony.trunk(name)
+        if trunk is None:
+            return 404, {"error": f"There is no trunk {name}."}
+        return 200, self._roster.describe(trunk) | {"audio": self._roster.audio_of(name)}
+
+    def _workers(self) -> Answer:
+        return 200, {"workers": self._office.workers.states()}
+
+    def _reload(self, _: Any) -> Answer:
+        self._roster.refresh()
+        return 200, {"version": self._office.telephony.version}
+
+
+def _body(environ: dict[str, Any]) -> Any:
+    """The request's JSON; None for a GET. Raises UserError."""
+    if environ["REQUEST_METHOD"] == "GET":
+        return None
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal() or int(length) > LARGEST_BODY_BYTES:
+        raise UserError(f"A body of {length} bytes; {LARGEST_BODY_BYTES} at most.")
+    try:
+        return orjson.loads(environ["wsgi.input"].read(int(length)) or b"{}")
+    except orjson.JSONDecodeError as e:
+        raise UserError(f"The body is not JSON: {e}.") from e

@@ -1,0 +1,109 @@
+"""Which worker takes the next call: the healthy one with most room, asked once a second."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+import orjson
+from gevent import socket
+
+log = logging.getLogger(__name__)
+
+ASK_EVERY_S = 1.0
+ASK_TIMEOUT_S = 0.5
+SHUN_S = 3.0
+"""A worker that broke or refused a stream is not asked again for so long, unless there is no other."""
+LARGEST_ANSWER_BYTES = 256 * 1024
+
+
+@dataclass
+class _Worker:
+    url: str
+    healthy: bool = False
+    calls: int = 0
+    """As it last said, and what we have given it since."""
+    capacity: int = 1
+    shunned_until_s: float = 0.0
+
+
+class Workers:
+    """The workers of ``switch.worker_urls``, and how busy each is."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._workers = {url: _Worker(url) for url in (text.rstrip("/") for text in urls)}
+
+    def run(self) -> None:
+        """Ask them all, for ever; each in a greenlet of its own, so that none delays another."""
+        gevent.joinall([gevent.spawn(self._ask_for_ever, w) for w in self._workers.values()])
+
+    def pick(self, but: Sequence[str] = ()) -> str | None:
+        """URL of the worker with most room, none of ``but``; it counts as one call busier now.
+
+        None when no healthy one has room. One that broke lately is only picked for want of others.
+        """
+        now = time.monotonic()
+        free = [
+            w
+            for url, w in self._workers.items()
+            if w.healthy and w.calls < w.capacity and url not in but
+        ]
+        if not free:
+            return None
+        best = min(free, key=lambda w: (w.shunned_until_s > now, w.calls / w.capacity))
+        best.calls += 1
+        return best.url
+
+    def failed(self, url: str) -> None:
+        """A stream to it broke or was refused."""
+        if url in self._workers:
+            self._workers[url].shunned_until_s = time.monotonic() + SHUN_S
+
+    def holds(self, url: str, call_id: str) -> bool | None:
+        """Whether that worker carries the call; None when it does not answer."""
+        try:
+            health = _get(f"{url}/health?call={call_id}")
+        except (OSError, ValueError, http.client.HTTPException):
+            return None
+        return bool(health.get("holds"))
+
+    def states(self) -> list[dict[str, object]]:
+        """For people: every worker, whether it takes calls, and how many it has."""
+        return [
+            {"url": w.url, "healthy": w.healthy, "calls": w.calls, "capacity": w.capacity}
+            for w in self._workers.values()
+        ]
+
+    def _ask_for_ever(self, worker: _Worker) -> None:
+        while True:
+            was = worker.healthy
+            try:
+                health = _get(f"{worker.url}/health")
+                worker.calls, worker.capacity = int(health["calls"]), int(health["capacity"])
+                worker.healthy = health["status"] == "ok"
+            except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+                worker.healthy = False
+            if was != worker.healthy:
+                state = "takes calls" if worker.healthy else "takes no calls"
+                log.info("= worker %s %s", worker.url, state)
+            gevent.sleep(ASK_EVERY_S)
+
+
+def _get(url: str) -> dict[str, Any]:
+    """GET, in gevent's way. Raises OSError, ValueError or HTTPException."""
+    parts = urlsplit(url)
+    place = (parts.hostname or "", parts.port or 80)
+    connection = http.client.HTTPConnection(*place, timeout=ASK_TIMEOUT_S)
+    with socket.create_connection(place, timeout=ASK_TIMEOUT_S) as connection.sock:
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        connection.request("GET", path, headers={"Connection": "close"})
+        found = orjson.loads(connection.getresponse().read(LARGEST_ANSWER_BYTES))
+    if not isinstance(found, dict):
+        raise ValueError(f"{url} answers no object")
+    return found
