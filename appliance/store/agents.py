@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Row, Text, cast, func, select, true
+from sqlalchemy import Row, Text, cast, func, literal, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -33,6 +33,9 @@ AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 DEFAULT_COUNTRY = "IN"
 """As ``switch.country``."""
+
+BOT_URL = re.compile(r"wss?://(?![^/]*@)[A-Za-z0-9.\-\[\]:_]{1,255}(?:[/?][!-~]{0,1000})?")
+"""Of an external bot: nothing but a websocket, so that a call opens no other kind of door."""
 
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Agent))
 _ROW_FIELDS = frozenset({"id", "version", "name", "knowledge_version"})
@@ -66,6 +69,10 @@ def parse_agent(fields: Mapping[str, Any]) -> Agent:
     for name, value in known.items():
         if name.endswith(("_ms", "_s")) and value <= 0:
             raise UserError(f"{who}: field {name} = {value}: a time must be greater than 0.")
+    if agent.bot_url and not BOT_URL.fullmatch(agent.bot_url):
+        raise UserError(
+            f"{who}: field bot_url must be ws://HOST… or wss://HOST…, without user or password in it."
+        )
     if not AGENT_ID.fullmatch(agent.id):
         raise UserError(
             f"{who}: its id may hold only letters, digits, - and _, 64 at most, and begins with"
@@ -143,6 +150,53 @@ async def load_assignments(engine: AsyncEngine) -> list[Assignment]:
             found.append(_assignment(row))
         except UserError as e:
             log.warning("! number %s is left out: %s", row.did, e)
+    return found
+
+
+_PUBLISHED = (
+    select(
+        AgentRow.id,
+        AgentRow.name,
+        AgentVersionRow.version,
+        AgentVersionRow.config,
+        func.coalesce(KnowledgeBaseRow.version, 0).label("knowledge_version"),
+        literal("").label("did"),
+    )
+    .join(AgentVersionRow, AgentVersionRow.agent_id == AgentRow.id)
+    .outerjoin(
+        KnowledgeBaseRow, KnowledgeBaseRow.name == AgentVersionRow.config["knowledge"].as_string()
+    )
+)
+
+
+async def load_agent(engine: AsyncEngine, agent_id: str, version: int = 0) -> Agent | None:
+    """The agent ``agent_id`` in ``version``, or in its latest (0, and when there is no such
+    version); None when it has none. One round trip.
+
+    Raises UserError when the version's config is not an agent, DBAPIError when Postgres is away.
+    """
+    query = (
+        _PUBLISHED.where(AgentRow.id == agent_id)
+        .order_by((AgentVersionRow.version == version).desc(), AgentVersionRow.version.desc())
+        .limit(1)
+    )
+    async with engine.connect() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    return _assignment(row).agent if row else None
+
+
+async def load_agents(engine: AsyncEngine) -> list[Agent]:
+    """Every agent in its latest version, with or without a number (a menu or a call that we make
+    may lead to it); one that cannot be read is logged and left out."""
+    query = _PUBLISHED.distinct(AgentRow.id).order_by(AgentRow.id, AgentVersionRow.version.desc())
+    async with engine.connect() as connection:
+        rows = (await connection.execute(query)).all()
+    found = []
+    for row in rows:
+        try:
+            found.append(_assignment(row).agent)
+        except UserError as e:
+            log.warning("! agent %s is left out: %s", row.id, e)
     return found
 
 

@@ -1,0 +1,400 @@
+"""One live call whose agent is an external bot: its audio goes to the bot's websocket and back.
+
+The same place in the worker as :class:`~appliance.call.session.Call`. The bot hears everything and
+decides everything; what is ours is the pace, the interruption within a frame, the row, the recording,
+and that the caller is never left in silence when the bot is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, Protocol
+
+import numpy as np
+
+from appliance.audio import FRAME_MS, halve_rate, ulaw_encode
+from appliance.call.botlink import BotLink
+from appliance.call.botvoice import BotVoice
+from appliance.call.composer import Composer
+from appliance.call.reply import Reply
+from appliance.call.speaker import Journal
+from appliance.errors import EngineError, ProtocolError
+from appliance.events import Agent, CallRecord, Dtmf, Offer, ReplySource, Transfer
+from appliance.media.playout import Pacer, Playout, Utterance
+from appliance.media.recording import DiskWriter, Recording
+from appliance.media.server import Stream
+from appliance.media.twilio import RATE_HZ, Clear, Mark, Media, TwilioProtocol
+from appliance.telemetry import CallLog
+
+MEDIA_WAIT_MS = 500
+"""How long the bot's first words wait for the caller's first audio, so that none are lost."""
+SAY_TIMEOUT_S = 10.0
+"""For one of our own phrases, from the first thought to its last sample."""
+TRANSFER_TIMEOUT_S = 60.0
+"""An edge that has said nothing of a transfer by then has lost it."""
+HANG_UP_TIMEOUT_S = 10.0
+"""For the edge to play what it has and end the call."""
+
+Side = Literal["caller", "agent", "system"]
+P = ParamSpec("P")
+
+
+class Services(Protocol):
+    """What this call needs of :class:`~appliance.call.session.Services`."""
+
+    @property
+    def composer(self) -> Composer: ...
+    @property
+    def pacer(self) -> Pacer: ...
+    @property
+    def disk(self) -> DiskWriter | None: ...
+    @property
+    def recordings(self) -> Path: ...
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def watch(self) -> Callable[[str, dict[str, object]], None]: ...
+
+
+class BotCall:
+    """One call with a bot, from the connection to the last row."""
+
+    def __init__(self, offer: Offer, agent: Agent, stream: Stream, services: Services) -> None:
+        self._offer = offer
+        self._agent = agent
+        self._stream = stream
+        self._services = services
+        self._log = CallLog(__name__, offer.call_id)
+        self._epoch_s = asyncio.get_running_loop().time()
+        self._started_at = datetime.now(UTC)
+        self._tasks = asyncio.TaskGroup()
+        self._over = asyncio.Event()
+        self._ended_by: Side | Literal[""] = ""
+        self._cause = ""
+        self._answered = False
+        self._heard = asyncio.Event()
+        """The caller's audio has come, or has been waited for long enough."""
+        self._said = asyncio.Event()
+        """What was queued last has been played."""
+        self._transferred: asyncio.Future[str] | None = None
+        self._transfer: Transfer | None = None
+        self._held = False
+        self._bot_left = False
+        self._failing = False
+        self._refused = 0
+        self._recording = self._open_recording()
+        self._protocol = TwilioProtocol(offer.call_id)
+        self._link: BotLink | None = None
+        self._playout = Playout(
+            offer.rate_hz, stream.play, self._guard(self._on_frame), self._guard(self._said.set)
+        )
+        self._voice = BotVoice(offer.rate_hz, self._playout, self._echo)
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Reach the bot, answer, and live to the end. Errors of this call end here."""
+        self._log.info("< call from %s to %s", self._offer.caller or "unknown", self._offer.did)
+        self._services.journal.call(self._record())
+        about = {"did": self._offer.did, "caller": self._offer.caller, "agent": self._agent.name}
+        self._show("call", **about)
+        try:
+            async with self._tasks:
+                self._spawn(self._begin())
+                await self._over.wait()
+                raise _Over
+        except* _Over:
+            pass
+        except* Exception:
+            self._log.exception("! the call broke")
+            self.finish("system", "INTERWORKING")
+        finally:
+            await self._end()
+
+    def finish(self, by: Side, cause: str) -> None:
+        """End the call; the first to say so is who ended it."""
+        if not self._ended_by:
+            self._ended_by, self._cause = by, cause
+        self._over.set()
+
+    def stop(self, cause: str) -> None:
+        """End the call from outside, because the worker stops."""
+        self.finish("system", cause)
+
+    async def _begin(self) -> None:
+        """Ring until the bot is there, then answer; the bot hears at once, and speaks after us."""
+        try:
+            self._link = await BotLink.open(self._agent.bot_url, self)
+        except EngineError as e:
+            self._answer()
+            return self._fail(str(e))
+        self._log.info("> the bot has the call %s", self._protocol.call_sid)
+        self._link.send(self._protocol.connected())
+        self._link.send(self._protocol.start(self._offer, self._agent))
+        self._answer()
+        await self._heard.wait()
+        if self._agent.recording_notice and self._is_recorded:
+            await self._say("prompt", self._agent.recording_notice)
+        if not self._failing:
+            self._voice.begin()
+
+    def _answer(self) -> None:
+        self._answered = True
+        self._stream.answer()
+        self._services.pacer.add(self._playout)
+
+    async def _end(self) -> None:
+        self._services.pacer.remove(self._playout)
+        if self._link is not None:
+            self._link.send(self._protocol.stop())
+            self._link.close()
+        if self._recording is not None:
+            self._recording.close()
+        if self._voice.dropped_ms:
+            self._log.warning("! %d ms of the bot's audio were dropped", self._voice.dropped_ms)
+        self._services.journal.call(self._record(datetime.now(UTC)))
+        self._show("end", cause=self._cause, by=self._ended_by)
+        self._log.info("> call over: %s, by %s", self._cause, self._ended_by)
+        if self._ended_by != "caller":
+            self._stream.hang_up(self._cause)
+            await self._stream.closed(HANG_UP_TIMEOUT_S)
+        self._stream.close()
+
+    def _guard(self, work: Callable[P, object]) -> Callable[P, None]:
+        """``work``, called from what all calls share, at the border of this call: an error in it
+        ends this call and no other, and nothing more happens once the call is over."""
+
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            if self._over.is_set():
+                return
+            try:
+                work(*args, **kwargs)
+            except Exception:
+                self._log.exception("! the call broke")
+                self.finish("system", "INTERWORKING")
+
+        return guarded
+
+    # --- the caller -------------------------------------------------------------------------------
+
+    def on_audio(self, frame: bytes) -> None:
+        """A frame from the caller."""
+        if not self._answered:
+            return
+        self._heard.set()
+        if self._recording is not None:
+            self._recording.caller(frame, self._clock())
+        if self._link is not None and not self._held:
+            samples = np.frombuffer(frame, "<i2")
+            narrow = halve_rate(samples).tobytes() if self._offer.rate_hz != RATE_HZ else frame
+            self._link.send(self._protocol.media(ulaw_encode(narrow)))
+
+    def on_dtmf(self, key: Dtmf) -> None:
+        """A key was pressed: the bot's, whatever it means."""
+        self._log.info("< key")  # not which: it may be a PIN
+        self._show("key", digit=key.digit)
+        if self._link is not None:
+            self._link.send(self._protocol.dtmf(key.digit))
+
+    def on_hangup(self, cause: str) -> None:
+        """The caller, or the edge, ended the call."""
+        self.finish("system" if cause == "NETWORK_OUT_OF_ORDER" else "caller", cause)
+
+    def on_transfer_failed(self, cause: str) -> None:
+        """Nobody took the caller whom we gave away."""
+        if self._transferred is not None and not self._transferred.done():
+            self._transferred.set_result(cause)
+
+    def on_hold(self, on: bool) -> None:
+        """Nobody listens, or somebody does again: the bot's words wait, and it hears nothing."""
+        self._held = on
+        if on:
+            self._playout.hold()
+        else:
+            self._playout.carry_on()
+
+    def on_whisper(self, text: str) -> None:
+        """There is no message by which a bot could be told."""
+        self._log.warning("! a supervisor's whisper was lost: a bot cannot be told")
+
+    def _on_frame(self, number: int, frame: bytes, utterance: Utterance | None) -> None:
+        now_ms = number * FRAME_MS
+        if number == 1:
+            self._epoch_s = asyncio.get_running_loop().time()
+        if self._recording is not None:
+            self._recording.agent(frame, now_ms)
+        if now_ms >= MEDIA_WAIT_MS:
+            self._heard.set()
+        if not self._held:
+            self._voice.on_frame(utterance)
+        if self._bot_left and self._voice.is_played:
+            self.finish("agent", "NORMAL_CLEARING")
+        elif now_ms >= self._agent.longest_call_s * 1000 and not self._failing:
+            self._log.info("= the longest call is over")
+            self._take_over(self._take_leave())
+
+    # --- the bot ----------------------------------------------------------------------------------
+
+    def on_bot_message(self, payload: bytes) -> None:
+        """A text message of the bot."""
+        self._guard(self._take)(payload)
+
+    def on_bot_gone(self, why: str) -> None:
+        """The bot closed its websocket, or broke."""
+        self._link = None
+        if why:
+            self._guard(self._fail)(why)
+        else:
+            self._log.info("< the bot ends the call")
+            self._bot_left = True
+
+    def _take(self, payload: bytes) -> None:
+        if self._failing:
+            return
+        try:
+            event = self._protocol.receive(payload)
+        except ProtocolError as e:
+            self._refused += 1
+            if self._refused == 1:  # one line a call: a broken bot repeats itself
+                self._log.warning("! bot: %s", e)
+            return
+        match event:
+            case Media(ulaw):
+                before_ms = self._voice.dropped_ms
+                self._voice.say(ulaw)
+                if self._voice.dropped_ms and not before_ms:
+                    self._log.warning("! the bot is a minute ahead of what is heard: it is cut")
+            case Mark(name):
+                self._voice.mark(name)
+            case Clear():
+                self._log.info("< clear, %d ms ahead", self._voice.ahead_ms)
+                self._voice.clear()
+                if self._held:
+                    self._playout.hold()  # a flush lets go of it
+                self._show("yield")
+
+    def _echo(self, name: str) -> None:
+        if self._link is not None:
+            self._link.send(self._protocol.mark(name))
+
+    # --- without the bot --------------------------------------------------------------------------
+
+    def _fail(self, why: str) -> None:
+        self._log.warning("! the bot failed: %s", why)
+        if not self._failing:
+            self._take_over(self._hand_over())
+
+    def _take_over(self, work: Coroutine[Any, Any, None]) -> None:
+        """From now on we speak: the bot is told that it is over."""
+        self._failing = True
+        self._voice.end()
+        link, self._link = self._link, None
+        if link is not None:
+            link.send(self._protocol.stop())
+            link.close()
+        self._spawn(work)
+
+    async def _hand_over(self) -> None:
+        """The apology, and a person if there is one."""
+        await self._heard.wait()
+        await self._say("apology", self._agent.apology)
+        if self._agent.transfer_to:
+            await self._say("transfer", self._agent.transfer_phrase)
+            cause = await self._transfer_call()
+            self._log.warning("! nobody took the call: %s", cause)
+            await self._say("apology", self._agent.apology)
+        self.finish("system", "NORMAL_TEMPORARY_FAILURE")
+
+    async def _transfer_call(self) -> str:
+        """Ask the edge for a person; returns why there is none, and not at all when there is."""
+        self._transferred = asyncio.get_running_loop().create_future()
+        self._transfer = Transfer(
+            self._agent.transfer_to,
+            self._agent.transfer_mode,
+            "failures",
+            f"Caller {self._offer.caller or 'unknown'}: the bot {self._agent.name} is not available.",
+        )
+        self._stream.transfer(self._transfer)
+        try:
+            async with asyncio.timeout(TRANSFER_TIMEOUT_S):
+                return await self._transferred
+        except TimeoutError:
+            return "the edge did not say"
+
+    async def _take_leave(self) -> None:
+        await self._say("goodbye", self._agent.goodbye)
+        self.finish("agent", "NORMAL_CLEARING")
+
+    async def _say(self, source: ReplySource, text: str) -> None:
+        """Say one of our own phrases, to its last sample."""
+        self._log.info("> %s", source)
+        reply = Reply(source, "", self._offer.rate_hz, self._clock)
+        self._said.clear()
+        self._playout.play(reply.utterance)
+        try:
+            async with asyncio.timeout(SAY_TIMEOUT_S):
+                try:
+                    await self._services.composer.say(reply, self._agent, self._offer.rate_hz, text)
+                finally:
+                    reply.utterance.close()
+                await self._said.wait()
+        except TimeoutError:
+            self._playout.flush()
+            reply.fail("it took too long")
+        if reply.failure:
+            self._log.warning("! %s was not heard as meant: %s", source, reply.failure)
+
+    # --- small things -----------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.create_task(work)
+
+    @property
+    def _is_recorded(self) -> bool:
+        return self._recording is not None or bool(self._offer.recording)
+
+    def _open_recording(self) -> Recording | None:
+        """Where we record: unless the edge does, if the agent says so."""
+        disk = self._services.disk
+        if disk is None or self._offer.recording or not self._agent.record:
+            return None
+        part = f".{self._offer.part}" if self._offer.part > 1 else ""
+        name = f"{self._started_at:%Y/%m/%d}/{self._offer.call_id}{part}.wav"
+        return Recording(self._services.recordings / name, self._offer.rate_hz, disk)
+
+    def _clock(self) -> int:
+        """The media clock in ms, between frames too."""
+        return round((asyncio.get_running_loop().time() - self._epoch_s) * 1000)
+
+    def _record(self, ended_at: datetime | None = None) -> CallRecord:
+        offer, agent, recording = self._offer, self._agent, self._offer.recording
+        if self._recording is not None:
+            recording = str(self._recording.path.relative_to(self._services.recordings))
+        return CallRecord(
+            call_id=offer.call_id,
+            did=offer.did,
+            caller=offer.caller,
+            agent_id=agent.id,
+            agent_version=agent.version,
+            language=agent.language,
+            started_at=self._started_at,
+            ended_at=ended_at,
+            cause=self._cause,
+            ended_by=self._ended_by,
+            recording=recording,
+            late_frames=self._playout.late_frames,
+            part=offer.part,
+            direction=offer.direction,
+            transferred_to=self._transfer.to if self._transfer else "",
+            summary=self._transfer.summary if self._transfer else "",
+        )
+
+    def _show(self, kind: str, **what: object) -> None:
+        self._services.watch(self._offer.call_id, {"event": kind, "ms": self._clock(), **what})
+
+
+class _Over(Exception):
+    """Ends the call's TaskGroup: whatever it still does is cancelled."""
