@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec
 
 from appliance.audio import FRAME_MS
+from appliance.call.botcall import BotCall
 from appliance.call.composer import Composer
 from appliance.call.hearing import Hearing
 from appliance.call.speaker import Journal, Speaker
@@ -74,13 +75,14 @@ class Timer(Enum):
 
 
 class Lobby:
-    """A call on its way in: finds the agent, then gives the stream's events to a :class:`Call`."""
+    """A call on its way in: finds the agent, then gives the stream's events to a :class:`Call`, or
+    to a :class:`BotCall` where the agent is an external bot."""
 
     def __init__(self, offer: Offer, stream: Stream, services: Services) -> None:
         self._offer = offer
         self._stream = stream
         self._services = services
-        self._call: Call | None = None
+        self._call: Call | BotCall | None = None
         self._log = CallLog(__name__, offer.call_id)
         self._gone = ""
 
@@ -113,7 +115,8 @@ class Lobby:
         try:
             agent = await self._services.directory.agent_for(self._offer.did)
             if not self._gone:
-                self._call = Call(self._offer, agent, self._stream, self._services)
+                kind = BotCall if agent.bot_url else Call
+                self._call = kind(self._offer, agent, self._stream, self._services)
         except NoAgentError as e:
             self._log.warning("! %s", e)
             self._stream.hang_up("UNALLOCATED_NUMBER")
