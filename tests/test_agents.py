@@ -22,6 +22,8 @@ from appliance.ops.postgres import EmbeddedPostgres
 from appliance.settings import Settings, Worker
 from appliance.store.agents import (
     agent_fields,
+    load_agent,
+    load_agents,
     load_assignment,
     parse_agent,
     publish_agent,
@@ -162,6 +164,44 @@ async def test_a_new_process_answers_with_postgres_away(
     assert (await after.agent_for("1001")).id == "sales"
     assert (await after.agent_for("999")).id == "help"
     assert "answering 999 with the last known agent help version 1" in caplog.text
+    await after.close()
+    await nowhere.dispose()
+
+
+@pytest.mark.server
+async def test_an_agent_is_found_by_its_id_in_the_version_a_call_began_with(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    first = await publish_agent(engine, HELP)
+    second = await publish_agent(engine, dataclasses.replace(HELP, greeting="New."))
+    sales = await publish_agent(engine, SALES)
+    assert await load_agent(engine, "help", 1) == first
+    assert await load_agent(engine, "help") == await load_agent(engine, "help", 9) == second
+    assert await load_agent(engine, "nobody") is None
+    assert await load_agents(engine) == [second, sales]
+    directory = Directory(engine, settings)
+    assert await directory.agent_by_id("help", 1) == first
+    assert await directory.agent_by_id("help") == second
+    with pytest.raises(NoAgentError, match="there is no agent nobody"):
+        await directory.agent_by_id("nobody")
+    await directory.close()
+
+
+@pytest.mark.server
+async def test_an_agent_without_a_number_is_known_with_postgres_away(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    await publish_agent(engine, SALES)
+    before = Directory(engine, settings)
+    assert [agent.id for agent in await before.all_agents()] == ["sales"]  # to be warmed too
+    await before.close()
+    nowhere = open_engine(f"postgresql://ivr:x@127.0.0.1:{free_port()}/ivr")
+    after = Directory(nowhere, settings)
+    assert (await after.agent_by_id("sales", 7)).version == 1
+    with pytest.raises(NoAgentError, match="known here"):
+        await after.agent_by_id("help")
+    with pytest.raises(NoAgentError, match="no agent answers agentsales"):
+        await after.agent_for("agentsales")  # no number is an agent's key
     await after.close()
     await nowhere.dispose()
 

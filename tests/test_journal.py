@@ -149,6 +149,66 @@ async def test_a_begin_that_is_late_does_not_reopen_a_call(
 
 
 @pytest.mark.server
+async def test_a_later_part_reopens_a_call_and_an_earlier_one_changes_nothing_more(
+    engine: AsyncEngine, database_url: str, tmp_path: Path
+) -> None:
+    async with Journal(engine, tmp_path) as journal:
+        journal.call(a_call(ended_at=START, ended_by="system", turns=4))
+        await journal.flush()
+        journal.call(a_call(part=2, turns=4))
+        await journal.flush()
+        assert rows(database_url, "calls")[0]["ended_at"] is None
+        journal.call(a_call(ended_at=START, ended_by="system", turns=3))  # the old part, late
+        await journal.flush()
+        (row,) = rows(database_url, "calls")
+        assert (row["ended_at"], row["part"], row["turns"]) == (None, 2, 4)
+        end = a_call(part=2, ended_at=START + timedelta(seconds=9), ended_by="caller", turns=6)
+        for record in (end, a_call(part=2), a_call(ended_at=START)):  # in one batch, in any order
+            journal.call(record)
+        await journal.flush()
+    (row,) = rows(database_url, "calls")
+    assert (row["part"], row["turns"], row["ended_by"]) == (2, 6, "caller")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("part", [1, 2])
+async def test_the_heir_does_not_end_a_call_that_was_taken_over(
+    engine: AsyncEngine, database_url: str, tmp_path: Path, part: int
+) -> None:
+    dead, alive = tmp_path / "dead", tmp_path / "alive"
+    async with Journal(engine, dead) as journal:
+        journal.call(a_call())
+        journal.turn(a_turn(index=1))
+    async with Journal(engine, alive) as journal:
+        journal.call(a_call(part=part))  # part 1: the same one, as if nobody had taken it over
+        await journal.flush()
+        async with Journal(engine, dead):
+            async with asyncio.timeout(10):
+                while list(dead.glob("*.jsonl"))[1:]:
+                    await asyncio.sleep(0.02)
+    (row,) = rows(database_url, "calls")
+    assert (row["ended_at"] is None) == (part == 2)
+
+
+@pytest.mark.server
+async def test_what_a_dead_process_left_is_stored_at_once_when_its_call_comes_here(
+    engine: AsyncEngine, database_url: str, tmp_path: Path
+) -> None:
+    async with Journal(engine, tmp_path) as journal:
+        away = open_engine(f"postgresql://ivr:x@127.0.0.1:{free_port()}/ivr")
+        dead = Journal(away, tmp_path)
+        await dead.start()
+        dead.call(a_call())
+        dead.turn(a_turn(index=1))
+        await dead.close(0.2)
+        await away.dispose()
+        assert not rows(database_url, "turns")
+        await journal.take_over()
+        assert len(rows(database_url, "turns")) == 1
+    assert rows(database_url, "calls")[0]["ended_by"] == "system"
+
+
+@pytest.mark.server
 async def test_taking_a_row_costs_the_call_nothing(engine: AsyncEngine, tmp_path: Path) -> None:
     turns = [a_turn(index=i) for i in range(1000)]
     async with Journal(engine, tmp_path) as journal:

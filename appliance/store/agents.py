@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Row, Text, cast, func, literal, select, true
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -188,7 +188,9 @@ async def load_agent(engine: AsyncEngine, agent_id: str, version: int = 0) -> Ag
 async def load_agents(engine: AsyncEngine) -> list[Agent]:
     """Every agent in its latest version, with or without a number (a menu or a call that we make
     may lead to it); one that cannot be read is logged and left out."""
-    query = _PUBLISHED.distinct(AgentRow.id).order_by(AgentRow.id, AgentVersionRow.version.desc())
+    query = _PUBLISHED.ext(distinct_on(AgentRow.id)).order_by(
+        AgentRow.id, AgentVersionRow.version.desc()
+    )
     async with engine.connect() as connection:
         rows = (await connection.execute(query)).all()
     found = []

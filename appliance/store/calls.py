@@ -92,3 +92,20 @@ async def read_call(engine: AsyncEngine, prefix: str) -> tuple[CallRecord, list[
             select(*_TURN_COLUMNS).where(TurnRow.call_id == call.call_id).order_by(TurnRow.index)
         )
     return call, [_TURN.validate_python(dict(row)) for row in turns.mappings()]
+
+
+async def read_past(engine: AsyncEngine, call_id: str) -> tuple[CallRecord, list[Turn]] | None:
+    """A call by its whole id, with its turns in order, or None when there is no row of it yet.
+
+    Raises SQLAlchemyError or OSError when Postgres is away.
+    """
+    async with engine.connect() as connection:
+        found = await connection.execute(select(*_CALL_COLUMNS).where(CallRow.call_id == call_id))
+        row = found.mappings().one_or_none()
+        if row is None:
+            return None
+        turns = await connection.execute(
+            select(*_TURN_COLUMNS).where(TurnRow.call_id == call_id).order_by(TurnRow.index)
+        )
+    past = [_TURN.validate_python(dict(turn)) for turn in turns.mappings()]
+    return _CALL.validate_python(dict(row)), past

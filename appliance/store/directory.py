@@ -1,8 +1,8 @@
-"""What a worker asks when a call comes: who answers this number?
+"""What a worker asks when a call comes: who answers this number, or: who is this agent?
 
 Postgres is asked, but never waited for longer than a caller should wait for the answer: then the
-last known agent of that number answers. What is known lies in memory and in a file, so that a
-worker that starts while Postgres is away still answers every number it ever answered.
+last known agent of that number (or of that id) answers. What is known lies in memory and in a file,
+so that a worker that starts while Postgres is away still answers every number it ever answered.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +25,8 @@ from appliance.settings import Settings
 from appliance.store.agents import (
     Assignment,
     agent_fields,
+    load_agent,
+    load_agents,
     load_assignment,
     load_assignments,
     parse_agent,
@@ -39,15 +41,21 @@ LOOKUP_LIMIT_S = 10.0
 PREWARM_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 
+AGENT_KEY = "agent "
+"""Before an agent's id, among the numbers; no number holds a space."""
+
 T = TypeVar("T")
 _Database = (SQLAlchemyError, OSError, TimeoutError)
 
 
 class NoAgentError(Exception):
-    """Nobody answers this number: Postgres says so, or is away and the number is not known."""
+    """Nobody answers this number (or: there is no such agent): Postgres says so, or is away and
+    nobody is known here."""
 
     def __init__(self, did: str, reason: str) -> None:
-        super().__init__(f"no agent answers {did}: {reason}")
+        who = did.removeprefix(AGENT_KEY)
+        text = f"there is no agent {who}" if who != did else f"no agent answers {did}"
+        super().__init__(f"{text}: {reason}")
         self.did = did
 
 
@@ -76,24 +84,53 @@ class Directory:
             return found
 
         try:
-            if self._hanging:
-                # one wait in vain is enough: the next calls do not queue behind a hanging server
-                raise TimeoutError("Postgres still has not answered an earlier call")
-            found = await self._within(self._timeout_s, look_up())
+            found = await self._promptly(look_up)
         except (*_Database, UserError) as e:
-            return self._last_known(did, _reason(e))
+            return self._last_known(did, [*candidates(did, self._country), ANY_DID], _reason(e))
         if found is None:
             raise NoAgentError(did, "the number is not assigned to a published agent")
         return found.agent
 
+    async def agent_by_id(self, agent_id: str, version: int = 0) -> Agent:
+        """The agent ``agent_id`` in ``version`` (0: its latest), as quickly as :meth:`agent_for`.
+
+        Without Postgres it is the last known version. Raises NoAgentError when there is none.
+        """
+        key = AGENT_KEY + agent_id
+
+        async def look_up() -> Agent | None:
+            found = await load_agent(self._engine, agent_id, version)
+            if found is not None and not version:
+                self._learn(self._known | {key: found})
+            return found
+
+        try:
+            found = await self._promptly(look_up)
+        except (*_Database, UserError) as e:
+            keys = [key, *(k for k, agent in self._known.items() if agent.id == agent_id)]
+            return self._last_known(key, keys, _reason(e))
+        if found is None:
+            raise NoAgentError(key, "no version of it is published")
+        return found
+
+    async def _promptly(self, look_up: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The answer to a look-up that a caller waits for."""
+        if self._hanging:
+            # one wait in vain is enough: the next calls do not queue behind a hanging server
+            raise TimeoutError("Postgres still has not answered an earlier call")
+        return await self._within(self._timeout_s, look_up())
+
     async def all_agents(self) -> list[Agent]:
-        """Every agent that answers some number, each once: what to warm up before the first call.
+        """Every published agent, each once: what to warm up before the first call. One without a
+        number may be chosen by a menu, or speak in calls that we make.
 
         From Postgres, which also teaches all the numbers; else the last known ones.
         """
 
         async def read_all() -> None:
-            self._learn({a.did: a.agent for a in await load_assignments(self._engine)})
+            known = {a.did: a.agent for a in await load_assignments(self._engine)}
+            agents = await load_agents(self._engine)
+            self._learn(known | {AGENT_KEY + agent.id: agent for agent in agents})
 
         try:
             await self._within(PREWARM_TIMEOUT_S, read_all())
@@ -141,14 +178,13 @@ class Directory:
         if not task.cancelled() and (error := task.exception()):
             log.warning("! a look-up that nobody waited for has failed: %s", _reason(error))
 
-    def _last_known(self, did: str, reason: str) -> Agent:
-        forms = (*candidates(did, self._country), ANY_DID)
-        agent = next((self._known[form] for form in forms if form in self._known), None)
+    def _last_known(self, asked: str, keys: Sequence[str], reason: str) -> Agent:
+        agent = next((self._known[key] for key in keys if key in self._known), None)
         if agent is None:
-            raise NoAgentError(did, f"{reason}, and no agent of it is known here")
+            raise NoAgentError(asked, f"{reason}, and no agent of it is known here")
         log.warning(
             "! %s: answering %s with the last known agent %s version %d",
-            reason, did, agent.id, agent.version,
+            reason, asked, agent.id, agent.version,
         )  # fmt: skip
         return agent
 

@@ -87,6 +87,11 @@ class Journal:
             ) from e
         self._task = asyncio.create_task(self._run(), name="journal")
 
+    async def take_over(self) -> None:
+        """Store what processes that died left in the spool folder, now instead of within 30 s: one
+        of their calls has come to us. Raises one of ``shipper.AWAY``."""
+        await self._shipper.ship_leftovers(self._spool_dir)
+
     async def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> bool:
         """Wait until every row taken so far is in Postgres; False when that took too long."""
         target = self._rows_taken

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -61,10 +61,12 @@ def decode(line: bytes) -> CallRecord | Turn:
 async def upsert(connection: AsyncConnection, records: Sequence[CallRecord | Turn]) -> None:
     """Store ``records``, the latest of each key; the same again changes nothing.
 
-    A call that has ended stays ended when its beginning is replayed.
+    A call that has ended stays ended when its beginning is replayed. A row of a later part, by the
+    worker that took the call over, goes before one of an earlier, and so reopens it.
     """
-    calls = {r.call_id: r for r in records if isinstance(r, CallRecord) and not r.ended_at}
-    calls |= {r.call_id: r for r in records if isinstance(r, CallRecord) and r.ended_at}
+    found = [r for r in records if isinstance(r, CallRecord)]
+    found.sort(key=lambda r: (r.part, r.ended_at is not None))  # stable: the latest of equals last
+    calls = {r.call_id: r for r in found}
     turns = {(r.call_id, r.index): r for r in records if isinstance(r, Turn)}
     # sorted: two processes that write the same rows lock them in the same order
     if calls:
@@ -78,11 +80,18 @@ async def upsert(connection: AsyncConnection, records: Sequence[CallRecord | Tur
 def _upsert(model: type[CallRow] | type[TurnRow], keys: set[str]) -> Insert:
     statement = insert(model)
     names = [column.name for column in model.__table__.columns]
+    new = statement.excluded
     return statement.on_conflict_do_update(
         index_elements=sorted(keys),
-        set_={name: statement.excluded[name] for name in names if name not in keys},
+        set_={name: new[name] for name in names if name not in keys},
         where=(
-            or_(CallRow.ended_at.is_(None), statement.excluded["ended_at"].is_not(None))
+            or_(
+                new["part"] > CallRow.part,
+                and_(
+                    new["part"] == CallRow.part,
+                    or_(CallRow.ended_at.is_(None), new["ended_at"].is_not(None)),
+                ),
+            )
             if model is CallRow
             else None
         ),
@@ -93,14 +102,21 @@ _UPSERT_CALL = _upsert(CallRow, {"call_id"})
 _UPSERT_TURN = _upsert(TurnRow, {"call_id", "index"})
 
 
-async def end_lost_calls(connection: AsyncConnection, call_ids: Sequence[str]) -> int:
-    """End the calls whose worker died with them, at their last turn; returns how many."""
+async def end_lost_calls(connection: AsyncConnection, lost: Mapping[str, int]) -> int:
+    """End the calls whose worker died with them, at their last turn; returns how many.
+
+    ``lost``: call id -> the part that the dead worker carried. A call that another worker has taken
+    over since (a later part) lives on.
+    """
     mine = TurnRow.call_id == CallRow.call_id
     last = select(func.max(TurnRow.at)).where(mine).scalar_subquery()
     count = select(func.count()).select_from(TurnRow).where(mine).scalar_subquery()
     statement = (
         update(CallRow)
-        .where(CallRow.call_id.in_(call_ids), CallRow.ended_at.is_(None))
+        .where(
+            tuple_(CallRow.call_id, CallRow.part).in_(sorted(lost.items())),
+            CallRow.ended_at.is_(None),
+        )
         .values(
             ended_at=func.coalesce(func.greatest(last, CallRow.started_at), CallRow.started_at),
             cause=LOST_CAUSE,

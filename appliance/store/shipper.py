@@ -96,19 +96,21 @@ class Shipper:
 
     async def _ship_leftover(self, spool: Spool) -> None:
         rows = 0
-        open_calls: set[str] = set()
+        open_calls: dict[str, int] = {}
         while spool.unshipped_bytes:
             chunk = await asyncio.to_thread(spool.next, CHUNK_BYTES)
             records = await self.ship_lines(chunk.lines)
             rows += len(records)
             for record in records:
                 if isinstance(record, CallRecord):
-                    (open_calls.discard if record.ended_at else open_calls.add)(record.call_id)
+                    open_calls.pop(record.call_id, None)
+                    if record.ended_at is None:
+                        open_calls[record.call_id] = record.part
             spool.skip(chunk.end)
         lost = 0
         if open_calls:
             async with asyncio.timeout(STORE_TIMEOUT_S), self._engine.begin() as connection:
-                lost = await end_lost_calls(connection, sorted(open_calls))
+                lost = await end_lost_calls(connection, open_calls)
         if rows:
             log.info("= journal: stored %d rows of a dead process, %d calls cut off", rows, lost)
 
