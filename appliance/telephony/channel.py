@@ -97,6 +97,7 @@ class LiveCall:
         self._agent: Agent | None = None
         self._menu_of: Menu | None = None
         self._answered = False
+        self._has_media = False
         self._port: int | None = None
         """Of unicast, while the channel is parked."""
         self._resumed = ""
@@ -140,6 +141,7 @@ class LiveCall:
         self.rate_hz = _whole(event.get("variable_ivr_rate")) or NARROW_HZ
         self.started_at = datetime.fromtimestamp(_whole(event.get("variable_ivr_started")), UTC)
         self._answered = event.get("Answer-State") == "answered"
+        self._has_media = True
         self._agent = self._office.telephony.agents.get(self.facts.agent)
         self.recheck()
 
@@ -223,6 +225,7 @@ class LiveCall:
         if self._port is not None:  # unicast ended when the channel left its first park
             self._office.ports.give_back(self._port)
             self._port = None
+        self._has_media = event.get("Answer-State") in ("early", "answered")
         if event.get("Answer-State") == "answered":
             self._answered = True
         if event.get("variable_ivr_returned") == "transfer":
@@ -362,6 +365,8 @@ class LiveCall:
         self._after(ANSWER_TIMEOUT_S, lambda: self._on_silent_worker(part))
 
     def _speak_port(self) -> int:
+        if not self._has_media:
+            raise SwitchError("the channel has no media yet; is our dialplan in force?")
         if self._port is None:
             self._port = self._office.ports.take()
             if self._port is None:

@@ -90,6 +90,9 @@ class Control:
 
     def run(self) -> None:
         """Serve until :meth:`stop`. Raises UserError: a port is taken, the password is wrong."""
+        hub = gevent.get_hub()
+        # what fails in a native thread is raised where it was asked for, and told of there
+        hub.NOT_ERROR = (*hub.NOT_ERROR, Exception)
         self.api.start()
         beside = [
             gevent.spawn(work)

@@ -6,8 +6,9 @@ Facts measured on 1.10.12 with the MIT edition of mod_audio_stream, which this s
   goes in with every such character as ``\\u00XX``.
 * Unicast is set once in a channel's time in ``park``; a second request is ignored, and the first
   address goes on working for whoever sends there. Leaving ``park`` ends it.
-* It must only be asked for on a parked channel: elsewhere FreeSWITCH starts no thread for it, and
-  joins that thread when the channel ends.
+* It must only be asked for on a parked channel that has media (answered, or with early media): on one
+  without, FreeSWITCH 1.10.12 aborts by an assertion, with every call on it. The dialplan
+  therefore says ``pre_answer`` before each ``park``.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ class FreeSwitch:
 
     def record(self, uuid: str, path: str) -> None:
         """Record both sides, caller left, until the channel ends."""
-        self._api(f"uuid_setvar_multi {_uuid(uuid)} RECORD_STEREO=true;RECORD_APPEND=true")
+        self._api(f"uuid_setvar {_uuid(uuid)} RECORD_STEREO true")
         self._api(f"uuid_record {uuid} start {_path(path)}")
 
     def stop_recording(self, uuid: str, path: str) -> None:

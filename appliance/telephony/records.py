@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -126,4 +127,6 @@ def _work(line: bytes) -> Callable[[Connection], object]:
     if kind == "leg":
         leg = _LEG.validate_python(fields)
         return lambda connection: upsert_leg(connection, leg)
+    if ended_at := fields.get("ended_at"):
+        fields["ended_at"] = datetime.fromisoformat(ended_at)
     return lambda connection: complete_call(connection, **fields)
