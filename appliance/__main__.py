@@ -16,6 +16,7 @@ import orjson
 
 from appliance import __version__
 from appliance.errors import UserError
+from appliance.ops.telephony_commands import COMMANDS as TELEPHONY_COMMANDS
 from appliance.settings import Settings, load
 from appliance.telemetry import configure
 
@@ -226,7 +227,7 @@ def switch(ctx: click.Context) -> None:
 @click.option("--external-address", metavar="A", help="Behind NAT: the address carriers see.")
 @click.option("--sip-port", type=int, metavar="N", help="For trunks: 5060; TLS on the next.")
 @click.option("--phones-port", type=int, metavar="N", help="For telephones: 5070; TLS next.")
-@click.option("--rtp-ports", metavar="A-B", help="For audio, two a leg: 16384-32767.")
+@click.option("--rtp-ports", metavar="A-B", help="For audio, two a leg: 16384-32766.")
 @click.option("--domain", metavar="D", help="Of our own telephones: ivr.internal.")
 @click.option(
     "--tls-certificates",
@@ -432,6 +433,9 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 
     command.run(ctx.obj(), as_json=as_json)
 
+
+for _command in TELEPHONY_COMMANDS:
+    main.add_command(_command)
 
 if __name__ == "__main__":
     main()

@@ -91,7 +91,10 @@ class EventSocket:
         async with self._turn, asyncio.timeout(API_TIMEOUT_S):
             self._writer.write(text.encode() + b"\n\n")
             await self._writer.drain()
-            return await self._replies.get()
+            reply = await self._replies.get()
+        if not reply.headers:
+            raise ConnectionResetError("FreeSWITCH closed the event socket")
+        return reply
 
     async def api(self, text: str) -> str:
         return (await self.command(f"api {text}")).body
@@ -131,6 +134,7 @@ class EventSocket:
             try:
                 message = await self._message()
             except (asyncio.IncompleteReadError, OSError):
+                await self._replies.put(Event({}))
                 return
             match message.get("Content-Type"):
                 case "command/reply" | "api/response" | "text/rude-rejection":
@@ -352,10 +356,10 @@ async def freeswitch(
     switch = given.switch.model_copy(update={"esl_port": free_port(), "conf_dir": root / "conf"})
     used = given.model_copy(update={"switch": switch})
     asked = options or Options()
-    sip, phones, rtp = free_ports(2), free_ports(2), free_ports(RTP_PORTS)
+    first = free_ports(RTP_PORTS)
     site = Options(
-        **{**vars(asked), "address": asked.address or HOST, "sip_port": sip,
-           "phones_port": phones, "rtp_ports": (rtp, rtp + RTP_PORTS - 1)}
+        **{**vars(asked), "address": asked.address or HOST, "sip_port": first,
+           "phones_port": first + 2, "rtp_ports": (first + 4, first + RTP_PORTS - 2)}
     )  # fmt: skip
     switch_ = FreeSwitch(root, used, configure(used, root / "conf", site))
     try:

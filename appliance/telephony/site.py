@@ -52,7 +52,7 @@ class Options:
     phones_port: int | None = None
     """For our own telephones; default 5070, TLS on the next one."""
     rtp_ports: tuple[int, int] | None = None
-    """First and last; two a leg; default 16384 to 32767."""
+    """First and last; two a leg; default 16384 to 32766."""
     domain: str | None = None
     """SIP domain and digest realm of our own telephones; default ivr.internal."""
     tls_certificates: Path | None = None
@@ -92,7 +92,7 @@ DEFAULTS = {
     "phones_port": "5070",
     "phones_tls_port": "5071",
     "rtp_first_port": "16384",
-    "rtp_last_port": "32767",
+    "rtp_last_port": "32766",
     "domain": "ivr.internal",
     "tls": "false",
     "tls_certificates": "",
@@ -158,8 +158,8 @@ def merge(before: Mapping[str, str], options: Options) -> dict[str, str]:
         if (port := getattr(options, f"{name}_port")) is not None:
             values |= {f"{name}_port": str(port), f"{name}_tls_port": str(port + 1)}
     if options.rtp_ports is not None:
-        first, last = map(str, options.rtp_ports)
-        values |= {"rtp_first_port": first, "rtp_last_port": last}
+        first, last = options.rtp_ports
+        values |= {"rtp_first_port": str(first), "rtp_last_port": str(last - last % 2)}
     if options.domain is not None:
         values["domain"] = options.domain
     if options.failure_dial is not None:
@@ -172,7 +172,7 @@ def merge(before: Mapping[str, str], options: Options) -> dict[str, str]:
 
 
 def port_range(text: str) -> tuple[int, int]:
-    """``16384-32767`` as two ports. Raises UserError."""
+    """``16384-32766`` as two ports. Raises UserError."""
     first, _, last = text.partition("-")
     return _port("--rtp-ports, the first,", first), _port("--rtp-ports, the last,", last)
 
