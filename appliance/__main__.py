@@ -15,6 +15,7 @@ import click
 import orjson
 
 from appliance import __version__
+from appliance.commands.live import call, live, supervise
 from appliance.errors import UserError
 from appliance.ops.telephony_commands import COMMANDS as TELEPHONY_COMMANDS
 from appliance.settings import Settings, load
@@ -436,6 +437,10 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 
 for _command in TELEPHONY_COMMANDS:
     main.add_command(_command)
+
+for _command in (call, live, supervise):
+    main.add_command(_command)
+
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,1 @@
+"""Command groups of ``ivr``: what an operator types. Each only reads its options and calls ``ops``."""

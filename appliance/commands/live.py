@@ -1,0 +1,121 @@
+"""``ivr call``, ``ivr live``: calls made, and calls stepped into, through ``ivr switch``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from appliance.ops import livecalls
+
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+ID = click.argument("call", metavar="ID")
+
+
+@click.command()
+@click.argument("number")
+@click.option("--agent", required=True, metavar="ID", help="Who talks.")
+@click.option(
+    "--attempts", type=click.IntRange(1, 20), default=3, show_default=True, help="At most."
+)
+@click.option(
+    "--retry-after", type=click.IntRange(1, 604800), default=900, show_default=True, metavar="S"
+)
+@click.option("--hours", default="", help="When it may ring; else switch.calling_hours.")
+@click.option("--at", type=click.DateTime(), help="Not before; local time.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Until it is over.")
+@JSON
+@click.pass_context
+def call(
+    ctx: click.Context,
+    number: str,
+    agent: str,
+    attempts: int,
+    retry_after: int,
+    hours: str,
+    at: datetime | None,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Ring NUMBER and let an agent talk to whoever answers.
+
+    Outside the calling hours it waits for them; a number on the do-not-call list is never rung.
+
+    Example: ivr call +919876543210 --agent sunrise
+    """
+    body: dict[str, Any] = {"number": number, "agent": agent, "attempts": attempts}
+    body |= {"retry_after_s": retry_after, "hours": hours}
+    if at is not None:
+        body["at"] = at.astimezone().isoformat()
+    livecalls.make(ctx.obj(), body, wait=wait, as_json=as_json)
+
+
+@click.group(invoke_without_command=True)
+@JSON
+@click.pass_context
+def live(ctx: click.Context, as_json: bool) -> None:
+    """List the calls that are live, or step into one.
+
+    Example: ivr live
+    """
+    if ctx.invoked_subcommand is None:
+        livecalls.print_live(ctx.obj(), as_json=as_json)
+
+
+@live.command("transfer")
+@ID
+@click.argument("to")
+@click.option("--blind", is_flag=True, help="Without ringing first: the caller hears it ring.")
+@JSON
+@click.pass_context
+def live_transfer(ctx: click.Context, call: str, to: str, blind: bool, as_json: bool) -> None:
+    """Send the caller to TO: queue:NAME, sip:user@host, a number or an extension.
+
+    Example: ivr live transfer 3f2a queue:support
+    """
+    mode = "blind" if blind else "attended"
+    livecalls.transfer(ctx.obj(), call, to, mode, as_json=as_json)
+
+
+@live.command("hangup")
+@ID
+@JSON
+@click.pass_context
+def live_hangup(ctx: click.Context, call: str, as_json: bool) -> None:
+    """End a live call.
+
+    Example: ivr live hangup 3f2a
+    """
+    livecalls.hang_up(ctx.obj(), call, as_json=as_json)
+
+
+@click.command()
+@ID
+@click.option("--from", "extension", metavar="EXTENSION", help="Your telephone; it rings.")
+@click.option(
+    "--mode",
+    type=click.Choice(["listen", "whisper", "take-over"]),
+    default="listen",
+    show_default=True,
+    help="whisper: our side hears you; take-over: the caller is yours.",
+)
+@click.option("--say", metavar="TEXT", help="Tell the agent something; nobody's telephone rings.")
+@JSON
+@click.pass_context
+def supervise(
+    ctx: click.Context, call: str, extension: str | None, mode: str, say: str | None, as_json: bool
+) -> None:
+    """Listen to a live call, whisper to our side of it, or take it over.
+
+    ID may be the first characters of the call's id (`ivr live`).
+
+    \b
+    Example: ivr supervise 3f2a --from 2001 --mode listen
+    """
+    if say is not None:
+        livecalls.whisper(ctx.obj(), call, say, as_json=as_json)
+    elif extension is None:
+        raise click.UsageError("Name your telephone with --from EXTENSION, or use --say TEXT.")
+    else:
+        livecalls.supervise(ctx.obj(), call, extension, mode, as_json=as_json)
