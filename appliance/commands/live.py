@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from appliance.ops import livecalls
-
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 ID = click.argument("call", metavar="ID")
 
@@ -44,6 +42,8 @@ def call(
 
     Example: ivr call +919876543210 --agent sunrise
     """
+    from appliance.ops import livecalls
+
     body: dict[str, Any] = {"number": number, "agent": agent, "attempts": attempts}
     body |= {"retry_after_s": retry_after, "hours": hours}
     if at is not None:
@@ -59,6 +59,8 @@ def live(ctx: click.Context, as_json: bool) -> None:
 
     Example: ivr live
     """
+    from appliance.ops import livecalls
+
     if ctx.invoked_subcommand is None:
         livecalls.print_live(ctx.obj(), as_json=as_json)
 
@@ -74,6 +76,8 @@ def live_transfer(ctx: click.Context, call: str, to: str, blind: bool, as_json: 
 
     Example: ivr live transfer 3f2a queue:support
     """
+    from appliance.ops import livecalls
+
     mode = "blind" if blind else "attended"
     livecalls.transfer(ctx.obj(), call, to, mode, as_json=as_json)
 
@@ -87,6 +91,8 @@ def live_hangup(ctx: click.Context, call: str, as_json: bool) -> None:
 
     Example: ivr live hangup 3f2a
     """
+    from appliance.ops import livecalls
+
     livecalls.hang_up(ctx.obj(), call, as_json=as_json)
 
 
@@ -113,6 +119,8 @@ def supervise(
     \b
     Example: ivr supervise 3f2a --from 2001 --mode listen
     """
+    from appliance.ops import livecalls
+
     if say is not None:
         livecalls.whisper(ctx.obj(), call, say, as_json=as_json)
     elif extension is None:

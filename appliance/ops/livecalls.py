@@ -1,4 +1,4 @@
-"""``ivr call`` and ``ivr supervise``: making calls, and stepping into live ones, through ``ivr switch``."""
+"""Making calls, and stepping into live ones, through the ``ivr switch`` that runs here."""
 
 from __future__ import annotations
 
