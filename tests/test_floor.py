@@ -13,9 +13,14 @@ from appliance.turn.floor import TABLE, Action, Event, State, step
 
 DOCS = Path(__file__).parent.parent / "docs" / "floor.md"
 AUDIBLE = frozenset({State.SPEAKING, State.PROTECTED, State.CONTESTED, State.CLOSING})
+TIMELESS = frozenset({State.ANSWERING, State.MACHINE, State.CONNECTING})
+"""States with an end of their own, which comes soon: the longest call waits for it."""
 UNHEARD = frozenset({State.CALLER, State.PAUSED, State.LISTENING})
 SAYS = frozenset(
-    {Action.GREET, Action.GRANT, Action.PROMPT, Action.ANSWER_KEY, Action.GOODBYE}
+    {
+        Action.GREET, Action.NOTIFY, Action.RESUME, Action.GRANT, Action.PROMPT, Action.ANSWER_KEY,
+        Action.TRANSFER, Action.KEEP_WAITING, Action.RETURN, Action.LEAVE_MESSAGE, Action.GOODBYE,
+    }
 )  # fmt: skip
 
 
@@ -53,7 +58,7 @@ def test_a_hangup_cleans_up_from_everywhere(state: State) -> None:
     assert step(state, Event.HANGUP)[1] == (Action.CLEAN_UP,)
 
 
-@pytest.mark.parametrize("state", set(State) - {State.RINGING, State.ENDED})
+@pytest.mark.parametrize("state", set(State) - {State.RINGING, State.ENDED} - TIMELESS)
 def test_the_longest_call_ends_in_every_state_by_a_goodbye(state: State) -> None:
     after, actions = step(state, Event.TIME_UP)
     assert after is State.CLOSING
@@ -82,11 +87,11 @@ def test_nothing_is_audible_that_was_not_said_or_granted(
     for before, event, after, actions in path:
         if event in (Event.AUDIBLE, Event.AUDIBLE_PROTECTED):
             assert allowed, f"audible in {before} without a grant"
+        if event is Event.PLAYED:
+            allowed = False
         if set(actions) & SAYS:
             allowed = True
         elif set(actions) & {Action.DROP, Action.TAKE_BACK, Action.BARGE_IN, Action.CLEAN_UP}:
-            allowed = False
-        if event is Event.PLAYED:
             allowed = False
         if after in AUDIBLE and after is not State.CLOSING:
             assert allowed
@@ -117,7 +122,8 @@ def test_a_yield_is_always_settled(
 
 def test_a_protected_reply_cannot_be_interrupted_by_voice() -> None:
     by_voice = {Event.SPEECH, Event.WORDS, Event.PAUSE, Event.RESUME, Event.TURN, Event.FAREWELL}
-    for state in (State.PROTECTED, State.CLOSING):
+    by_voice.add(Event.ASKED)
+    for state in (State.PROTECTED, State.CLOSING, State.CONNECTING, *TIMELESS):
         assert not by_voice & TABLE[state].keys()
 
 
@@ -125,7 +131,28 @@ def test_the_goodbye_ends_only_when_played_or_hung_up() -> None:
     leaving = {e for e, (after, _) in TABLE[State.CLOSING].items() if after is State.ENDED}
     assert leaving == {Event.PLAYED, Event.HANGUP}
     hangs_up = [(s, e) for s, row in TABLE.items() for e in row if Action.HANG_UP in row[e][1]]
-    assert hangs_up == [(State.CLOSING, Event.PLAYED)]
+    assert hangs_up == [(State.ANSWERING, Event.NO_MESSAGE), (State.CLOSING, Event.PLAYED)]
+
+
+def test_a_caller_on_the_way_to_a_person_is_there_until_the_edge_says_otherwise() -> None:
+    leaving = {e for e, (after, _) in TABLE[State.CONNECTING].items() if after != State.CONNECTING}
+    assert leaving == {Event.TRANSFER_FAILED, Event.HANGUP}
+    assert step(State.CONNECTING, Event.TRANSFER_FAILED) == (State.REPLYING, (Action.RETURN,))
+
+
+def test_a_call_that_we_made_is_silent_until_it_is_known_who_answered() -> None:
+    for state in (State.ANSWERING, State.MACHINE):
+        assert not {Event.AUDIBLE, Event.AUDIBLE_PROTECTED, Event.SILENCE} & TABLE[state].keys()
+
+
+def test_a_transfer_comes_only_from_where_the_agent_has_nothing_left_to_say() -> None:
+    for state, row in TABLE.items():
+        for event, (after, actions) in row.items():
+            if Action.TRANSFER not in actions:
+                continue
+            assert after is State.CONNECTING
+            stops = {Action.DROP, Action.BARGE_IN} & set(actions)
+            assert stops or state is State.LISTENING, (state, event)
 
 
 def test_the_documented_diagram_is_the_table() -> None:

@@ -17,6 +17,10 @@ class State(Enum):
     """Who has the floor."""
 
     RINGING = "ringing"
+    ANSWERING = "answering"
+    """A call that we made: who has answered is not known yet."""
+    MACHINE = "machine"
+    """A machine has answered a call that we made; its beep is awaited."""
     LISTENING = "listening"
     """Nobody speaks."""
     CALLER = "caller"
@@ -31,8 +35,10 @@ class State(Enum):
     """The agent is heard, and may not be interrupted."""
     CONTESTED = "contested"
     """The agent stopped in mid-reply because the caller made a sound."""
+    CONNECTING = "connecting"
+    """The caller waits for a person."""
     CLOSING = "closing"
-    """The goodbye is being said."""
+    """The goodbye, or a message for a machine, is being said."""
     ENDED = "ended"
 
 
@@ -41,6 +47,12 @@ class Event(Enum):
 
     ANSWERED = "answered"
     ANSWERED_PROTECTED = "answered, greeting protected"
+    NOTICE = "answered, notice due"
+    RESUMED = "call taken over"
+    WE_RANG = "we rang them"
+    MACHINE = "a machine answered"
+    NO_MESSAGE = "a machine answered, no message"
+    BEEP = "time for the message"
     SPEECH = "caller starts"
     WORDS = "stable words"
     """Words unchanged for a while, or changed after a pause; real ones, no backchannel."""
@@ -51,6 +63,11 @@ class Event(Enum):
     """The sound ended without words, or with a mere backchannel."""
     FAREWELL = "caller says goodbye"
     KEY = "key pressed"
+    ASKED = "caller asks for a person"
+    ASKED_BY_KEY = "key for a person"
+    PERSON_DUE = "a person is due"
+    """The agent's own decision, or too many turns without an answer; told when nobody speaks."""
+    TRANSFER_FAILED = "nobody takes the call"
     AUDIBLE = "reply audible"
     AUDIBLE_PROTECTED = "reply audible, protected"
     PLAYED = "reply played"
@@ -65,6 +82,8 @@ class Action(Enum):
     """What the call does about it, in this order."""
 
     GREET = "greet"
+    NOTIFY = "say the recording notice"
+    RESUME = "say the resume phrase"
     SPECULATE = "begin a reply, unheard"
     DROP = "drop the unheard reply"
     GRANT = "let the reply be heard"
@@ -75,6 +94,10 @@ class Action(Enum):
     HOLD = "say the hold phrase"
     PROMPT = "say the silence prompt"
     ANSWER_KEY = "answer the key"
+    TRANSFER = "ask for a person"
+    KEEP_WAITING = "let the caller wait"
+    RETURN = "take the caller back"
+    LEAVE_MESSAGE = "say the message"
     GOODBYE = "say goodbye"
     HANG_UP = "hang up"
     CLEAN_UP = "cancel everything"
@@ -85,14 +108,36 @@ _Row = dict[Event, tuple[State, tuple[Action, ...]]]
 
 _EVERYWHERE: _Row = {E.HANGUP: (S.ENDED, (A.CLEAN_UP,))}
 
+_GREETINGS: _Row = {
+    E.NOTICE: (S.PROTECTED, (A.NOTIFY,)),
+    E.ANSWERED: (S.REPLYING, (A.GREET,)),
+    E.ANSWERED_PROTECTED: (S.PROTECTED, (A.GREET,)),
+}
+
 TABLE: dict[State, _Row] = {
     S.RINGING: {
         **_EVERYWHERE,
-        E.ANSWERED: (S.REPLYING, (A.GREET,)),
-        E.ANSWERED_PROTECTED: (S.PROTECTED, (A.GREET,)),
+        **_GREETINGS,
+        E.RESUMED: (S.REPLYING, (A.RESUME,)),
+        E.WE_RANG: (S.ANSWERING, ()),
+    },
+    S.ANSWERING: {
+        **_EVERYWHERE,
+        **_GREETINGS,
+        E.MACHINE: (S.MACHINE, ()),
+        E.NO_MESSAGE: (S.ENDED, (A.HANG_UP,)),
+    },
+    S.MACHINE: {
+        **_EVERYWHERE,
+        E.BEEP: (S.CLOSING, (A.LEAVE_MESSAGE,)),
     },
     S.LISTENING: {
         **_EVERYWHERE,
+        # the notice has been said
+        E.ANSWERED: (S.REPLYING, (A.GREET,)),
+        E.ANSWERED_PROTECTED: (S.PROTECTED, (A.GREET,)),
+        E.ASKED_BY_KEY: (S.CONNECTING, (A.TRANSFER,)),
+        E.PERSON_DUE: (S.CONNECTING, (A.TRANSFER,)),
         E.SPEECH: (S.CALLER, ()),
         E.KEY: (S.REPLYING, (A.ANSWER_KEY,)),
         E.SILENCE: (S.REPLYING, (A.PROMPT,)),
@@ -104,6 +149,7 @@ TABLE: dict[State, _Row] = {
         E.WORDS: (S.CALLER, (A.SPECULATE,)),
         E.PAUSE: (S.PAUSED, (A.SPECULATE,)),
         E.KEY: (S.REPLYING, (A.DROP, A.ANSWER_KEY)),
+        E.ASKED_BY_KEY: (S.CONNECTING, (A.DROP, A.TRANSFER)),
         E.TIME_UP: (S.CLOSING, (A.DROP, A.GOODBYE)),
     },
     S.PAUSED: {
@@ -113,7 +159,9 @@ TABLE: dict[State, _Row] = {
         E.TURN: (S.REPLYING, (A.GRANT,)),
         E.NOTHING: (S.LISTENING, (A.DROP,)),
         E.FAREWELL: (S.CLOSING, (A.DROP, A.GOODBYE)),
+        E.ASKED: (S.CONNECTING, (A.DROP, A.TRANSFER)),
         E.KEY: (S.REPLYING, (A.DROP, A.ANSWER_KEY)),
+        E.ASKED_BY_KEY: (S.CONNECTING, (A.DROP, A.TRANSFER)),
         E.TIME_UP: (S.CLOSING, (A.DROP, A.GOODBYE)),
     },
     S.REPLYING: {
@@ -125,6 +173,7 @@ TABLE: dict[State, _Row] = {
         E.SLOW: (S.REPLYING, (A.HOLD,)),
         E.PLAYED: (S.LISTENING, ()),
         E.KEY: (S.REPLYING, (A.DROP, A.ANSWER_KEY)),
+        E.ASKED_BY_KEY: (S.CONNECTING, (A.DROP, A.TRANSFER)),
         E.TIME_UP: (S.CLOSING, (A.DROP, A.GOODBYE)),
     },
     S.SPEAKING: {
@@ -132,6 +181,7 @@ TABLE: dict[State, _Row] = {
         E.SPEECH: (S.CONTESTED, (A.YIELD,)),
         E.PLAYED: (S.LISTENING, ()),
         E.KEY: (S.REPLYING, (A.BARGE_IN, A.ANSWER_KEY)),
+        E.ASKED_BY_KEY: (S.CONNECTING, (A.BARGE_IN, A.TRANSFER)),
         E.TIME_UP: (S.CLOSING, (A.BARGE_IN, A.GOODBYE)),
     },
     S.PROTECTED: {
@@ -139,6 +189,7 @@ TABLE: dict[State, _Row] = {
         E.AUDIBLE_PROTECTED: (S.PROTECTED, ()),
         E.PLAYED: (S.LISTENING, ()),
         E.KEY: (S.REPLYING, (A.BARGE_IN, A.ANSWER_KEY)),
+        E.ASKED_BY_KEY: (S.CONNECTING, (A.BARGE_IN, A.TRANSFER)),
         E.TIME_UP: (S.CLOSING, (A.BARGE_IN, A.GOODBYE)),
     },
     S.CONTESTED: {
@@ -149,8 +200,18 @@ TABLE: dict[State, _Row] = {
         E.NOTHING: (S.SPEAKING, (A.CARRY_ON,)),
         E.TURN: (S.REPLYING, (A.BARGE_IN, A.GRANT)),
         E.FAREWELL: (S.CLOSING, (A.BARGE_IN, A.GOODBYE)),
+        E.ASKED: (S.CONNECTING, (A.BARGE_IN, A.TRANSFER)),
         E.KEY: (S.REPLYING, (A.BARGE_IN, A.ANSWER_KEY)),
+        E.ASKED_BY_KEY: (S.CONNECTING, (A.BARGE_IN, A.TRANSFER)),
         E.TIME_UP: (S.CLOSING, (A.BARGE_IN, A.GOODBYE)),
+    },
+    # Neither voice nor keys nor the longest call count here: the edge ends it, or gives it back.
+    S.CONNECTING: {
+        **_EVERYWHERE,
+        E.AUDIBLE: (S.CONNECTING, ()),
+        E.AUDIBLE_PROTECTED: (S.CONNECTING, ()),
+        E.PLAYED: (S.CONNECTING, (A.KEEP_WAITING,)),
+        E.TRANSFER_FAILED: (S.REPLYING, (A.RETURN,)),
     },
     S.CLOSING: {
         **_EVERYWHERE,
