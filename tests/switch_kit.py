@@ -1,5 +1,6 @@
-"""A whole site behind FreeSWITCH: Postgres, emulated engines, two workers, `ivr switch`, all real processes.
+"""A whole site behind FreeSWITCH: Postgres, emulated engines, two workers, `ivr switch`.
 
+All are real processes.
 The switch in front is the real FreeSWITCH (tests/freeswitch_kit.py) or the stand-in; callers are SIP
 peers (tests/sippeer.py) on the addresses of a trunk in the database.
 """
@@ -18,7 +19,6 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine
 
-from appliance.events import Agent
 from appliance.ops.ports import free_ports
 from appliance.store.database import open_sync_engine
 from appliance.store.legs import Leg, legs_of

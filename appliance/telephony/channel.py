@@ -41,8 +41,11 @@ INBOX = 256
 """Events waiting for a call; more than that in a row is a fault, and is dropped with a log line."""
 ANSWER_TIMEOUT_S = 2.0
 """From the offer to the worker's ``answer``; then the next worker."""
+FIRST_SEARCH_S = 2.5
+"""A caller who has heard nobody yet waits so long for a worker with room; then the apology and a
+person."""
 SEARCH_TIMEOUT_S = 8.0
-"""All workers together, for a caller who waits; then the apology and a person."""
+"""All workers together, also for a call that lost its own in the middle."""
 REATTACH_EVERY_S = 0.2
 """Between two looks for a worker when none is free."""
 GUARD_S = 60
@@ -322,16 +325,14 @@ class LiveCall:
             self._searching_since_s = time.monotonic()
         if self.state is State.ENDED:
             return
-        if time.monotonic() - self._searching_since_s > SEARCH_TIMEOUT_S:
+        searched_s = time.monotonic() - self._searching_since_s
+        if searched_s > (SEARCH_TIMEOUT_S if self.part else FIRST_SEARCH_S):
             self._fail("no worker took the call")
             return
         url = self._office.workers.pick(self._refused_by)
         if url is None:
-            if self.part == 0 and not self._refused_by:
-                self._fail("no worker has room")
-            else:
-                self._refused_by.clear()
-                self._after(REATTACH_EVERY_S, self._connect_if_alone)
+            self._refused_by.clear()
+            self._after(REATTACH_EVERY_S, self._connect_if_alone)
             return
         if self.state is not State.TRANSFERRING:
             self.state = State.CONNECTING
@@ -340,7 +341,7 @@ class LiveCall:
         self._offer_to(url)
 
     def _connect_if_alone(self) -> None:
-        if not self.worker:
+        if not self.worker and self.state is not State.FAILED:
             self._connect()
 
     def _offer_to(self, url: str) -> None:
