@@ -104,7 +104,7 @@ def live_hangup(ctx: click.Context, call: str, as_json: bool) -> None:
     type=click.Choice(["listen", "whisper", "take-over"]),
     default="listen",
     show_default=True,
-    help="whisper: our side hears you; take-over: the caller is yours.",
+    help="whisper: the person who has the call hears you; take-over: the caller is yours.",
 )
 @click.option("--say", metavar="TEXT", help="Tell the agent something; nobody's telephone rings.")
 @JSON
@@ -112,7 +112,7 @@ def live_hangup(ctx: click.Context, call: str, as_json: bool) -> None:
 def supervise(
     ctx: click.Context, call: str, extension: str | None, mode: str, say: str | None, as_json: bool
 ) -> None:
-    """Listen to a live call, whisper to our side of it, or take it over.
+    """Listen to a live call, whisper to the person who has it, or take it over.
 
     ID may be the first characters of the call's id (`ivr live`).
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from appliance.errors import UserError
 from appliance.telephony.channel import LiveCall, State
 from appliance.telephony.destinations import Destination
@@ -11,14 +9,16 @@ from appliance.telephony.office import Office
 
 MODES = ("listen", "whisper", "take-over")
 RING_S = 30
-_WHISPER = {"eavesdrop_whisper_bleg": "true"}
-"""The channel's other side hears the supervisor: the person who has the call, or the agent's ear."""
+_WHISPER = {"eavesdrop_whisper_aleg": "true"}
+"""The supervisor's voice is mixed into what the caller's channel is heard to say: the person at its
+other end hears it, the caller does not."""
 
 
 def supervise(office: Office, call: LiveCall, extension: Destination, mode: str) -> None:
     """Ring ``extension`` and connect it to ``call``.
 
-    ``listen``: hears both. ``whisper``: and is heard by our side alone. ``take-over``: gets the caller.
+    ``listen``: hears both. ``whisper``: and is heard by the person who has the call, not by the
+    caller. ``take-over``: gets the caller from the agent.
     Raises UserError when that cannot be now.
     """
     plan = office.plan(extension, call.facts)
@@ -29,9 +29,12 @@ def supervise(office: Office, call: LiveCall, extension: Destination, mode: str)
             raise UserError("That call is not with an agent now, so it cannot be taken over.")
         call.take_over(plan)
         return
+    if mode == "whisper" and call.state is not State.PERSON:
+        raise UserError(
+            "No person has that call. Tell its agent by text: ivr supervise ID --say TEXT."
+        )
     kind = {"ivr_kind": "supervisor", "eavesdrop_enable_dtmf": "false"}
     variables = kind | (_WHISPER if mode == "whisper" else {})
-    attempt = replace(plan.attempts[0])
-    dial = attempt.dial.replace("ivr_kind=person", "ivr_kind=supervisor")
+    dial = plan.attempts[0].dial.replace("ivr_kind=person", "ivr_kind=supervisor")
     then = f"&eavesdrop({call.facts.call_id})"
     office.ring(dial, variables, then, RING_S, lambda job, said: None)
