@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 from appliance.errors import UserError
 from appliance.store.phonebook import Extension, Trunk
 from appliance.telephony.trunkfiles import acl_xml, directory_xml, gateway_xml
+from tests.freeswitch_kit import FreeSwitch, freeswitch, needs_freeswitch
+from tests.registrar import USER, Registrar, serve
 
 PLAIN = Trunk("plain", "sip.example")
 FULL = Trunk(
@@ -145,3 +149,34 @@ def test_trunks_that_break_a_rule(trunk: Trunk) -> None:
 def test_extensions_that_break_a_rule(extension: Extension) -> None:
     with pytest.raises(UserError):
         directory_xml(extension)
+
+
+@needs_freeswitch
+@pytest.mark.server
+async def test_a_real_freeswitch_reads_them_as_they_are_meant(tmp_path: Path) -> None:
+    password = "p$${event_socket_password}${uuid}\"<&'>;,p"
+    registrar = Registrar(password=password, contacts=True)
+    trunk = Trunk("hostile", "127.0.0.1", register=True, username=USER, password=password, ping_s=0)
+    extension = Extension("1001", "ab" * 16, 'A "B" $5 & <C>')
+    async with freeswitch(tmp_path) as fs:
+        with serve(registrar, "udp") as port:
+            trunk = replace(trunk, proxy=f"127.0.0.1:{port}")
+            site = fs.conf / "site"
+            (site / "gateways" / "hostile.xml").write_text(gateway_xml(trunk))
+            (site / "acl.xml").write_text(acl_xml([FULL, PLAIN], {"plain": ["192.0.2.7"]}))
+            (site / "directory" / "1001.xml").write_text(directory_xml(extension))
+            for command in ("reloadxml", "reloadacl", "sofia profile trunks rescan"):
+                assert "+OK" in await fs.api(command)
+            await fs.until(lambda: _registered(fs, "hostile"), 10)
+        for address, allowed in (
+            ("192.0.2.7", "true"), ("192.0.2.8", "false"), ("198.51.100.77", "true"),
+            ("203.0.113.5", "true"), ("203.0.113.6", "false"),
+        ):  # fmt: skip
+            assert (await fs.api(f"acl {address} trunks")).strip() == allowed
+        name = await fs.api(f"user_data 1001@{fs.domain} var effective_caller_id_name")
+        assert name.strip() == extension.name
+        assert (await fs.api(f"user_data 1001@{fs.domain} param a1-hash")).strip() == "ab" * 16
+
+
+async def _registered(fs: FreeSwitch, name: str) -> bool:
+    return "REGED" in await fs.api(f"sofia status gateway {name}")

@@ -31,6 +31,7 @@ HOST_PORT = re.compile(
     r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)(?::(?P<port>\d{1,5}))?", re.ASCII
 )
 A1_HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
+LONGEST_TEXT = 256
 PING_S = (5, 3600)
 RING_S = (3, 300)
 WAIT_S = (5, 3600)
@@ -147,10 +148,11 @@ def check_trunk(trunk: Trunk) -> Trunk:
     for address in trunk.addresses:
         _network(who, address)
     for what, text in (
-        ("username", trunk.username), ("password", trunk.password), ("realm", trunk.realm),
-        ("carrier", trunk.carrier), ("caller ID", trunk.caller_id),
+        ("username", trunk.username), ("realm", trunk.realm), ("carrier", trunk.carrier),
+        ("caller ID", trunk.caller_id),
     ):  # fmt: skip
         _plain(who, what, text)
+    _printable(who, "password", trunk.password)  # the carrier chose it: ${ may stand in it
     if trunk.register and not (trunk.username and trunk.password):
         raise UserError(f"{who} registers and so needs a username and a password.")
     if trunk.max_calls < 0 or trunk.priority < 0:
@@ -218,7 +220,13 @@ def _network(who: str, address: str) -> None:
 
 
 def _plain(who: str, what: str, text: str) -> None:
-    if not text.isprintable() or len(text) > 256:
-        raise UserError(f"{who}: its {what} holds control characters or is over 256 letters.")
-    if "${" in text or "$${" in text:
+    _printable(who, what, text)
+    if "${" in text:
         raise UserError(f"{who}: its {what} holds ${{, which FreeSWITCH would replace.")
+
+
+def _printable(who: str, what: str, text: str) -> None:
+    if not text.isprintable() or len(text) > LONGEST_TEXT:
+        raise UserError(
+            f"{who}: its {what} holds control characters or is over {LONGEST_TEXT} letters."
+        )

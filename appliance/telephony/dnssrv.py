@@ -47,7 +47,9 @@ def nameservers(path: Path = RESOLV_CONF) -> list[tuple[str, int]]:
     except (OSError, UnicodeDecodeError):
         return []
     words = [line.split() for line in lines]
-    return [(w[1], DNS_PORT) for w in words if w[:1] == ["nameserver"] and "." in w[1:2][0]]
+    return [
+        (w[1], DNS_PORT) for w in words if w[:1] == ["nameserver"] and len(w) > 1 and "." in w[1]
+    ]
 
 
 def lookup(name: str, servers: Sequence[tuple[str, int]], timeout_s: float) -> list[Srv] | None:
