@@ -14,6 +14,7 @@ import atexit
 import contextlib
 import hashlib
 import random
+import re
 import shutil
 import socket
 import tempfile
@@ -37,6 +38,7 @@ needs_freeswitch = pytest.mark.skipif(
     BINARY is None, reason="there is no `freeswitch` on PATH: its tests need a real one"
 )
 HOST = "127.0.0.1"
+PROFILES = ("trunks", "phones")
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 API_TIMEOUT_S = 10.0
@@ -318,7 +320,8 @@ class FreeSwitch:
             except OSError:
                 return False
         # it listens before its SIP profiles do
-        return (await self.api("sofia status")).count("RUNNING") == 2
+        status = await self.api("sofia status")
+        return all(re.search(rf"\b{name}\s+profile\s.*RUNNING", status) for name in PROFILES)
 
     async def _end(self, *, kill: bool) -> None:
         if self.socket is not None:
@@ -338,7 +341,7 @@ class FreeSwitch:
 
     def _last_words(self) -> str:
         said = (self.folder / "out.txt").read_text(errors="replace")
-        return said[-2000:] + self.log()[-4000:]
+        return "\n".join([said[-1000:], *self.troubles(), self.log()[-1000:]])
 
 
 @asynccontextmanager

@@ -199,15 +199,15 @@ class Telephone(asyncio.DatagramProtocol):
         )  # fmt: skip
 
     def _acknowledge(self, line: Line, response: Response, uri: str) -> None:
-        line.theirs = response.headers.get("to")
-        ack = self.request("ACK", uri, line)
+        before, line.theirs = line.theirs, response.headers.get("to")
         if response.status == 200:
             line.target = _uri(response.headers.get("contact"))
-            ack = self.request("ACK", line.target, line)
-        else:  # to the same transaction
-            via = response.headers.get("via")
-            ack = re.sub(rb"Via: [^\r]+", b"Via: " + via.encode(), ack, count=1)
-        self.send(ack)
+            self.send(self.request("ACK", line.target, line))
+            return
+        ack = self.request("ACK", uri, line)  # to a refusal: of the same transaction
+        via = b"Via: " + response.headers.get("via").encode()
+        self.send(re.sub(rb"Via: [^\r]+", via, ack, count=1))
+        line.theirs = before
 
     def _request(self, request: Request) -> None:
         line = self._lines.get(request.headers.get("call-id"))
