@@ -42,6 +42,8 @@ class Registrar:
     bindings: tuple[str, ...] = ()
     stale_first: bool = False
     """Its nonces last for one challenge less than others'."""
+    invite: int = 503
+    """Status for an INVITE; ACKs are only kept."""
     clock_s: float | None = 0.0
     """What its Date is off by; None: no Date."""
     received: str = ""
@@ -70,6 +72,8 @@ class Registrar:
     def _decide(self, request: Request) -> tuple[int, tuple[tuple[str, str], ...]]:
         if request.method == "OPTIONS":
             return self.options, ()
+        if request.method in ("INVITE", "ACK"):
+            return self.invite if request.method == "INVITE" else 0, ()
         if not self.contacts:
             assert not request.headers.get("contact"), "a diagnosis must not change a registration"
         if self.register in (0, 403, 405):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,6 +20,9 @@ from appliance.telephony.destinations import (
     next_trunk_helps,
     parse_destination,
 )
+from appliance.telephony.trunkfiles import gateway_xml
+from tests.freeswitch_kit import FreeSwitch, freeswitch, needs_freeswitch
+from tests.registrar import Registrar, serve
 
 HASH = "0" * 32
 FIRST = Trunk(
@@ -224,3 +229,43 @@ def test_nor_from_a_destination_or_a_queue_made_by_hand(value: str, member: str)
                 for leg in attempt.dial.split(",["):
                     piece = leg if leg.startswith("[") else "[" + leg
                     assert PIECE.fullmatch(piece), attempt.dial
+
+
+@needs_freeswitch
+@pytest.mark.server
+async def test_a_real_freeswitch_dials_them_in_order(tmp_path: Path) -> None:
+    """Trunks that refuse, a telephone that is not there: who was asked, for what, and as whom."""
+    async with freeswitch(tmp_path) as fs:
+        first, second = Registrar(invite=503), Registrar(invite=486)
+        with serve(first, "udp") as one, serve(second, "udp") as two:
+            trunks = (
+                replace(FIRST, proxy=f"127.0.0.1:{one}", ping_s=0, codecs=("PCMA",)),
+                replace(SECOND, proxy=f"127.0.0.1:{two}", ping_s=0),
+            )
+            for trunk in trunks:
+                path = fs.conf / "site" / "gateways" / f"{trunk.name}.xml"
+                path.write_text(gateway_xml(trunk))
+            assert "+OK" in await fs.api("sofia profile trunks rescan")
+            await fs.until(lambda: _known(fs, "second"))
+            members = ("1001", "+919876543210", "sip:desk@127.0.0.1:9")
+            book = replace(BOOK, trunks=trunks, queues={"all": Queue("all", members)})
+            dialling = Dialling(
+                book, "IN", fs.domain, caller_id="+919811111111", variables={"ivr_call": "a-1"}
+            )
+            plan = dial_plan(parse_destination("queue:all", "IN"), dialling)
+            said = await fs.api(
+                f"originate {plan.attempts[0].dial}|{plan.attempts[1].dial} &park()"
+            )
+    assert said.strip() == "-ERR USER_BUSY"
+    (asked,) = (r for r in first.asked if r.method == "INVITE")
+    assert asked.uri.startswith("sip:09876543210@") and "<sip:08022223333@" in asked.headers.get(
+        "from"
+    )
+    assert b"PCMA" in asked.body and b"PCMU" not in asked.body and b"crypto" not in asked.body
+    (asked,) = (r for r in second.asked if r.method == "INVITE")
+    assert asked.uri.startswith("sip:+919876543210@")
+    assert "<sip:+919811111111@" in asked.headers.get("from")
+
+
+async def _known(fs: FreeSwitch, name: str) -> bool:
+    return "Invalid" not in await fs.api(f"sofia status gateway {name}")
