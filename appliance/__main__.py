@@ -224,21 +224,39 @@ def switch(ctx: click.Context) -> None:
 
 @switch.command("configure")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--address", metavar="A", help="Own address to serve on; the machine's first.")
-@click.option("--external-address", metavar="A", help="Behind NAT: the address carriers see.")
-@click.option("--sip-port", type=int, metavar="N", help="For trunks: 5060; TLS on the next.")
-@click.option("--phones-port", type=int, metavar="N", help="For telephones: 5070; TLS next.")
-@click.option("--rtp-ports", metavar="A-B", help="For audio, two a leg: 16384-32766.")
-@click.option("--domain", metavar="D", help="Of our own telephones: ivr.internal.")
+@click.option(
+    "--address", metavar="A", help="Own IP address for SIP and audio. Default: the machine's first."
+)
+@click.option(
+    "--external-address", metavar="A", help="Behind NAT: the IP address that carriers see."
+)
+@click.option(
+    "--sip-port", type=int, metavar="N", help="For trunks; TLS on the next. Default: 5060."
+)
+@click.option(
+    "--phones-port", type=int, metavar="N", help="For telephones; TLS on the next. Default: 5070."
+)
+@click.option("--rtp-ports", metavar="A-B", help="For audio, two a leg. Default: 16384-32766.")
+@click.option(
+    "--domain", metavar="D", help="SIP domain of our own telephones. Default: ivr.internal."
+)
 @click.option(
     "--tls-certificates",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="agent.pem, cafile.pem: offers TLS.",
+    help="Offer TLS with its agent.pem; cafile.pem checks others.",
 )
-@click.option("--failure-dial", metavar="DIAL", help="Who takes calls when all else fails.")
-@click.option("--sessions-per-second", type=int, metavar="N", help="Most new legs: 50.")
-@click.option("--group", metavar="NAME", help="The group that FreeSWITCH runs in.")
+@click.option(
+    "--failure-dial",
+    metavar="DIAL",
+    help="Dial string of the person who takes calls when all else fails.",
+)
+@click.option(
+    "--sessions-per-second", type=int, metavar="N", help="Most new legs a second. Default: 50."
+)
+@click.option(
+    "--group", metavar="NAME", help="Unix group that FreeSWITCH runs in, to read DIR/site."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
 def switch_configure(

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import WSMsgType, web
 from freeswitch_kit import Event, EventSocket, FreeSwitch, free_port, freeswitch, needs_freeswitch
 from rawsip import Telephone
 
@@ -374,13 +375,70 @@ async def test_closed_hours_say_so_and_hang_up(tmp_path: Path) -> None:
         assert phone.sound_ms() > 2000
 
 
-async def test_digits_do_not_reach_the_log(tmp_path: Path) -> None:
-    async with running(tmp_path) as (fs, es), carrier(fs) as phone:
+class Listener:
+    """The worker's end of a stream: keeps what comes."""
+
+    def __init__(self) -> None:
+        self.extensions = ""
+        self.texts: list[str] = []
+        self.sizes: set[int] = set()
+        self.over = asyncio.Event()
+        self.close_code: int | None = None
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        self.extensions = request.headers.get("Sec-WebSocket-Extensions", "")
+        ws = web.WebSocketResponse(compress=False)
+        await ws.prepare(request)
+        async for message in ws:
+            if message.type is WSMsgType.TEXT:
+                self.texts.append(message.data)
+            else:
+                self.sizes.add(len(message.data))
+        self.close_code = ws.close_code
+        self.over.set()
+        return ws
+
+    async def heard(self) -> bool:
+        return bool(self.sizes)
+
+
+@asynccontextmanager
+async def listener() -> AsyncIterator[tuple[Listener, str]]:
+    here, app = Listener(), web.Application()
+    app.router.add_get("/call", here.serve)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield here, f"ws://127.0.0.1:{runner.addresses[0][1]}/call"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_stream_and_its_digits_and_the_end_of_both(tmp_path: Path) -> None:
+    """No compression, no digit in the log, and `failed` takes the stream off the channel."""
+    async with running(tmp_path) as (fs, es), carrier(fs) as phone, listener() as (worker, url):
         call = asyncio.create_task(phone.call("1001"))
         uuid = (await parked(es, fs)).get("Unique-ID")
+        start = f'uuid_audio_stream {uuid} start {url} mono 8k {{"call_id":"{uuid}"}}'
+        assert (await fs.api(start)).startswith("+OK")
         await fs.api(f"uuid_answer {uuid}")
-        await call
+        line = await call
+        await fs.until(worker.heard)
+        assert worker.sizes == {320}
+        assert worker.extensions == ""
         await fs.api("fsctl loglevel debug")
+        await fs.api(f'uuid_audio_stream {uuid} send_text {{"digit":"98761234"}}')
+        await fs.until(lambda: _has(worker.texts, "98761234"))
         await fs.api(f"uuid_recv_dtmf {uuid} 98761234")
-        await asyncio.sleep(0.3)
+        await fs.api(f"uuid_transfer {uuid} failed XML ivr")
+        await asyncio.wait_for(worker.over.wait(), 3)
+        await es.expect("PLAYBACK_START")
         assert "9876" not in fs.log()
+        await phone.hang_up(line)
+        await es.expect("CHANNEL_HANGUP_COMPLETE")
+        assert "UP" in await fs.api("status")
+
+
+async def _has(texts: list[str], part: str) -> bool:
+    return any(part in text for text in texts)
