@@ -118,6 +118,9 @@ def test_trunks_that_are_down_are_passed_over_unless_all_are() -> None:
 
     assert used("first") == [("second",)]
     assert used("first", "second") == [("first",), ("second",)]
+    with pytest.raises(UserError, match="as many calls as it may"):
+        full = Dialling(BOOK, "IN", "phones.example", full=("first", "second"))
+        bridge("9876543210", full)
     with pytest.raises(UserError, match="no trunk"):
         bridge("9876543210", Dialling(Telephony("1"), "IN", "phones.example"))
 

@@ -14,8 +14,11 @@ from sqlalchemy import Connection, Engine, text
 
 from appliance.errors import UserError
 from appliance.events import Agent
+from appliance.ops.ports import free_port
+from appliance.settings import Settings, Worker
 from appliance.store.agents import load_assignment, publish_agent, set_number
 from appliance.store.database import open_engine, open_sync_engine
+from appliance.store.directory import Directory, NoAgentError
 from appliance.store.phonebook import Extension, Queue, Trunk
 from appliance.store.trunks import (
     NumberEntry,
@@ -202,6 +205,26 @@ async def test_ivr_sip_finds_a_number_in_every_form(database: Engine, database_u
     found = await load_assignment(engine, "8022223333")
     assert found and found.did == "8022223333"
     await engine.dispose()
+
+
+async def test_the_last_known_agent_answers_a_number_in_every_form(
+    database: Engine, database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, worker=Worker(agent_timeout_ms=2000))
+    engine = open_engine(database_url)
+    await set_number(engine, "+918022223333", "help")
+    directory = Directory(engine, settings)
+    assert (await directory.agent_for("08022223333")).id == "help"
+    await directory.close()
+    await engine.dispose()
+    away = open_engine(f"postgresql://ivr@127.0.0.1:{free_port()}/ivr")
+    directory = Directory(away, settings)
+    for did in ("8022223333", "+918022223333", "918022223333"):
+        assert (await directory.agent_for(did)).id == "help"
+    with pytest.raises(NoAgentError):
+        await directory.agent_for("8022223334")
+    await directory.close()
+    await away.dispose()
 
 
 def test_the_version_is_cheap(database: Engine, tmp_path: Path) -> None:

@@ -111,7 +111,9 @@ class Dialling:
     caller_id: str = ""
     """Number of the caller who is handed over; trunks with the rule ``pass`` show it."""
     without: Collection[str] = ()
-    """Names of trunks that are down or full; used only when no other is left."""
+    """Names of trunks that are down; used only when no other is left."""
+    full: Collection[str] = ()
+    """Names of trunks that carry as many calls as they may; never used."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Set on every leg."""
 
@@ -208,7 +210,10 @@ def _usable(dialling: Dialling) -> list[Trunk]:
     enabled = [trunk for trunk in dialling.telephony.trunks if trunk.enabled]
     if not enabled:
         raise UserError("There is no trunk to dial through; add one with `ivr trunks add`.")
-    order = sorted(enabled, key=lambda trunk: (trunk.priority, trunk.name))
+    free = [trunk for trunk in enabled if trunk.name not in dialling.full]
+    if not free:
+        raise UserError("Every trunk carries as many calls as it may.")
+    order = sorted(free, key=lambda trunk: (trunk.priority, trunk.name))
     return [trunk for trunk in order if trunk.name not in dialling.without] or order
 
 

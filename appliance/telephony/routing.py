@@ -6,6 +6,7 @@ call: it is told in ``trouble`` and the call goes on as if the row said nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,8 @@ UNKNOWN_NUMBER = "UNALLOCATED_NUMBER"
 """Q.850 1; SIP 404."""
 FULL = "NORMAL_CIRCUIT_CONGESTION"
 """Q.850 34; SIP 503, on which carriers try their next route."""
+SUBSCRIBER_DIGITS = 8
+"""Of the end of a number, enough to tell the lines of one carrier apart."""
 BARRED = "CALL_REJECTED"
 """Q.850 21; SIP 403."""
 
@@ -155,14 +158,14 @@ def trunk_by_address(
 ) -> Trunk | None:
     """The enabled trunk that a call from ``address`` (IP) belongs to; the narrowest network wins.
 
-    Of several of one network, the one whose ``caller_id`` is ``did`` (E.164), else the first.
+    Of several of one network, the one whose ``caller_id`` is ``did`` in any form, else the first.
     """
     try:
         ip = ip_address(address)
     except ValueError:
         return None
     found = [
-        (network.prefixlen, trunk.caller_id == did and bool(did), trunk)
+        (network.prefixlen, _same_number(trunk.caller_id, did), trunk)
         for trunk in trunks
         if trunk.enabled
         for network in map(ip_network, networks_of(trunk, resolved))
@@ -175,6 +178,12 @@ def caller_number(caller: str, country: str) -> str:
     """The caller's number as we keep it: E.164, or what the trunk wrote; empty for nobody."""
     text = e164(caller, country)
     return "" if text.lower() in ("anonymous", "unknown", "unavailable", "restricted") else text
+
+
+def _same_number(one: str, other: str) -> bool:
+    """Whether two numbers end in the same subscriber's number, however each is written."""
+    ends = [re.sub(r"\D", "", text)[-SUBSCRIBER_DIGITS:] for text in (one, other)]
+    return ends[0] == ends[1] and len(ends[0]) == SUBSCRIBER_DIGITS
 
 
 def _closed(number: NumberRoute, now: datetime, site: Site) -> Closed | None:
