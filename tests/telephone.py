@@ -20,10 +20,24 @@ from test_onset import murmur, voiced
 
 from appliance.audio import FRAME_MS, bytes_of, frame_bytes, level_db
 from appliance.call.composer import Composer
-from appliance.call.session import Lobby, Services
+from appliance.call.lobby import Lobby
+from appliance.call.past import Past
+from appliance.call.session import Services
 from appliance.engines.emulated_tts import one_second
 from appliance.errors import EngineError
-from appliance.events import Agent, CallRecord, Dtmf, Message, Offer, Passage, Transcript, Turn
+from appliance.events import (
+    Agent,
+    AnsweredBy,
+    CallRecord,
+    Dtmf,
+    Message,
+    Offer,
+    Passage,
+    Summary,
+    Transcript,
+    Transfer,
+    Turn,
+)
 from appliance.media.playout import Pacer
 
 RATE_HZ = 8000
@@ -219,12 +233,28 @@ class FakeDirectory:
     agent: Agent
     error: Exception | None = None
     delay_s: float = 0.0
+    asked: list[tuple[str, int]] = field(default_factory=list)
+    """Agents asked for by their id: (id, version)."""
 
     async def agent_for(self, did: str) -> Agent:
         await asyncio.sleep(self.delay_s)
         if self.error is not None:
             raise self.error
         return self.agent
+
+    async def agent_by_id(self, agent_id: str, version: int = 0) -> Agent:
+        self.asked.append((agent_id, version))
+        return await self.agent_for("")
+
+
+@dataclass
+class FakePast:
+    """What was said before, for a call that is handed over."""
+
+    past: Past = field(default_factory=Past)
+
+    async def of(self, offer: Offer) -> Past:
+        return self.past
 
 
 @dataclass
@@ -248,6 +278,20 @@ class FakeStream:
         self.cause = ""
         self.frames_at_hangup = 0
         self.is_closed = False
+        self.asked: list[tuple[int, Transfer | Summary | AnsweredBy]] = []
+        """What the worker asked for or told, each after so many frames."""
+
+    def transfer(self, value: Transfer) -> None:
+        self.asked.append((len(self.frames), value))
+
+    def summarise(self, value: Summary) -> None:
+        self.asked.append((len(self.frames), value))
+
+    def answered_by(self, value: AnsweredBy) -> None:
+        self.asked.append((len(self.frames), value))
+
+    def let_go(self) -> None:
+        self.is_closed = True
 
     def play(self, frame: bytes) -> None:
         self.frames.append(frame)
@@ -280,6 +324,8 @@ class Telephone:
         self.recogniser = FakeRecogniser()
         self.journal = FakeJournal()
         self.directory = FakeDirectory(agent)
+        self.past = FakePast()
+        self.offer = Offer("call-0001", "1001", "+91", RATE_HZ, ("127.0.0.1", 9))
         self.pacer = Pacer()
         self.stream = FakeStream()
         self.events: list[tuple[str, dict[str, Any]]] = []
@@ -295,6 +341,7 @@ class Telephone:
     def services(self) -> Services:
         fakes: dict[str, Any] = {
             "directory": self.directory,
+            "past": self.past,
             "recogniser": self.recogniser,
             "judge": self.judge,
             "composer": self.composer,
@@ -314,9 +361,8 @@ class Telephone:
         ``guest``: another call's block is around this one, and its pacer paces both.
         """
         await self.composer.warm(self.agent)
-        offer = Offer("call-0001", "1001", "+91", RATE_HZ, ("127.0.0.1", 9))
         stream: Any = self.stream
-        self.lobby = Lobby(offer, stream, self.services())
+        self.lobby = Lobby(self.offer, stream, self.services())
         self.task = asyncio.create_task(self.lobby.run())
         beside = [asyncio.create_task(self._live())]
         if not guest:

@@ -13,8 +13,8 @@ from appliance.call.desk import Desk
 from appliance.events import Offer
 
 
-def offer(number: int) -> Offer:
-    return Offer(f"call-000{number}", "1001", "+91", 8000, ("127.0.0.1", 9))
+def offer(number: int, part: int = 1) -> Offer:
+    return Offer(f"call-000{number}", "1001", "+91", 8000, ("127.0.0.1", 9), part=part)
 
 
 class Watcher:
@@ -37,10 +37,10 @@ async def closed(pacing: asyncio.Task[None]) -> None:
     await asyncio.wait({pacing})
 
 
-def admit(desk: Desk, number: int) -> tuple[Any, FakeStream]:
+def admit(desk: Desk, number: int, part: int = 1) -> tuple[Any, FakeStream]:
     stream: Any = FakeStream()
-    assert desk.refusal(f"call-000{number}") == ""
-    return desk.admit(offer(number), stream), stream
+    assert desk.refusal(f"call-000{number}", part) == ""
+    return desk.admit(offer(number, part), stream), stream
 
 
 def test_a_worker_that_warms_up_takes_nobody() -> None:
@@ -53,7 +53,7 @@ def test_the_limit_and_the_same_call_twice() -> None:
         desk, phone = Desk(2), Telephone()
         pacing = await opened(desk, phone)
         first, _ = admit(desk, 1)
-        assert "here already" in desk.refusal("call-0001")
+        assert "here already" in desk.refusal("call-0001", 1)
         second, _ = admit(desk, 2)
         assert "limit of 2" in desk.refusal("call-0003")
         assert desk.health() == {"status": "ok", "calls": 2, "capacity": 2}
@@ -67,6 +67,54 @@ def test_the_limit_and_the_same_call_twice() -> None:
         await closed(pacing)
 
     run(work())
+
+
+def test_a_later_part_takes_the_place_of_an_earlier_whose_stream_hangs() -> None:
+    async def work() -> tuple[FakeStream, FakeStream, Telephone]:
+        desk, phone = Desk(1), Telephone()
+        pacing = await opened(desk, phone)
+        old, old_stream = admit(desk, 1)
+        await asyncio.sleep(1)
+        assert desk.refusal("call-0001") == ""  # the upgrade does not know its part yet
+        assert "here already" in desk.refusal("call-0001", 1)
+        new, stream = admit(desk, 1, part=2)  # on a full worker: it takes its own place
+        await asyncio.sleep(0.5)
+        assert stream.answered and desk.health()["calls"] == 1
+        old.on_hangup("NETWORK_OUT_OF_ORDER")  # the old stream is found to be broken at last
+        frames = len(old_stream.frames)
+        await asyncio.sleep(1)
+        assert len(old_stream.frames) == frames and desk.health()["calls"] == 1
+        new.on_hangup("NORMAL_CLEARING")
+        await asyncio.sleep(0.5)
+        assert desk.health()["calls"] == 0
+        await closed(pacing)
+        return old_stream, stream, phone
+
+    old_stream, stream, phone = run(work())
+    assert old_stream.is_closed and stream.is_closed
+    ends = [(r.part, r.ended_by) for r in phone.journal.records if r.ended_at]
+    assert ends == [(1, "system"), (2, "caller")]
+    begun = [(r.part, bool(r.ended_at)) for r in phone.journal.records]
+    assert begun.index((1, True)) < begun.index((2, False))  # and not over the new one's
+
+
+def test_a_part_replaced_before_its_agent_was_found_says_nothing_to_the_edge() -> None:
+    async def work() -> tuple[FakeStream, FakeStream]:
+        desk, phone = Desk(1), Telephone()
+        pacing = await opened(desk, phone)
+        phone.directory.delay_s = 0.3
+        _, old_stream = admit(desk, 1)
+        await asyncio.sleep(0.1)
+        new, stream = admit(desk, 1, part=2)
+        await asyncio.sleep(1)
+        assert stream.answered and not old_stream.answered
+        new.on_hangup("NORMAL_CLEARING")
+        await asyncio.sleep(0.5)
+        await closed(pacing)
+        return old_stream, stream
+
+    old_stream, _ = run(work())
+    assert old_stream.is_closed
 
 
 def test_draining_refuses_new_calls_and_lets_live_ones_finish() -> None:

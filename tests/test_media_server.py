@@ -71,7 +71,7 @@ class FakeDoor:
     calls: list[tuple[Offer, Stream, FakeCaller]] = field(default_factory=list)
     watchers: set[Watcher] = field(default_factory=set)
 
-    def refusal(self, call_id: str) -> str:
+    def refusal(self, call_id: str, part: int = 0) -> str:
         return self.why
 
     def admit(self, offer: Offer, stream: Stream) -> FakeCaller:
@@ -427,6 +427,19 @@ async def test_nothing_raises_once_the_edge_has_gone() -> None:
         stream.hang_up("NORMAL_CLEARING")
         stream.play(bytes(320))
         stream.close()
+
+
+async def test_a_stream_let_go_ends_at_once_and_tells_nobody() -> None:
+    async with serving() as site:
+        edge = await site.connect()
+        edge.text(offer())
+        await until(lambda: site.door.calls)
+        _, stream, caller = site.door.calls[0]
+        stream.let_go()
+        stream.hang_up("NORMAL_CLEARING")
+        await asyncio.wait_for(stream.closed(2), 1)
+        await asyncio.wait_for(edge.closed.wait(), 2)
+        assert not edge.texts and not caller.hangups
 
 
 async def test_closed_waits_no_longer_than_told() -> None:

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 from appliance.audio import RATES_HZ
 from appliance.call.history import History
+from appliance.call.marker import Marker
 from appliance.call.reply import Reply
+from appliance.call.summary import DEADLINE_S, LONGEST_LETTERS, one_line, summary_prompt
 from appliance.engines.base import Voice, Writer
 from appliance.errors import EngineError
 from appliance.events import Agent, Passage
@@ -101,6 +103,26 @@ class Composer:
             phrases = self._whole(reply, agent, rate_hz, self._extract(reply, agent, passages))
         await self._speak(reply, agent, rate_hz, phrases)
 
+    async def summarise(self, agent: Agent, history: History, call_id: str) -> str:
+        """One line for the person who takes the call over, by the language model; empty when there
+        is none, or it is late."""
+        if self._writer is None or not history.conversation():
+            return ""
+        text = ""
+        messages = summary_prompt(agent, history)
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                texts = self._writer.write(messages, speculative=False, call_id=call_id)
+                async with aclosing(texts):
+                    async for more in texts:
+                        text += more
+                        if len(text) > 2 * LONGEST_LETTERS:
+                            break
+        except (TimeoutError, EngineError) as e:
+            log.warning("! no better summary: %s", str(e) or "the language model was late")
+            return ""
+        return one_line(text)
+
     def _whole(
         self, reply: Reply, agent: Agent, rate_hz: int, text: str
     ) -> AsyncGenerator[str, None]:
@@ -116,16 +138,19 @@ class Composer:
         """The language model's text; or, when its first token fails or is late, the extract."""
         messages = history.messages(agent, reply.passages, reply.said)
         texts = writer.write(messages, speculative=reply.speculative, call_id=call_id)
+        marker = Marker()
         try:
             async with aclosing(texts):
                 async with asyncio.timeout(agent.answer_deadline_ms / 1000):
                     first = await anext(texts)
-                yield first
+                yield marker.feed(first)
                 async for text in texts:
-                    yield text
+                    yield marker.feed(text)
                     if len(reply.text) > LONGEST_REPLY_LETTERS:
                         reply.fail("the language model found no end")
                         break
+                reply.wants_person = marker.found
+                yield marker.flush()
                 return
         except StopAsyncIteration:
             reply.fail("the language model wrote nothing")
@@ -206,8 +231,13 @@ def _fixed_phrases(agent: Agent) -> Iterable[str]:
         agent.hold_phrase,
         agent.apology,
         agent.unknown_answer,
+        agent.resume_phrase,
+        agent.recording_notice,
+        agent.machine_message,
         *agent.silence_prompts,
     )
+    if agent.transfer_to:
+        phrases += (agent.transfer_phrase, agent.transfer_failed_phrase)
     return filter(None, phrases)
 
 

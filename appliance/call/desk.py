@@ -7,7 +7,8 @@ import logging
 
 import orjson
 
-from appliance.call.session import Lobby, Services
+from appliance.call.lobby import Lobby
+from appliance.call.session import Services
 from appliance.events import Offer
 from appliance.media.server import Caller, Stream, Watcher
 
@@ -30,26 +31,33 @@ class Desk:
         """Begin to take calls."""
         self._services = services
 
-    def refusal(self, call_id: str) -> str:
-        """Why a call may not come in now, or an empty string."""
+    def refusal(self, call_id: str, part: int = 0) -> str:
+        """Why a call may not come in now, or an empty string. One that is here may come again as
+        its next part: its edge has lost the stream, which here may look alive for a while. Then it
+        takes its own place. ``part`` 0: not known yet."""
         if self._services is None:
             return "the worker is warming up"
         if self._draining:
             return "the worker is draining"
         if call_id in self._calls:
-            return "this call is here already"
+            here = self._calls[call_id][0].offer.part
+            return "this call is here already" if 0 < part <= here else ""
         if len(self._calls) >= self._max_calls:
             return f"the worker carries its limit of {self._max_calls} calls"
         return ""
 
     def admit(self, offer: Offer, stream: Stream) -> Caller:
-        """Take a call and let it live in a task of its own."""
+        """Take a call and let it live in a task of its own; its earlier part, if that is here,
+        ends."""
         assert self._services is not None
-        call = Lobby(offer, stream, self._services)
+        old, before = self._calls.get(offer.call_id, (None, None))
+        if old is not None:
+            old.replace()
+        call = Lobby(offer, stream, self._services, before)
         task = asyncio.create_task(call.run(), name=f"call {offer.call_id}")
         self._calls[offer.call_id] = (call, task)
         self._empty.clear()
-        task.add_done_callback(lambda _: self._leave(offer.call_id))
+        task.add_done_callback(lambda task: self._leave(offer.call_id, task))
         return call
 
     def health(self) -> dict[str, object]:
@@ -87,7 +95,10 @@ class Desk:
                 call.end()
             await asyncio.wait(tasks)
 
-    def _leave(self, call_id: str) -> None:
+    def _leave(self, call_id: str, task: asyncio.Task[None]) -> None:
+        entry = self._calls.get(call_id)
+        if entry is None or entry[1] is not task:
+            return  # its next part has taken its place
         del self._calls[call_id]
         if not self._calls:
             self._empty.set()

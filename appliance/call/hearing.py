@@ -144,6 +144,10 @@ class Hearing:
         self._endpointer.reset()
         self._abandon()
 
+    def speech_ms(self) -> int:
+        """How long the last speech was, pauses in it included."""
+        return self._endpointer.speech_end_ms - self._endpointer.speech_start_ms
+
     def speech_start(self) -> int:
         """When the last speech began, on the media clock (ms)."""
         return self.audio.on_clock(self._endpointer.speech_start_ms)

@@ -29,6 +29,8 @@ class Reply:
         self.text = ""
         self.passages: tuple[Passage, ...] = ()
         self.failure = ""
+        self.wants_person = False
+        """The language model asked for a transfer."""
         self.speculative = False
         self.begun_ms = clock()
         self.retrieval_ms: int | None = None

@@ -13,26 +13,29 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, Literal, ParamSpec
+from typing import Any, Literal, ParamSpec, cast
 
-from appliance.audio import FRAME_MS
-from appliance.call.botcall import BotCall
+from appliance.audio import FRAME_MS, silence
 from appliance.call.composer import Composer
+from appliance.call.handoff import LONGEST_WAIT_MS, Handoff, Reason
 from appliance.call.hearing import Hearing
+from appliance.call.holdtone import EVERY_MS, hold_tone
+from appliance.call.past import Past, PastCalls
 from appliance.call.speaker import Journal, Speaker
 from appliance.call.timeline import Timeline
 from appliance.engines.base import Recogniser, TurnJudge
 from appliance.engines.vad import VoiceActivity
-from appliance.events import Agent, CallRecord, Dtmf, Offer, Transcript
+from appliance.events import Agent, AnsweredBy, CallRecord, Dtmf, Offer, Transcript
 from appliance.media.playout import Pacer, Playout, Utterance
 from appliance.media.recording import DiskWriter, Recording
 from appliance.media.server import Stream
-from appliance.store.directory import Directory, NoAgentError
+from appliance.store.directory import Directory
 from appliance.telemetry import CallLog
 from appliance.turn import floor
+from appliance.turn.answering import Answering, Verdict
 from appliance.turn.endpoint import Activity
 from appliance.turn.floor import Action, Event, State
-from appliance.turn.words import is_farewell
+from appliance.turn.words import asks_for_person, is_farewell
 
 MEDIA_WAIT_MS = 500
 """How long the greeting waits for the caller's first audio, so that its start is not lost."""
@@ -42,6 +45,18 @@ CONTEST_MS = 1500
 """Speech over the agent's for this long takes the floor, whatever the recogniser makes of it."""
 HANG_UP_TIMEOUT_S = 10.0
 """For the edge to play what it has and end the call."""
+BEEP_WAIT_MS = 30_000
+"""How long an answering machine's greeting may take before the message is said all the same."""
+TIME_UP_AGAIN_MS = 1000
+"""The longest call waits for a transfer under way, which has an end of its own."""
+NOT_UNDERSTOOD_MS = 1000
+"""Speech this long in which no word was heard is a turn without an answer, no cough."""
+PERSON_HAS_IT = frozenset({"ATTENDED_TRANSFER", "BLIND_TRANSFER"})
+"""Causes with which the edge ends a call that a person has taken over."""
+NO_LISTENER = frozenset({"fax", "intercept"})
+"""Machines that take no message."""
+DEAF = frozenset({State.ANSWERING, State.MACHINE, State.CONNECTING})
+"""States in which the words of the far end are nobody's turn."""
 
 Side = Literal["caller", "agent", "system"]
 P = ParamSpec("P")
@@ -52,6 +67,7 @@ class Services:
     """What the calls of a worker share."""
 
     directory: Directory
+    past: PastCalls
     recogniser: Recogniser
     judge: TurnJudge
     composer: Composer
@@ -72,76 +88,27 @@ class Timer(Enum):
     SILENCE = auto()
     SLOW = auto()
     LONGEST = auto()
-
-
-class Lobby:
-    """A call on its way in: finds the agent, then gives the stream's events to a :class:`Call`, or
-    to a :class:`BotCall` where the agent is an external bot."""
-
-    def __init__(self, offer: Offer, stream: Stream, services: Services) -> None:
-        self._offer = offer
-        self._stream = stream
-        self._services = services
-        self._call: Call | BotCall | None = None
-        self._log = CallLog(__name__, offer.call_id)
-        self._gone = ""
-
-    def on_audio(self, frame: bytes) -> None:
-        """A frame from the caller; before the answer there is nobody to hear it."""
-        if self._call is not None:
-            self._call.on_audio(frame)
-
-    def on_dtmf(self, key: Dtmf) -> None:
-        """A key was pressed."""
-        if self._call is not None:
-            self._call.on_dtmf(key)
-
-    def on_hangup(self, cause: str) -> None:
-        """The call is over."""
-        self._gone = cause
-        if self._call is not None:
-            self._call.on_hangup(cause)
-
-    def end(self) -> None:
-        """The worker stops for good."""
-        self._gone = self._gone or "NORMAL_TEMPORARY_FAILURE"
-        if self._call is not None:
-            self._call.stop(self._gone)
-        else:
-            self._stream.hang_up(self._gone)
-
-    async def run(self) -> None:
-        """Live from the offer to the end."""
-        try:
-            agent = await self._services.directory.agent_for(self._offer.did)
-            if not self._gone:
-                kind = BotCall if agent.bot_url else Call
-                self._call = kind(self._offer, agent, self._stream, self._services)
-        except NoAgentError as e:
-            self._log.warning("! %s", e)
-            self._stream.hang_up("UNALLOCATED_NUMBER")
-        except Exception:
-            self._log.exception("! the call could not begin")
-            self._stream.hang_up("INTERWORKING")
-        if self._call is not None:
-            await self._call.run()
-        else:
-            await self._stream.closed(HANG_UP_TIMEOUT_S)
-            self._stream.close()
+    TONE = auto()
+    PERSON = auto()
+    BEEP = auto()
 
 
 class Call:
     """One call with its agent, from the answer to the last row."""
 
-    def __init__(self, offer: Offer, agent: Agent, stream: Stream, services: Services) -> None:
+    def __init__(
+        self, offer: Offer, agent: Agent, stream: Stream, services: Services, past: Past
+    ) -> None:
+        """``past``: of a call that was carried before, by another worker or until a transfer."""
         self._offer = offer
+        self._past = past
         self._agent = agent
         self._stream = stream
         self._services = services
         self._log = CallLog(__name__, offer.call_id)
         self._state = State.RINGING
         self._epoch_s = asyncio.get_running_loop().time()
-        self._started_at = datetime.now(UTC)
+        self._begun_at = datetime.now(UTC)
         self._tasks = asyncio.TaskGroup()
         self._over = asyncio.Event()
         self._ended_by: Side | Literal[""] = ""
@@ -150,6 +117,16 @@ class Call:
         self._prompts = 0
         self._contested_at_ms = 0
         self._last_audio_ms = 0
+        self._silence = silence(FRAME_MS, offer.rate_hz)
+        self._held = False
+        """The far end holds the line: what comes is music, if anything."""
+        self._greeting_due = False
+        """The recording notice is being said; the greeting follows."""
+        self._answering: Answering | None = None
+        """While it is not known who answered a call that we made."""
+        self._answered_by = past.call.answered_by if past.call else ""
+        self._listen = self._guard(self._listen_to_callee)
+        self._tone: Utterance | None = None
         self._recording = self._open_recording()
         self._playout = Playout(
             offer.rate_hz,
@@ -164,6 +141,16 @@ class Call:
             self._playout,
             services.journal,
             self._clock,
+            self._spawn,
+            self._show,
+            past,
+        )
+        self._handoff = Handoff(
+            offer.call_id,
+            agent,
+            stream,
+            services.composer,
+            self._speaker.history,
             self._spawn,
             self._show,
         )
@@ -243,9 +230,11 @@ class Call:
         self._stream.close()
 
     def _open_recording(self) -> Recording | None:
-        if self._services.disk is None:
+        """Unless the edge records, or nobody does."""
+        if self._services.disk is None or self._offer.recording or not self._agent.record:
             return None
-        name = f"{self._started_at:%Y/%m/%d}/{self._offer.call_id}.wav"
+        part = f".{self._offer.part}" if self._offer.part > 1 else ""  # never over an earlier one
+        name = f"{self._begun_at:%Y/%m/%d}/{self._offer.call_id}{part}.wav"
         path = self._services.recordings / name
         return Recording(path, self._offer.rate_hz, self._services.disk)
 
@@ -254,7 +243,9 @@ class Call:
     def on_audio(self, frame: bytes) -> None:
         """A frame from the caller."""
         self._last_audio_ms = now_ms = self._clock()
-        self._hearing.on_audio(frame, now_ms)
+        self._hearing.on_audio(self._silence if self._held else frame, now_ms)
+        if self._answering is not None:
+            self._listen(frame)
         if self._recording is not None:
             self._recording.caller(frame, now_ms)
         if Timer.MEDIA in self._timers:
@@ -264,6 +255,11 @@ class Call:
         """A key was pressed."""
         self._log.info("< key")  # not which: it may be a PIN
         self._show("key", digit=key.digit)
+        if self._handoff.possible and key.digit == self._agent.transfer_key:
+            if Event.ASKED_BY_KEY in floor.TABLE[self._state]:
+                self._hearing.reset()
+                self._step(Event.ASKED_BY_KEY, "key")
+            return
         meaning = self._agent.keypad.get(key.digit)
         if meaning is not None and Event.KEY in floor.TABLE[self._state]:
             self._hearing.reset()
@@ -271,8 +267,31 @@ class Call:
 
     def on_hangup(self, cause: str) -> None:
         """The caller, or the edge, ended the call."""
-        self.finish("system" if cause == "NETWORK_OUT_OF_ORDER" else "caller", cause)
+        lost, passed_on = cause == "NETWORK_OUT_OF_ORDER", cause in PERSON_HAS_IT
+        self.finish("system" if lost else "agent" if passed_on else "caller", cause)
         self._step(Event.HANGUP)
+
+    def on_transfer_failed(self, cause: str) -> None:
+        """Nobody took the transferred call."""
+        if Event.TRANSFER_FAILED in floor.TABLE[self._state] and not self._over.is_set():
+            self._handoff.failed(cause)
+            self._step(Event.TRANSFER_FAILED)
+
+    def on_hold(self, on: bool) -> None:
+        """The far end holds the line, or is back."""
+        self._log.info("< %s", "held" if on else "no longer held")
+        self._show("hold", on=on)
+        self._held = on
+        if on:
+            self._timers.pop(Timer.SILENCE, None)
+        elif self._state is State.LISTENING:
+            self._timers[Timer.SILENCE] = self._playout.now_ms + self._agent.silence_ms
+
+    def on_whisper(self, text: str) -> None:
+        """A supervisor tells the agent something, for its replies from now on."""
+        self._log.info("< whisper, %d letters", len(text))
+        self._show("whisper", text=text)
+        self._speaker.history.note(text)
 
     # --- the playout ------------------------------------------------------------------------------
 
@@ -284,8 +303,11 @@ class Call:
             self._recording.agent(frame, now_ms)
         if now_ms - self._last_audio_ms > LATE_AUDIO_MS:
             self._hearing.conceal(FRAME_MS, now_ms)
-        if utterance is not None and self._speaker.on_frame(now_ms - FRAME_MS, frame):
-            self._on_audible()
+            if self._answering is not None:
+                self._listen(self._silence)
+        if utterance is not None and utterance is not self._tone:
+            if self._speaker.on_frame(now_ms - FRAME_MS, frame):
+                self._on_audible()
         if self._timers and min(self._timers.values()) <= now_ms:
             self._fire(now_ms)
         if self._state is State.CONTESTED and now_ms - self._contested_at_ms > CONTEST_MS:
@@ -299,8 +321,14 @@ class Call:
         self._hearing.forget_words()  # the turn has its answer
 
     def _on_played(self) -> None:
-        self._speaker.close_turn(barged_in=False)
+        if (reply := self._speaker.close_turn(barged_in=False)) is not None:
+            self._handoff.note(reply)
         self._step(Event.PLAYED)
+        if self._state is State.LISTENING:
+            if self._greeting_due:
+                self._welcome()
+            elif reason := self._handoff.take_due():
+                self._step(Event.PERSON_DUE, reason)
         # Somebody who speaks through a protected reply has the floor now; who has spoken, an answer.
         if self._hearing.activity is not Activity.QUIET:
             self._hear(Event.SPEECH)
@@ -315,15 +343,83 @@ class Call:
                 continue  # what the one before it led to has taken it back
             match timer:
                 case Timer.MEDIA:
-                    free = self._agent.greeting_interruptible
-                    self._step(Event.ANSWERED if free else Event.ANSWERED_PROTECTED)
+                    self._open()
                 case Timer.SILENCE:
                     left = self._prompts < len(self._agent.silence_prompts)
                     self._step(Event.SILENCE if left else Event.SILENCE_OUT)
                 case Timer.SLOW:
                     self._step(Event.SLOW)
+                case Timer.LONGEST if self._state in DEAF:
+                    self._timers[Timer.LONGEST] = now_ms + TIME_UP_AGAIN_MS
                 case Timer.LONGEST:
                     self._step(Event.TIME_UP)
+                case Timer.TONE:
+                    self._play_tone()
+                case Timer.PERSON:
+                    self.on_transfer_failed("RECOVERY_ON_TIMER_EXPIRE")
+                case Timer.BEEP:
+                    self._step(Event.BEEP)
+
+    def _play_tone(self) -> None:
+        self._tone = Utterance(self._offer.rate_hz)
+        self._tone.write(hold_tone(self._offer.rate_hz))
+        self._tone.close()
+        self._playout.play(self._tone)
+
+    # --- the first words --------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """The line is there: who speaks first, and what?"""
+        offer = self._offer
+        if offer.direction == "out" and not self._answered_by and not self._past.turns:
+            self._answering = Answering(offer.rate_hz)
+            self._step(Event.WE_RANG)
+        elif offer.part > 1:
+            self._step(Event.RESUMED)
+        else:
+            self._welcome()
+
+    def _welcome(self) -> None:
+        """The notice, if the call is recorded and the agent says so, then the greeting."""
+        agent = self._agent
+        recorded = self._recording is not None or self._offer.recording
+        if agent.recording_notice and recorded and not self._greeting_due:
+            self._greeting_due = True
+            self._step(Event.NOTICE)
+            return
+        self._greeting_due = False
+        free = agent.greeting_interruptible
+        self._step(Event.ANSWERED if free else Event.ANSWERED_PROTECTED)
+
+    def _listen_to_callee(self, frame: bytes) -> None:
+        assert self._answering is not None
+        speech = self._hearing.activity is Activity.SPEAKING
+        if (verdict := self._answering.feed(frame, speech)) is not None:
+            self._on_verdict(verdict)
+
+    def _on_verdict(self, verdict: Verdict) -> None:
+        """It is known, as far as it can be, who has answered a call that we made."""
+        self._answered_by = f"{verdict.who}:{verdict.sign}"
+        self._log.info("= answered by %s", self._answered_by)
+        self._show("answered_by", who=verdict.who, sign=verdict.sign)
+        self._stream.answered_by(AnsweredBy(verdict.who, verdict.sign))
+        self._services.journal.call(self._record())
+        if verdict.who == "human":
+            self._answering = None
+        if self._state is State.ANSWERING:
+            self._meet(verdict)
+        if verdict.beep:
+            self._answering = None
+            self._hear(Event.BEEP)
+
+    def _meet(self, verdict: Verdict) -> None:
+        if verdict.who != "machine":
+            self._welcome()
+        elif self._agent.machine_message and verdict.sign not in NO_LISTENER:
+            self._timers[Timer.BEEP] = self._playout.now_ms + BEEP_WAIT_MS
+            self._step(Event.MACHINE)
+        else:
+            self._step(Event.NO_MESSAGE)
 
     # --- hearing ----------------------------------------------------------------------------------
 
@@ -350,20 +446,31 @@ class Call:
 
     def on_turn(self) -> None:
         """The caller's turn is over."""
+        if self._state in DEAF:
+            self._hearing.forget_words()
+            return
         hearing, contested = self._hearing, self._state is State.CONTESTED
         listening = self._state is State.LISTENING
         if listening and hearing.has_words():  # said over a protected reply
             self._hear(Event.SPEECH)
             self._hear(Event.PAUSE)
         real = hearing.has_words() if contested or listening else hearing.has_any_words()
-        if real and is_farewell(hearing.utterances.words, self._agent.farewells):
+        words = hearing.utterances.words
+        if real and self._handoff.possible and asks_for_person(words, self._agent.transfer_words):
+            self._hear(Event.ASKED, "asked")
+        elif real and is_farewell(words, self._agent.farewells):
             self._hear(Event.FAREWELL)
         elif real or (hearing.utterances.lost and not contested):
             self._hear(Event.TURN)
         else:
+            spoke = self._state is State.PAUSED and hearing.speech_ms() >= NOT_UNDERSTOOD_MS
             self._hear(Event.NOTHING)
             hearing.forget_words()
             self._speaker.nothing_said()
+            if spoke:
+                self._handoff.not_understood()
+                if reason := self._handoff.take_due():
+                    self._hear(Event.PERSON_DUE, reason)
 
     def on_transcript(self, transcript: Transcript) -> None:
         """Words came from the recogniser."""
@@ -378,10 +485,10 @@ class Call:
         over = self._state in (State.SPEAKING, State.CONTESTED, State.PROTECTED)
         return self._speaker.overheard if over else self._speaker.timeline
 
-    def _hear(self, event: Event) -> None:
+    def _hear(self, event: Event, meaning: str = "") -> None:
         """Sound counts only where the floor's table has it: not over a goodbye, for instance."""
         if event in floor.TABLE[self._state]:
-            self._step(event)
+            self._step(event, meaning)
 
     # --- the floor --------------------------------------------------------------------------------
 
@@ -397,15 +504,30 @@ class Call:
         self._hearing.guarded = self._state in (State.SPEAKING, State.CONTESTED)
         if self._state is not State.LISTENING:
             self._timers.pop(Timer.SILENCE, None)
-        elif before is not State.LISTENING:
+        elif before is not State.LISTENING and not self._held:
             self._timers[Timer.SILENCE] = self._playout.now_ms + self._agent.silence_ms
         if self._state is not State.REPLYING:
             self._timers.pop(Timer.SLOW, None)
+        if self._state is not before:
+            self._leave(before)
+
+    def _leave(self, state: State) -> None:
+        """What only one state waits for, nobody waits for in another."""
+        match state:
+            case State.CONNECTING:
+                self._timers.pop(Timer.TONE, None)
+                self._timers.pop(Timer.PERSON, None)
+            case State.MACHINE:
+                self._timers.pop(Timer.BEEP, None)
 
     def _do(self, action: Action, meaning: str) -> None:
         match action:
             case Action.GREET:
                 self._speaker.say("greeting", self._agent.greeting)
+            case Action.NOTIFY:
+                self._speaker.say("greeting", self._agent.recording_notice)
+            case Action.RESUME:
+                self._speaker.say("resume", self._resume_phrase())
             case Action.SPECULATE:
                 if self._hearing.has_any_words():
                     self._speaker.speculate(self._hearing.utterances.words)
@@ -442,8 +564,41 @@ class Call:
                 said = self._hearing.utterances.words
                 self._hearing.forget_words()
                 self._speaker.say("goodbye", self._agent.goodbye, said)
+            case Action.LEAVE_MESSAGE:
+                self._hearing.forget_words()
+                self._speaker.say("greeting", self._agent.machine_message)
             case Action.HANG_UP:
                 self.finish("agent", "NORMAL_CLEARING")
+            case _:
+                self._transfer(action, meaning)
+
+    def _transfer(self, action: Action, meaning: str) -> None:
+        """Actions on the caller's way to a person; ``meaning`` is why they go."""
+        match action:
+            case Action.TRANSFER:
+                self._ask_for_person(meaning)
+            case Action.KEEP_WAITING:
+                self._handoff.phrase_heard()
+                self._timers[Timer.TONE] = self._playout.now_ms + EVERY_MS
+            case Action.RETURN:
+                self._speaker.stop()
+                self._hearing.reset()
+                self._speaker.say("transfer", self._agent.transfer_failed_phrase)
+
+    def _ask_for_person(self, why: str) -> None:
+        said = ""
+        if why == "asked":
+            self._mark_turn()
+            said = self._hearing.utterances.words
+        self._hearing.forget_words()
+        self._speaker.say("transfer", self._agent.transfer_phrase, said)
+        self._handoff.begin(cast(Reason, why))
+        self._timers[Timer.PERSON] = self._playout.now_ms + LONGEST_WAIT_MS
+        self._services.journal.call(self._record())  # the edge, and who looks on, may want to know
+
+    def _resume_phrase(self) -> str:
+        failed = self._offer.resumed == "transfer"
+        return self._agent.transfer_failed_phrase if failed else self._agent.resume_phrase
 
     def _grant(self) -> None:
         self._mark_turn()
@@ -474,8 +629,7 @@ class Call:
         return round((asyncio.get_running_loop().time() - self._epoch_s) * 1000)
 
     def _record(self, ended_at: datetime | None = None) -> CallRecord:
-        recording = self._recording
-        root = self._services.recordings
+        before, handoff = self._past.call, self._handoff
         return CallRecord(
             call_id=self._offer.call_id,
             did=self._offer.did,
@@ -483,14 +637,24 @@ class Call:
             agent_id=self._agent.id,
             agent_version=self._agent.version,
             language=self._agent.language,
-            started_at=self._started_at,
+            started_at=self._past.started_at or self._begun_at,
             ended_at=ended_at,
             cause=self._cause,
             ended_by=self._ended_by,
             turns=self._speaker.turns,
-            recording=str(recording.path.relative_to(root)) if recording else "",
-            late_frames=self._playout.late_frames,
+            recording=self._recording_name(),
+            late_frames=self._playout.late_frames + (before.late_frames if before else 0),
+            part=self._offer.part,
+            direction=self._offer.direction,
+            transferred_to=handoff.transferred_to or (before.transferred_to if before else ""),
+            summary=handoff.summary or (before.summary if before else ""),
+            answered_by=self._answered_by,
         )
+
+    def _recording_name(self) -> str:
+        if self._recording is None:
+            return self._offer.recording
+        return str(self._recording.path.relative_to(self._services.recordings))
 
     def _show(self, kind: str, **what: object) -> None:
         self._services.watch(self._offer.call_id, {"event": kind, "ms": self._clock(), **what})

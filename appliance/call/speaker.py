@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from appliance.call.composer import Composer
 from appliance.call.hearing import Spawn
 from appliance.call.history import History
+from appliance.call.past import Past
 from appliance.call.reply import Reply
 from appliance.call.timeline import Timeline, first_sound_ms
 from appliance.events import Agent, CallRecord, Offer, ReplySource, Turn
@@ -43,7 +44,9 @@ class Speaker:
         clock: Callable[[], int],
         spawn: Spawn,
         show: Callable[..., None],
+        past: Past,
     ) -> None:
+        """``past``: the call's turns before it came here."""
         self._offer = offer
         self._agent = agent
         self._composer = composer
@@ -53,13 +56,16 @@ class Speaker:
         self._spawn = spawn
         self._show = show
         self._log = CallLog(__name__, offer.call_id)
-        self._history = History()
+        self.history = History()
+        for turn in past.turns:
+            self.history.add(turn.said, turn.heard)
         self._reply: Reply | None = None
         self.timeline = Timeline()
         """Of the turn under way."""
         self.overheard = Timeline()
         """Of what the caller says over the agent, which may become the next turn."""
-        self.turns = 0
+        self.turns = len(past.turns)
+        self._index = past.last_index
 
     def say(self, source: ReplySource, text: str, said: str = "") -> None:
         """Say fixed words."""
@@ -113,26 +119,32 @@ class Speaker:
 
     def barge_in(self) -> None:
         """Cancel the reply, flush the playout, cut the history: three statements."""
+        self.stop(barged_in=True)
+
+    def stop(self, *, barged_in: bool = False) -> None:
+        """What a barge-in does; not ``barged_in`` when it was not the caller who stopped us."""
         if self._reply is not None:
             self._reply.cancel()
         self._playout.flush()
-        self.close_turn(barged_in=True)
+        self.close_turn(barged_in=barged_in)
 
-    def close_turn(self, *, barged_in: bool) -> None:
+    def close_turn(self, *, barged_in: bool) -> Reply | None:
         """A reply is over: what was heard of it goes to the history and the journal."""
         reply, self._reply = self._reply, None
         timeline, overheard = self.timeline, self.overheard
         self.timeline, self.overheard = (overheard if barged_in else Timeline()), Timeline()
         if reply is None:
-            return
+            return None
         self.turns += 1
-        turn = timeline.row(self._offer.call_id, self.turns, reply, barged_in)
-        self._history.add(turn.said, turn.heard)
+        self._index += 1
+        turn = timeline.row(self._offer.call_id, self._index, reply, barged_in)
+        self.history.add(turn.said, turn.heard)
         self._journal.turn(turn)
         cut = ", cut" if barged_in else ""
         trace = timeline.trace(reply)
-        self._log.info("= turn %d, %s%s: %s", self.turns, reply.source, cut, trace)
+        self._log.info("= turn %d, %s%s: %s", self._index, reply.source, cut, trace)
         self._show("turn_over", turn=turn)
+        return reply
 
     def on_frame(self, at_ms: int, frame: bytes) -> bool:
         """A frame of an utterance was sent; True when it is the turn's first."""
@@ -164,7 +176,7 @@ class Speaker:
         reply = self._new("llm", said)
         reply.speculative = speculative
         work = self._composer.answer(
-            reply, self._agent, self._offer.rate_hz, self._history, self._offer.call_id
+            reply, self._agent, self._offer.rate_hz, self.history, self._offer.call_id
         )
         return self._make(reply, work)
 

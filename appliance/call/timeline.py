@@ -69,7 +69,7 @@ class Timeline:
             index=index,
             at=datetime.now(UTC),
             said=reply.said,
-            reply=reply.text,
+            reply=reply.text.rstrip(),  # a marker taken from its end leaves a space
             heard=reply.heard,
             source=reply.source,
             stages=self._stages(reply),

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.call.composer import Composer
 from appliance.call.desk import Desk
+from appliance.call.past import PastCalls
 from appliance.call.session import Services
 from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.judge import HttpTurnJudge
@@ -109,6 +110,7 @@ class _Worker:
         self.pacer = Pacer()
         self.disk = DiskWriter() if settings.worker.recordings else None
         self.journal = journal
+        self.past = PastCalls(engine, journal)
         self.desk = Desk(settings.worker.max_calls)
         self._server = MediaServer(self.desk, settings.secret("media"))
         self._warmed: dict[str, Agent] = {}
@@ -163,6 +165,7 @@ class _Worker:
     def _services(self) -> Services:
         return Services(
             directory=self.directory,
+            past=self.past,
             recogniser=self.recogniser,
             judge=self.judge,
             composer=self.composer,
@@ -222,5 +225,6 @@ class _Worker:
         self._server.close()
         if self.disk is not None:
             await asyncio.to_thread(self.disk.close)
+        await self.past.close()
         await self.directory.close()
         await self.search.close()

@@ -70,9 +70,9 @@ class Caller(Protocol):
 class Door(Protocol):
     """Who decides whether a call may come in."""
 
-    def refusal(self, call_id: str) -> str:
+    def refusal(self, call_id: str, part: int = 0) -> str:
         """Why a call may not come in now (full, draining, known already), or an empty string.
-        Asked at the upgrade and again at the offer."""
+        Asked at the upgrade, where its part is not known yet, and again at the offer."""
 
     def admit(self, offer: Offer, stream: Stream) -> Caller:
         """Take the call."""
@@ -174,6 +174,12 @@ class Stream(picows.WSListener):
             self._transport.send_close(picows.WSCloseCode.OK)
             self._transport.disconnect()
 
+    def let_go(self) -> None:
+        """Have no more to do with the edge: it has gone on with the call elsewhere."""
+        transport, self._transport, self._caller = self._transport, None, None
+        if transport is not None:
+            transport.disconnect(graceful=False)  # it may hang: then this would never end
+
     def _send(self, message: bytes) -> None:
         if self._transport is not None:
             self._transport.send(picows.WSMsgType.TEXT, message)
@@ -181,7 +187,7 @@ class Stream(picows.WSListener):
     def _take(self, event: Offer | protocol.ControlEvent) -> None:
         if isinstance(event, Offer):
             self._cancel_timer()
-            if why := self._door.refusal(event.call_id):  # others came in since the upgrade
+            if why := self._door.refusal(event.call_id, event.part):  # others came in since the upgrade
                 log.warning("! refused: %s", why, extra={"call": self._call_id})
                 self._dismiss(picows.WSCloseCode.TRY_AGAIN_LATER)
                 return

@@ -73,8 +73,18 @@ def is_backchannel(text: str, backchannels: Sequence[str]) -> bool:
 
 def is_farewell(text: str, farewells: Sequence[str]) -> bool:
     """Whether the caller wants to end the call: one of ``farewells`` as whole words."""
+    return _holds_one_of(text, farewells)
+
+
+def asks_for_person(text: str, transfer_words: Sequence[str]) -> bool:
+    """Whether the caller wants to speak to a person: one of ``transfer_words`` as whole words."""
+    return _holds_one_of(text, transfer_words)
+
+
+def _holds_one_of(text: str, phrases: Sequence[str]) -> bool:
+    """Whether a short turn holds one of ``phrases``."""
     words = normal(text)
     if len(words) > LONGEST_FAREWELL_WORDS:
         return False
     joined = f" {' '.join(words)} "
-    return any(f" {' '.join(normal(f))} " in joined for f in farewells if normal(f))
+    return any(f" {' '.join(normal(p))} " in joined for p in phrases if normal(p))
