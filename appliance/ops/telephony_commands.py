@@ -366,7 +366,13 @@ def queues_remove(ctx: click.Context, name: str, as_json: bool) -> None:
 
 
 @click.group("do-not-call", invoke_without_command=True)
-@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=100,
+    show_default=True,
+    help="How many, the latest first.",
+)
 @_JSON
 @click.pass_context
 def do_not_call(ctx: click.Context, limit: int, as_json: bool) -> None:
