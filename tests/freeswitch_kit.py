@@ -280,6 +280,7 @@ class FreeSwitch:
         gateway = (
             f'<include>\n<gateway name="{name}">\n<param name="proxy" value="{address}:{port}"/>\n'
             '<param name="register" value="false"/>\n<param name="context" value="trunk"/>\n'
+            '<param name="extension" value="auto_to_user"/>\n'
             f'<param name="username" value="not-used"/>\n<param name="password" value=""/>\n{xml}\n'
             "</gateway>\n</include>\n"
         )

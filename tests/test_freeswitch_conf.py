@@ -141,6 +141,24 @@ async def test_a_registered_telephone_rings(tmp_path: Path) -> None:
                 await asyncio.wait_for(line.over.wait(), 3)
 
 
+@pytest.mark.parametrize("user", ["gw+airtel", "1;gw=airtel", "+911"])
+async def test_a_call_to_our_registration_keeps_its_did(tmp_path: Path, user: str) -> None:
+    """Carriers that we register with call our Contact, and name the DID in To."""
+    async with running(tmp_path) as (fs, es), carrier(fs) as phone:
+        await fs.add_trunk("airtel", CARRIER, phone.port)
+        uri = f"sip:{user}@127.0.0.1:{fs.sip_port};gw=airtel"
+        line = phone.line(uri)
+        line.theirs = "<sip:+911140001234@carrier.example>"
+        call = asyncio.create_task(phone.ask("INVITE", uri, line, body=phone.sdp((0,))))
+        park = await parked(es, fs)
+        assert park.get("Caller-Context") == "trunk"
+        assert park.variable("ivr_did") == "+911140001234"
+        assert park.variable("sip_gateway") == "airtel"  # whoever calls can say so
+        assert park.variable("sip_network_ip") == CARRIER
+        await fs.api(f"uuid_kill {park.get('Unique-ID')}")
+        await call
+
+
 async def test_broken_sip_does_not_hurt(tmp_path: Path) -> None:
     async with running(tmp_path) as (fs, _), carrier(fs) as phone:
         line = phone.line(f"sip:1001@127.0.0.1:{fs.sip_port}")
