@@ -185,6 +185,23 @@ def stop_after(said: bytes, heard: bytes, rate_hz: int) -> int:
     return over[-1][1] - begin_ms
 
 
+async def test_a_bot_that_is_killed_in_mid_word_is_apologised_for(
+    site: Site, tmp_path: Path
+) -> None:
+    with bot_of(tmp_path, site) as bot:
+        await publish_bot(site, f"ws://127.0.0.1:{bot.port}/ws")
+        async with ringing(site, DID) as call:
+            await call.heard("answered")
+            await bot.logged("> bot: " + GREETING)
+            await asyncio.sleep(1)
+            bot.stop()
+            await call.heard("ended")
+    _, heard, rate_hz = call.sound()
+    record, _ = await call.rows()
+    assert (record.ended_by, record.cause) == ("system", "NORMAL_TEMPORARY_FAILURE")
+    assert_heard(await voice_of(site, Agent("", 0, "").apology), heard, rate_hz)
+
+
 async def test_without_its_bot_the_caller_hears_the_apology(site: Site) -> None:
     async with ringing(site, LOST_DID) as call:
         await call.heard("ended")

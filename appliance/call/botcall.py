@@ -19,6 +19,7 @@ from appliance.audio import FRAME_MS, halve_rate, ulaw_encode
 from appliance.call.botlink import BotLink
 from appliance.call.botvoice import BotVoice
 from appliance.call.composer import Composer
+from appliance.call.holdtone import EVERY_MS, hold_tone
 from appliance.call.reply import Reply
 from appliance.call.speaker import Journal
 from appliance.errors import EngineError, ProtocolError
@@ -33,8 +34,8 @@ MEDIA_WAIT_MS = 500
 """How long the bot's first words wait for the caller's first audio, so that none are lost."""
 SAY_TIMEOUT_S = 10.0
 """For one of our own phrases, from the first thought to its last sample."""
-TRANSFER_TIMEOUT_S = 60.0
-"""An edge that has said nothing of a transfer by then has lost it."""
+TRANSFER_TIMEOUT_S = 150.0
+"""An edge that has said nothing of a transfer by then has lost it: queues give up after 120 s."""
 HANG_UP_TIMEOUT_S = 10.0
 """For the edge to play what it has and end the call."""
 
@@ -62,14 +63,22 @@ class Services(Protocol):
 class BotCall:
     """One call with a bot, from the connection to the last row."""
 
-    def __init__(self, offer: Offer, agent: Agent, stream: Stream, services: Services) -> None:
+    def __init__(
+        self,
+        offer: Offer,
+        agent: Agent,
+        stream: Stream,
+        services: Services,
+        started_at: datetime | None = None,
+    ) -> None:
+        """``started_at``: when the call's first part began, if this is not the first."""
         self._offer = offer
         self._agent = agent
         self._stream = stream
         self._services = services
         self._log = CallLog(__name__, offer.call_id)
         self._epoch_s = asyncio.get_running_loop().time()
-        self._started_at = datetime.now(UTC)
+        self._started_at = started_at or datetime.now(UTC)
         self._tasks = asyncio.TaskGroup()
         self._over = asyncio.Event()
         self._ended_by: Side | Literal[""] = ""
@@ -299,28 +308,42 @@ class BotCall:
 
     async def _hand_over(self) -> None:
         """The apology, and a person if there is one."""
+        blind = self._agent.transfer_mode == "blind"
+        if self._agent.transfer_to and not blind:
+            self._ask_for_person()  # their telephone rings meanwhile
         await self._heard.wait()
         await self._say("apology", self._agent.apology)
         if self._agent.transfer_to:
             await self._say("transfer", self._agent.transfer_phrase)
-            cause = await self._transfer_call()
+            if blind:
+                self._ask_for_person()
+            cause = await self._person_lost()
             self._log.warning("! nobody took the call: %s", cause)
+            self._playout.flush()
             await self._say("apology", self._agent.apology)
         self.finish("system", "NORMAL_TEMPORARY_FAILURE")
 
-    async def _transfer_call(self) -> str:
-        """Ask the edge for a person; returns why there is none, and not at all when there is."""
+    def _ask_for_person(self) -> None:
+        agent, caller = self._agent, self._offer.caller or "an unknown number"
+        summary = f"A caller from {caller}; the bot {agent.name} is not available."
+        self._transfer = Transfer(agent.transfer_to, agent.transfer_mode, "failures", summary)
         self._transferred = asyncio.get_running_loop().create_future()
-        self._transfer = Transfer(
-            self._agent.transfer_to,
-            self._agent.transfer_mode,
-            "failures",
-            f"Caller {self._offer.caller or 'unknown'}: the bot {self._agent.name} is not available.",
-        )
+        self._show("transfer", to=agent.transfer_to, mode=agent.transfer_mode, reason="failures")
         self._stream.transfer(self._transfer)
+
+    async def _person_lost(self) -> str:
+        """Why nobody took the call; it ends before that when somebody does. No silence meanwhile."""
+        assert self._transferred is not None
         try:
             async with asyncio.timeout(TRANSFER_TIMEOUT_S):
-                return await self._transferred
+                while True:
+                    done, _ = await asyncio.wait({self._transferred}, timeout=EVERY_MS / 1000)
+                    if done:
+                        return self._transferred.result()
+                    tone = Utterance(self._offer.rate_hz)
+                    tone.write(hold_tone(self._offer.rate_hz))
+                    tone.close()
+                    self._playout.play(tone)
         except TimeoutError:
             return "the edge did not say"
 
@@ -362,7 +385,7 @@ class BotCall:
         if disk is None or self._offer.recording or not self._agent.record:
             return None
         part = f".{self._offer.part}" if self._offer.part > 1 else ""
-        name = f"{self._started_at:%Y/%m/%d}/{self._offer.call_id}{part}.wav"
+        name = f"{datetime.now(UTC):%Y/%m/%d}/{self._offer.call_id}{part}.wav"
         return Recording(self._services.recordings / name, self._offer.rate_hz, disk)
 
     def _clock(self) -> int:
