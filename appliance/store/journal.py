@@ -57,6 +57,7 @@ class Journal:
         self._arrived = asyncio.Event()
         self._spooled = asyncio.Event()
         self._progress = asyncio.Condition()
+        self._inheriting = asyncio.Lock()
         self._rows_taken = 0
         self._rows_done = 0
         self._open_calls: dict[str, bytes] = {}  # the disk thread's
@@ -90,7 +91,8 @@ class Journal:
     async def take_over(self) -> None:
         """Store what processes that died left in the spool folder, now instead of within 30 s: one
         of their calls has come to us. Raises one of ``shipper.AWAY``."""
-        await self._shipper.ship_leftovers(self._spool_dir)
+        async with self._inheriting:  # or we would not wait for what is being stored already
+            await self._shipper.ship_leftovers(self._spool_dir)
 
     async def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> bool:
         """Wait until every row taken so far is in Postgres; False when that took too long."""
@@ -193,7 +195,7 @@ class Journal:
         while True:
             try:
                 if time.monotonic() >= next_look_s:
-                    await self._shipper.ship_leftovers(self._spool_dir)
+                    await self.take_over()
                     next_look_s = time.monotonic() + HEIRS_EVERY_S
                 await self._ship_own()
             except AWAY as e:
