@@ -304,6 +304,18 @@ async def test_codecs_and_the_rate_of_their_channels(
             assert phone.heard[-1][0] == offered[0]
 
 
+async def test_stereo_opus_is_not_taken(tmp_path: Path) -> None:
+    """Its unicast would be two channels, which the worker's one would rush through."""
+    async with running(tmp_path) as (fs, es), carrier(fs) as phone:
+        plain = phone.sdp
+        phone.sdp = lambda kinds: plain(kinds) + "a=fmtp:116 stereo=1\r\n"  # type: ignore[method-assign]
+        call = asyncio.create_task(phone.call("1001", payload_types=(116, 9, 0)))
+        uuid = (await parked(es, fs)).get("Unique-ID")
+        await fs.api(f"uuid_answer {uuid}")
+        assert (await call).status == 200
+        assert await fs.variable(uuid, "read_codec") == "G722"
+
+
 async def test_srtp_is_taken_where_it_is_offered(tmp_path: Path) -> None:
     async with running(tmp_path) as (fs, es), carrier(fs) as phone:
         key = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "A" * 40 + "\r\n"
