@@ -61,6 +61,32 @@ class Exchange:
     """The agent began to speak while the caller still spoke."""
 
 
+@dataclass(slots=True)
+class Spurt:
+    """Sound with no silence of STOPPED_S or more in it: a phrase, or the whole of a reply."""
+
+    begin_s: float
+    end_s: float
+    frames: int = 0
+    """Frames that had sound in them."""
+
+
+class Spurts:
+    """What was heard on one line, spurt by spurt."""
+
+    def __init__(self) -> None:
+        self.all: list[Spurt] = []
+
+    def add(self, first_s: float, last_s: float) -> bool:
+        """One more frame, with sound between these two moments; True: a new spurt begins with it."""
+        onset = not self.all or first_s - self.all[-1].end_s >= STOPPED_S
+        if onset:
+            self.all.append(Spurt(first_s, last_s))
+        self.all[-1].end_s = last_s
+        self.all[-1].frames += 1
+        return onset
+
+
 def lines_of(pcm_by_id: dict[str, bytes], frame_bytes: int) -> list[Line]:
     """Cut recordings into frames; what does not fill a frame is padded in front, not behind."""
     lines = []
@@ -94,12 +120,18 @@ class Conversation:
         self._barge_end_s: float | None = None
         self._silent_frames = 0
         self.exchanges: list[Exchange] = []
+        self._spurts = Spurts()
         self.holes = 0
         """Silences of 20-700 ms inside what the agent said."""
 
     @property
     def state(self) -> State:
         return self._state
+
+    @property
+    def spurts(self) -> list[Spurt]:
+        """What the agent said, as it was heard."""
+        return self._spurts.all
 
     def answered(self, at_s: float) -> None:
         """The call is up; the agent may greet."""
@@ -124,7 +156,7 @@ class Conversation:
             self._silent_frames += 1
             return
         first_s, last_s = (at_s + edge / self._rate_hz for edge in edges)
-        onset = first_s - self._sound_end_s >= STOPPED_S
+        onset = self._spurts.add(first_s, last_s)
         if onset:
             self._sound_begun_s = first_s
         if self._silent_frames and first_s - self._sound_end_s < QUIET_S:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import IO
 
 import orjson
-import psutil  # type: ignore[import-untyped]
 
 from appliance.errors import UserError
 from appliance.ops import probe
@@ -38,45 +37,6 @@ CALLS_PER_SIP_PROCESS = 4
 """pjsua2's limit."""
 SIP_CHILDREN_S = 2.0
 """SIP is answered as soon as one child process of ``ivr sip`` is up; the others need this."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Usage:
-    """What a process tree had used at one moment."""
-
-    at_s: float
-    cpu_s: float
-    rss_mb: float
-
-
-class Meter:
-    """Samples the CPU time and memory of a process and its children."""
-
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self._usages: list[Usage] = []
-
-    def sample(self) -> Usage:
-        """Take one sample and keep it."""
-        cpu_s = rss = 0.0
-        for process in [self._process, *self._process.children(recursive=True)]:
-            times = process.cpu_times()
-            cpu_s += times.user + times.system
-            rss += process.memory_info().rss
-        self._usages.append(Usage(time.monotonic(), cpu_s, rss / 1e6))
-        return self._usages[-1]
-
-    def cores(self, from_s: float, to_s: float) -> float:
-        """Mean cores in use between two moments of the monotonic clock."""
-        window = [u for u in self._usages if from_s <= u.at_s <= to_s]
-        if len(window) < 2:
-            return 0.0
-        first, last = window[0], window[-1]
-        return (last.cpu_s - first.cpu_s) / (last.at_s - first.at_s)
-
-    def rss_mb(self, from_s: float, to_s: float) -> float:
-        """Largest memory between two moments, in MB."""
-        return max((u.rss_mb for u in self._usages if from_s <= u.at_s <= to_s), default=0.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,7 +69,7 @@ def site(script: Path, max_calls: int) -> Iterator[Site]:
         postgres.start()
         database.migrate(postgres.url)
         asyncio.run(seed(settings))
-        worker = stack.enter_context(_process(["worker"], folder / "worker.log", environment))
+        worker = stack.enter_context(ivr(["worker"], folder / "worker.log", environment))
         url = f"http://127.0.0.1:{settings.worker.port}"
         ready(url + "/health", worker, folder / "worker.log")
         yield Site(
@@ -134,14 +94,14 @@ def sip_office(site_: Site, calls: int) -> Iterator[str]:
         "IVR_SIP__WORKER_URLS": f'["{site_.worker_url}"]',
     }
     log = site_.folder / "sip.log"
-    with _process(["sip"], log, environment) as process:
+    with ivr(["sip"], log, environment) as process:
         deadline_s = time.monotonic() + READY_S
         while process.poll() is None and time.monotonic() < deadline_s:
             time.sleep(0.2)
             if asyncio.run(probe.sip_ok("127.0.0.1", port, "udp")):
                 break
         else:
-            raise UserError(f"ivr sip is not ready: {_tail(log)}")
+            raise UserError(f"ivr sip is not ready: {tail(log)}")
         time.sleep(SIP_CHILDREN_S)
         yield f"sip:1001@127.0.0.1:{port}"
 
@@ -149,11 +109,11 @@ def sip_office(site_: Site, calls: int) -> Iterator[str]:
 def _engines(stack: ExitStack, script: Path, folder: Path) -> dict[str, str]:
     log = folder / "engines.log"
     process = stack.enter_context(
-        _process(["emulate", "--script", str(script)], log, dict(os.environ), pipe=True)
+        ivr(["emulate", "--script", str(script)], log, dict(os.environ), pipe=True)
     )
     line = process.stdout.readline() if process.stdout else b""
     if not line:
-        raise UserError(f"The emulated engines did not start: {_tail(log)}")
+        raise UserError(f"The emulated engines did not start: {tail(log)}")
     urls: dict[str, str] = orjson.loads(line)
     return urls
 
@@ -173,7 +133,7 @@ def _environment(folder: Path, engines: dict[str, str], max_calls: int) -> dict[
 
 
 @contextmanager
-def _process(
+def ivr(
     arguments: list[str], log: Path, environment: dict[str, str], *, pipe: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
     """``ivr ARGUMENTS`` as a child, its log in ``log``, ended by SIGTERM."""
@@ -224,9 +184,9 @@ def ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
                     return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
-    raise UserError(f"What should serve {url} is not ready: {_tail(log)}")
+    raise UserError(f"What should serve {url} is not ready: {tail(log)}")
 
 
-def _tail(log: Path) -> str:
+def tail(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
     return " / ".join(lines[-3:]) or "it wrote nothing"

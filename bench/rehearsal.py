@@ -13,6 +13,7 @@ from appliance.engines.emulated_script import Script
 from bench.clock import keep_pace
 from bench.conversation import Conversation, Line, lines_of
 from bench.lateness import Lateness
+from bench.overhear import Trips
 
 BARGE_IN_EVERY = 4
 STAGGER_S = 0.05
@@ -30,6 +31,8 @@ class CallReport:
     conversation: Conversation
     frames: Lateness
     error: str = ""
+    lost_packets: int = 0
+    """RTP packets that never came, by their sequence numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Rehearsal:
     """When the first one was hung up."""
     own_late_ms: list[float] = field(default_factory=list)
     """How late the callers' own frames were: what the measuring itself adds."""
+    trips: Trips | None = None
+    """The worker's audio on its way to the callers, where it was listened to."""
 
 
 class Call(Protocol):

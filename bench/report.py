@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from bench.lateness import Lateness
+from bench.overhear import Trips
 from bench.rehearsal import Rehearsal
 
 
@@ -22,6 +23,21 @@ class Load:
     """Cores in use before the first call: what the process costs without calls."""
     machine_busy: float = 0.0
     """Share of all the machine's cores in use, 0-1: near 1, nothing here can be trusted."""
+    shifting_s: float = 0.0
+    """CPU time that setting up and tearing down all calls took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one process used, per call."""
+
+    cores_per_call: float
+    """While all calls are up, what it uses without calls included."""
+    idle_cores: float
+    own_cores_per_call: float
+    """``cores_per_call`` without the idle part."""
+    shift_ms: float | None
+    """CPU time of setting up and tearing down one call; None with too few calls to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +72,29 @@ class Figures:
     """Share of all cores in use, by everything on the machine; near 1: do not trust this run."""
     errors: int
     first_error: str
+    lost_packets: int = 0
+    """RTP packets that never came to the callers."""
+    audio_out_p50_ms: float | None = None
+    """The worker's socket to the caller's ear."""
+    audio_out_p95_ms: float | None = None
+    audio_out_max_ms: float | None = None
+    said_frames: int | None = None
+    """Frames with sound that the worker sent."""
+    lost_sound_frames: int | None = None
+    """Of those, the ones that no caller heard."""
+    shares: dict[str, Share] = field(default_factory=dict)
+    """By the process's name: worker, switch, freeswitch."""
 
 
-def figures(rehearsal: Rehearsal, load: Load | None = None, idle_rss_mb: float = 0.0) -> Figures:
-    """Sum up one rehearsal."""
+def figures(
+    rehearsal: Rehearsal,
+    load: Load | None = None,
+    idle_rss_mb: float = 0.0,
+    beside: Mapping[str, Load] | None = None,
+) -> Figures:
+    """Sum up one rehearsal; ``beside``: the load of the processes beside the worker."""
+    trips = rehearsal.trips or Trips()
+    listened = rehearsal.trips is not None
     exchanges = [e for call in rehearsal.calls for e in call.conversation.exchanges]
     gaps = [e.gap_ms for e in exchanges if e.gap_ms is not None]
     barge_ins = [e.barge_in_ms for e in exchanges if e.barge_in_ms is not None]
@@ -94,6 +129,26 @@ def figures(rehearsal: Rehearsal, load: Load | None = None, idle_rss_mb: float =
         machine_busy=round(load.machine_busy, 2) if load else None,
         errors=len(errors),
         first_error=errors[0] if errors else "",
+        lost_packets=sum(call.lost_packets for call in rehearsal.calls),
+        audio_out_p50_ms=_percentile(trips.late_ms, 50),
+        audio_out_p95_ms=_percentile(trips.late_ms, 95),
+        audio_out_max_ms=_percentile(trips.late_ms, 100),
+        said_frames=trips.frames if listened else None,
+        lost_sound_frames=trips.lost_frames if listened else None,
+        shares={name: _share(each, n) for name, each in (beside or {}).items()},
+    )
+
+
+_CALLS_TO_TELL = 5
+"""One call's set-up is lost in what a process does by itself in the seconds around it."""
+
+
+def _share(load: Load, calls: int) -> Share:
+    return Share(
+        cores_per_call=round(load.cores / calls, 5),
+        idle_cores=round(load.idle_cores, 4),
+        own_cores_per_call=round((load.cores - load.idle_cores) / calls, 5),
+        shift_ms=round(load.shifting_s * 1000 / calls, 1) if calls >= _CALLS_TO_TELL else None,
     )
 
 
@@ -123,14 +178,51 @@ _COLUMNS = (
 )
 
 
+_EDGE_COLUMNS = (
+    ("calls", "calls"),
+    ("RTP lost", "lost_packets"),
+    ("audio out p50", "audio_out_p50_ms"),
+    ("p95", "audio_out_p95_ms"),
+    ("max", "audio_out_max_ms"),
+    ("said", "said_frames"),
+    ("not heard", "lost_sound_frames"),
+)
+_SHARE_COLUMNS = (
+    ("core/call", "cores_per_call"),
+    ("without idle", "own_cores_per_call"),
+    ("idle", "idle_cores"),
+    ("CPU ms to set up and tear down", "shift_ms"),
+)
+
+
 def table(rows: Sequence[Figures]) -> str:
     """The runs as a text table, times in ms."""
     body = [[_cell(getattr(row, name)) for _, name in _COLUMNS] for row in rows]
-    widths = [
-        max(len(title), *(len(line[i]) for line in body), 1)
-        for i, (title, _) in enumerate(_COLUMNS)
+    return _table([title for title, _ in _COLUMNS], body)
+
+
+def edge_table(rows: Sequence[Figures]) -> str:
+    """What a switch in front of the worker does to its audio, times in ms."""
+    body = [[_cell(getattr(row, name)) for _, name in _EDGE_COLUMNS] for row in rows]
+    return _table([title for title, _ in _EDGE_COLUMNS], body)
+
+
+def share_table(rows: Sequence[Figures]) -> str:
+    """What each process used."""
+    body = [
+        [name, f"{row.calls}", *(_cell(getattr(share, each)) for _, each in _SHARE_COLUMNS)]
+        for row in rows
+        for name, share in row.shares.items()
     ]
-    head = "  ".join(title.rjust(w) for (title, _), w in zip(_COLUMNS, widths, strict=True))
+    titles = ["process", "calls", *(title for title, _ in _SHARE_COLUMNS)]
+    return _table(titles, sorted(body, key=lambda line: line[0]))
+
+
+def _table(titles: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    widths = [
+        max(len(title), *(len(line[i]) for line in body), 1) for i, title in enumerate(titles)
+    ]
+    head = "  ".join(title.rjust(w) for title, w in zip(titles, widths, strict=True))
     lines = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in body]
     return "\n".join([head, *lines])
 
@@ -138,7 +230,7 @@ def table(rows: Sequence[Figures]) -> str:
 def _cell(value: float | int | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) and 0 < value < 1 else f"{value:g}"
+    return f"{value:.4f}" if isinstance(value, float) and 0 < abs(value) < 1 else f"{value:g}"
 
 
 def as_dict(row: Figures) -> dict[str, object]:

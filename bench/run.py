@@ -8,38 +8,39 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
 import orjson
 import psutil  # type: ignore[import-untyped]
-import uvloop
 
-from appliance.engines.emulated_script import Script, load_script
+from appliance.engines.emulated_script import load_script
 from appliance.errors import UserError
-from bench import report, script, sipp
-from bench.place import Meter, Site, sip_office, site
-from bench.rehearsal import Rehearsal, Watch
-from bench.report import Figures, Load
+from bench import report, script
+from bench.meter import Gauge
+from bench.place import site
+from bench.places import PLACES, Place, Placed
+from bench.rehearsal import Watch
+from bench.report import Figures
 from bench.rival import pipecat_bot
-from bench.sip_caller import SipPlan, rehearse_sip
-from bench.ws_caller import Plan, rehearse_ws
 
 OUT = Path(__file__).resolve().parent / "out"
 PIPECAT_CALLS = (1, 5, 10, 15)
 FEW_CALLS, FEW_TIMES = 5, 3
 """Fewer calls than this talk three times as long: a call has only six turns a minute."""
-SIPP_CALLS, SIPP_HOLD_S = 20, 5.0
-SETTLE_S = 4.0
+SETTLE_S = 2.0
 """Between two runs: what the last one left over is finished."""
+IDLE_S = 5.0
+"""How long processes are metered without calls; `ivr switch` looks at the database every 5 s."""
 
 
 @click.command()
 @click.option("--calls", default="1,10,25,50,100", show_default=True, help="How many at once.")
 @click.option("--seconds", default=40.0, show_default=True, help="How long each run talks.")
-@click.option("--through", type=click.Choice(["ws", "sip"]), default="ws", show_default=True)
+@click.option(
+    "--through", type=click.Choice(["ws", "sip", "freeswitch"]), default="ws", show_default=True
+)
 @click.option("--pipecat", is_flag=True, help="Also Pipecat, at 1, 5, 10 and 15 calls.")
 @click.option("--json", "json_only", is_flag=True, help="Only the JSON object.")
 @click.option("--log", type=click.Path(path_type=Path), help="Keep the worker's log here.")
@@ -68,9 +69,6 @@ def _numbers(calls: str) -> list[int]:
     return numbers
 
 
-Caller = Callable[[int, float, Watch], Rehearsal]
-
-
 class _Out:
     """Progress on stderr, tables on stdout; nothing when ``quiet``."""
 
@@ -93,38 +91,6 @@ class _Out:
         return show
 
 
-@contextmanager
-def ws_place(site_: Site, script_: Script, most: int) -> Iterator[Caller]:
-    """Callers on the worker's own websocket."""
-
-    def call(calls: int, seconds: float, watch: Watch) -> Rehearsal:
-        plan = Plan(site_.worker_url, site_.secret, script_, calls, seconds)
-        return uvloop.run(rehearse_ws(plan, watch))
-
-    yield call
-
-
-@contextmanager
-def sip_place(site_: Site, script_: Script, most: int) -> Iterator[Caller]:
-    """Callers on SIP and RTP, through ``ivr sip``; sipp has called it before."""
-    with sip_office(site_, most) as target:
-        count = sipp.call(target, min(most, SIPP_CALLS), SIPP_HOLD_S, script_, site_.folder)
-        click.echo(
-            f"sipp: {count.ok} calls set up and torn down, {count.failed} failed, "
-            f"answered after {count.set_up_ms} ms on average",
-            err=True,
-        )
-
-        def call(calls: int, seconds: float, watch: Watch) -> Rehearsal:
-            return uvloop.run(rehearse_sip(SipPlan(target, script_, calls, seconds), watch))
-
-        yield call
-
-
-Place = Callable[[Site, Script, int], AbstractContextManager[Caller]]
-PLACES: dict[str, Place] = {"ws": ws_place, "sip": sip_place}
-
-
 def _run(
     path: Path,
     numbers: list[int],
@@ -141,9 +107,10 @@ def _run(
         numbers = sorted({*numbers, *PIPECAT_CALLS})
     with site(path, max(numbers)) as running:
         try:
-            with place(running, script_, max(numbers)) as call:
+            with place(running, script_, max(numbers)) as placed:
                 for n in numbers:
-                    ours.append(_measure("appliance", running.worker_pid, call, n, seconds, out))
+                    pid = running.worker_pid
+                    ours.append(_measure("appliance", pid, placed, n, seconds, out))
         finally:
             if log:
                 log.write_bytes((running.folder / "worker.log").read_bytes())
@@ -151,7 +118,7 @@ def _run(
             for n in PIPECAT_CALLS:
                 with pipecat_bot(running.engines, running.folder / "pipecat.log") as bot:
                     theirs.append(
-                        _measure("Pipecat", bot.pid, bot.caller(script_), n, seconds, out)
+                        _measure("Pipecat", bot.pid, Placed(bot.caller(script_)), n, seconds, out)
                     )
     plot = OUT / "bench.png"
     report.plot(ours, theirs, plot)
@@ -159,36 +126,43 @@ def _run(
     return _result(ours, theirs)
 
 
-def _measure(name: str, pid: int, call: Caller, calls: int, seconds: float, out: _Out) -> Figures:
-    """One run of ``calls`` callers while the process ``pid`` is metered."""
+def _measure(name: str, pid: int, placed: Placed, calls: int, seconds: float, out: _Out) -> Figures:
+    """One run of ``calls`` callers while the process ``pid``, and those beside it, are metered."""
     seconds *= FEW_TIMES if calls < FEW_CALLS else 1
-    meter = Meter(pid)
-    time.sleep(SETTLE_S / 2)
-    begun = meter.sample()
-    time.sleep(SETTLE_S / 2)
-    idle = meter.sample()
+    gauges = {each: Gauge(number) for each, number in {"": pid, **placed.beside}.items()}
+    time.sleep(SETTLE_S)
+    _each(gauges, Gauge.begin)
+    time.sleep(IDLE_S)
+    _each(gauges, Gauge.idle)
     psutil.cpu_percent()
-    rehearsal = call(calls, seconds, _metered(meter, out.watch(name, calls, seconds)))
-    load = Load(
-        cores=meter.cores(rehearsal.up_s, rehearsal.end_s),
-        idle_cores=meter.cores(begun.at_s, idle.at_s),
-        rss_mb=meter.rss_mb(idle.at_s, rehearsal.end_s),
-        machine_busy=psutil.cpu_percent() / 100,
-    )
-    return report.figures(rehearsal, load, idle.rss_mb)
+    watch = out.watch(name, calls, seconds)
 
-
-def _metered(meter: Meter, watch: Watch) -> Watch:
-    def both(turns: int, since_s: float) -> None:
-        meter.sample()
+    def metered(turns: int, since_s: float) -> None:
+        _each(gauges, Gauge.sample)
         watch(turns, since_s)
 
-    return both
+    rehearsal = placed.call(calls, seconds, metered)
+    busy = psutil.cpu_percent() / 100
+    if placed.beside:
+        time.sleep(SETTLE_S)  # until the last call is torn down everywhere
+    _each(gauges, Gauge.sample)
+    loads = {each: gauge.load(rehearsal, busy) for each, gauge in gauges.items()}
+    return report.figures(rehearsal, loads.pop(""), gauges[""].idle_rss_mb, loads)
+
+
+def _each(gauges: Mapping[str, Gauge], work: Callable[[Gauge], None]) -> None:
+    for gauge in gauges.values():
+        work(gauge)
 
 
 def _print(ours: list[Figures], theirs: list[Figures], plot: Path, out: _Out) -> None:
     out.say("\nThe appliance, one worker process (ms; gap = end of speech to first sound)")
     out.say(report.table(ours))
+    if any(row.shares for row in ours):
+        out.say("\nThrough FreeSWITCH (audio out: the worker's socket to the caller's ear)")
+        out.say(report.edge_table(ours))
+        out.say("\nCores by process")
+        out.say(report.share_table(ours))
     if theirs:
         out.say("\nPipecat 1.14, the same callers and engines")
         out.say(report.table(theirs))

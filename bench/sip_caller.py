@@ -161,7 +161,8 @@ class SipCall:
         asyncio.get_running_loop().remove_reader(self._rtp.fileno())
         self._rtp.close()
         frames = lateness(list(self._arrivals_s))
-        return CallReport(self._number, self.conversation, frames, self._error)
+        lost = self._rtp.lost
+        return CallReport(self._number, self.conversation, frames, self._error, lost)
 
     async def _invite(self) -> None:
         answer = await self._transact("INVITE", offer(self._host, self._rtp.port))
@@ -254,8 +255,8 @@ class SipCall:
         if (received := self._rtp.receive()) is None:
             return
         pcm, at_s = received
-        self._arrivals_s.append(at_s)
-        if self._state is SipState.UP:
+        if self._state is SipState.UP:  # not the silence or ringing before the answer
+            self._arrivals_s.append(at_s)
             self.conversation.heard(pcm, at_s)
 
     def _fail(self, error: str) -> None:
