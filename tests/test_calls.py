@@ -44,6 +44,8 @@ CALLS = (
     CallRecord(
         "cccc-3333", "2002", "\x1b[2Jevil", "sales", 1, "hi", NOW - timedelta(days=3),
         ended_at=NOW - timedelta(days=3), cause="NORMAL_TEMPORARY_FAILURE", ended_by="system",
+        part=2, direction="out", answered_by="machine:beep", transferred_to="queue:\x1b[2Jhelp",
+        summary="They want a refund.",
     ),
 )  # fmt: skip
 
@@ -235,3 +237,16 @@ def test_a_greeting_counts_from_its_first_mark_and_nothing_from_nothing() -> Non
 def test_the_bar_has_a_column_for_the_shortest() -> None:
     columns = dict(bar([Span("hear", 1), Span("floor", 999)]))
     assert columns == {Span("hear", 1): 1, Span("floor", 999): BAR_COLUMNS}
+
+
+@pytest.mark.server
+def test_a_call_shows_who_answered_it_where_it_went_and_that_it_was_taken_over(ivr: Ivr) -> None:
+    shown = ivr("calls", "show", "cccc")
+    assert shown.exit_code == 0, shown.output
+    assert "made by us, answered by machine (beep)" in shown.output
+    assert "transfer to queue:·[2Jhelp: They want a refund." in shown.output
+    assert "carried by 2 workers" in shown.output
+    call = json.loads(ivr("calls", "show", "cccc", "--json").output)["call"]
+    assert (call["part"], call["direction"], call["answered_by"]) == (2, "out", "machine:beep")
+    plain = ivr("calls", "show", "aaaa").output
+    assert not any(word in plain for word in ("made by us", "transfer to", "carried by"))

@@ -268,3 +268,44 @@ def test_history_and_passages_are_in_the_prompt() -> None:
     prompt = run(make())
     assert [m.role for m in prompt] == ["system", "user", "assistant", "user"]
     assert KNOWN.text in prompt[-1].content and prompt[-1].content.endswith("when are you open")
+
+
+@pytest.mark.parametrize(
+    ("writer", "line"),
+    [
+        (FakeWriter(answer="They want a refund.\nSoon."), "They want a refund. Soon."),
+        (FakeWriter(first_s=5.0), ""),
+        (FakeWriter(error="away"), ""),
+        (None, ""),
+    ],
+)
+def test_a_summary_is_there_in_time_or_not_at_all(writer: FakeWriter | None, line: str) -> None:
+    async def make() -> tuple[str, float]:
+        history = History()
+        history.add("I want a refund", "Which bill?")
+        summary = await Desk(writer).composer.summarise(AGENT, history, "c1")
+        return summary, asyncio.get_running_loop().time()
+
+    summary, took_s = run(make())
+    assert summary == line and took_s <= 3.01
+
+
+def test_a_summary_without_an_end_is_cut() -> None:
+    async def make() -> tuple[str, FakeWriter]:
+        history, writer = History(), FakeWriter(answer="why " * 1000)
+        history.add("q", "a")
+        return await Desk(writer).composer.summarise(AGENT, history, "c1"), writer
+
+    summary, writer = run(make())
+    assert len(summary) <= 200 and writer.closed == 1
+
+
+def test_what_a_caller_may_hear_in_a_transfer_is_spoken_in_advance() -> None:
+    async def warm(agent: Agent) -> list[str]:
+        desk = Desk()
+        await desk.composer.warm(agent)
+        return desk.voice.spoken
+
+    plain, helpline = run(warm(AGENT)), run(warm(agent_with(transfer_to="1002")))
+    assert AGENT.transfer_phrase not in plain and AGENT.resume_phrase in plain
+    assert {AGENT.transfer_phrase, AGENT.transfer_failed_phrase} <= set(helpline)

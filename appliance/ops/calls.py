@@ -143,8 +143,16 @@ def _heading(call: CallRecord, turns: int) -> Text:
     text.append(f"agent {_safe(call.agent_id)}.{call.agent_version} ({_safe(call.language)}), ")
     text.append(f"{_length(call, now)} long, {turns} turns, ")
     text.append(f"{_end(call)}" if call.ended_at is None else f"ended by {_end(call)}")
+    if call.part > 1:
+        text.append(f", carried by {call.part} workers one after the other")
     if call.late_frames:
         text.append(f", {call.late_frames} late frames", "yellow")
+    if call.direction == "out":
+        who, _, sign = call.answered_by.partition(":")
+        answered = f"{_safe(who)} ({_safe(sign)})" if who else "nobody yet"
+        text.append(f"\nmade by us, answered by {answered}")
+    if call.transferred_to:
+        text.append(f"\ntransfer to {_safe(call.transferred_to)}: {_safe(call.summary)}")
     if call.recording:
         text.append(f"\nrecording {_safe(call.recording)}")
     return text
