@@ -8,8 +8,9 @@ peers (tests/sippeer.py) on the addresses of a trunk in the database.
 from __future__ import annotations
 
 import asyncio
-import os
+import dataclasses
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,11 +21,19 @@ import orjson
 from sqlalchemy import Engine
 
 from appliance.ops.ports import free_ports
-from appliance.store.database import open_sync_engine
+from appliance.settings import Settings
+from appliance.store.database import migrate, open_sync_engine
 from appliance.store.legs import Leg, legs_of
 from appliance.store.phonebook import Extension, Queue, Trunk
-from appliance.store.trunks import save_extension, save_queue, save_trunk
-from tests.appliance_kit import Agents, Site, emulated_engine
+from appliance.store.trunks import (
+    list_numbers,
+    remove_number,
+    save_extension,
+    save_number,
+    save_queue,
+    save_trunk,
+)
+from tests.appliance_kit import POLL_S, READY_TIMEOUT_S, Agents, Site, emulated_engine
 from tests.freeswitch_kit import FreeSwitch, free_port, freeswitch
 
 STAGES = {"stt": 1, "tts": 1, "llm": 1, "turn": 1, "embed": 1}
@@ -65,13 +74,12 @@ class SwitchSite(Site):
         for name in self.engines:
             self._spawn(name)
         self.postgres.start()
-        from appliance.store.database import migrate
-
         migrate(self.postgres.url)
         for name in self.engines:
             self._wait_until_ready(name)
         asyncio.run(self._publish(agents))
         self.start("worker", "worker.1", "switch")
+        self.mend()
 
     def close(self) -> None:
         self.engine.dispose()
@@ -90,6 +98,37 @@ class SwitchSite(Site):
     def add_queue(self, queue: Queue) -> None:
         with self.engine.begin() as connection:
             save_queue(connection, queue)
+        self.api("POST", "/v1/reload")
+
+    def set_hours(self, did: str, hours: str, closed_text: str) -> None:
+        self._change_number(did, hours=hours, closed_text=closed_text)
+
+    def set_overflow(self, did: str, to: str) -> None:
+        self._change_number(did, overflow_to=to)
+
+    def forget_number(self, did: str) -> None:
+        with self.engine.begin() as connection:
+            remove_number(connection, did, "IN")
+        self.api("POST", "/v1/reload")
+
+    def worker_of(self, url: str) -> str:
+        """Name of the process at a worker's URL."""
+        port = int(url.rpartition(":")[2])
+        return next(name for name in ("worker", "worker.1") if self._ports[name] == port)
+
+    def mend(self) -> None:
+        """Start what is dead, and wait until calls are taken."""
+        dead = [name for name, p in self._processes.items() if p.poll() is not None]
+        self.start(*sorted(dead, key=["worker", "worker.1", "switch"].__contains__))
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not all(w["healthy"] for w in self.api("GET", "/v1/workers")["workers"]):
+            assert time.monotonic() < deadline, self.log("worker")[-3000:]
+            time.sleep(POLL_S)
+
+    def _change_number(self, did: str, **changes: str) -> None:
+        with self.engine.begin() as connection:
+            entry = next(n for n in list_numbers(connection) if n.did == did)
+            save_number(connection, dataclasses.replace(entry, **changes), "IN")
         self.api("POST", "/v1/reload")
 
     def legs(self, call_id: str) -> list[Leg]:
@@ -132,9 +171,6 @@ async def switched_site(
 ) -> AsyncIterator[tuple[SwitchSite, FreeSwitch]]:
     """The site behind a real FreeSWITCH."""
     var = folder / "site" / "var"
-    os.environ.pop("IVR_DATA_DIR", None)
-    from appliance.settings import Settings
-
     async with freeswitch(folder, settings=Settings(data_dir=var)) as fs:
         switch = {
             "esl_port": str(fs.event_port),

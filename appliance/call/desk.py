@@ -65,6 +65,10 @@ class Desk:
         status = "draining" if self._draining else "ok" if self._services else "starting"
         return {"status": status, "calls": len(self._calls), "capacity": self._max_calls}
 
+    def holds(self, call_id: str) -> bool:
+        """Whether this call is live here."""
+        return call_id in self._calls
+
     def watch(self, watcher: Watcher) -> None:
         """Tell somebody every event from now on."""
         self._watchers.add(watcher)

@@ -80,6 +80,9 @@ class Door(Protocol):
     def health(self) -> dict[str, object]:
         """The body of ``GET /health``."""
 
+    def holds(self, call_id: str) -> bool:
+        """Whether this call is live here: ``GET /health?call=ID``, for an edge that was away."""
+
     def watch(self, watcher: Watcher) -> None:
         """Somebody wants to see what happens in the calls, live."""
 
@@ -187,7 +190,9 @@ class Stream(picows.WSListener):
     def _take(self, event: Offer | protocol.ControlEvent) -> None:
         if isinstance(event, Offer):
             self._cancel_timer()
-            if why := self._door.refusal(event.call_id, event.part):  # others came in since the upgrade
+            if why := self._door.refusal(
+                event.call_id, event.part
+            ):  # others came in since the upgrade
                 log.warning("! refused: %s", why, extra={"call": self._call_id})
                 self._dismiss(picows.WSCloseCode.TRY_AGAIN_LATER)
                 return
@@ -300,6 +305,9 @@ class MediaServer:
         path = request.path.partition(b"?")[0]
         if path == b"/health":
             health = self._door.health()
+            _, _, call_id = request.path.partition(b"?call=")
+            if call_id:
+                health |= {"holds": self._door.holds(call_id.decode("ascii", "replace"))}
             return _respond(200 if health["status"] == "ok" else 503, health)
         if path not in (b"/call", b"/watch"):
             return None

@@ -79,6 +79,8 @@ class Facts:
     direction: str = "in"
     agent: str = ""
     """Id of the agent, once it is known."""
+    encrypted: bool = False
+    """Its audio is SRTP."""
     outbound: str = ""
     """Row of ``outbound_calls`` that this call is an attempt of."""
 
@@ -250,6 +252,11 @@ class LiveCall:
         if facts.direction == "out":
             self._agent = office.telephony.agents.get(facts.agent)
             self._connect()
+            return
+        trunk = office.telephony.trunk(facts.trunk)
+        if trunk is not None and trunk.srtp == "required" and not facts.encrypted:
+            self._log.warning("! refused: trunk %s requires SRTP", trunk.name)
+            self._kill("INCOMPATIBLE_DESTINATION")
             return
         decision = office.route(facts)
         if trouble := getattr(decision, "trouble", ""):

@@ -164,7 +164,8 @@ class Dialler:
             telephony=office.telephony,
             country=office.site.country,
             domain=office.domain,
-            without=office.down_trunks | office.full_trunks(),
+            without=office.down_trunks,
+            full=office.full_trunks(),
             variables={
                 "ivr_kind": "callee",
                 "ivr_direction": "out",

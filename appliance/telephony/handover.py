@@ -13,7 +13,7 @@ import gevent
 
 from appliance.events import Agent
 from appliance.telemetry import CallLog
-from appliance.telephony.destinations import DialPlan
+from appliance.telephony.destinations import DialPlan, next_trunk_helps
 from appliance.telephony.eventsocket import Event, SwitchError
 from appliance.telephony.office import Office
 
@@ -105,6 +105,8 @@ class Handover:
 
     def _ring_next(self, cause: str = NOBODY) -> None:
         now_s = time.monotonic()
+        while self._left and self._left[0].detour and not next_trunk_helps(cause):
+            self._left.pop(0)  # another way to somebody who was reached and did not come
         if not self._left and self._plan.max_wait_s and now_s + AGAIN_S < self._give_up_at_s:
             self._left = list(self._plan.attempts)  # a queue: until its patience is used up
             self._after(AGAIN_S, self._ring)

@@ -113,7 +113,8 @@ class Office:
             country=self.site.country,
             domain=self.domain,
             caller_id=facts.caller,
-            without=self.down_trunks | self.full_trunks(),
+            without=self.down_trunks,
+            full=self.full_trunks(),
             variables={"ivr_kind": "person", "ivr_call": facts.call_id},
         )
         try:
