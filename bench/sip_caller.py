@@ -255,9 +255,10 @@ class SipCall:
         if (received := self._rtp.receive()) is None:
             return
         pcm, at_s = received
-        if self._state is SipState.UP:  # not the silence or ringing before the answer
-            self._arrivals_s.append(at_s)
+        if self._state in (SipState.CALLING, SipState.UP):  # a telephone plays early media too
             self.conversation.heard(pcm, at_s)
+        if self._state is SipState.UP:
+            self._arrivals_s.append(at_s)
 
     def _fail(self, error: str) -> None:
         self._error = self._error or error
