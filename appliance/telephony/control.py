@@ -227,7 +227,7 @@ class Control:
             trunk=event.get("variable_ivr_trunk") or self.office.trunk_of(event),
             direction="out" if out else "in",
             agent=event.get("variable_ivr_agent"),
-            encrypted=event.get("variable_rtp_secure_media_confirmed_audio") == "true",
+            encrypted=bool(event.get("variable_rtp_has_crypto")),
             outbound=event.get("variable_ivr_outbound"),
         )
 
