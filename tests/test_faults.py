@@ -21,10 +21,12 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from appliance.audio import sound_spans
+from appliance.audio import read_wav, sound_spans
 from appliance.engines.emulated_tts import WORD_MS
 from appliance.events import Agent
 from appliance.media import token
+from appliance.store.calls import read_past
+from appliance.store.database import open_engine
 from appliance.store.models import ANY_DID
 from appliance.store.rows import LOST_CAUSE
 from bench import script as bench_script
@@ -38,6 +40,8 @@ pytestmark = [
 
 MAX_CALLS = 3
 HOLD_AFTER_MS, ANSWER_DEADLINE_MS = 700, 2000
+RATE_HZ, FRAME_BYTES = 16000, 640
+"""Of the recordings that callers speak with."""
 SHORT_ANSWERS = {
     "hours": "On Saturday we are open from nine until two.",
     "router": "Please switch it off, and then on again.",
@@ -286,6 +290,97 @@ async def test_postgres_is_away_and_then_the_worker_is_killed_too(
     assert turns[1].source == "extractive", "its knowledge is what it keeps on disk"
     assert turns[1].passages[0].heading == "Why is the red light on my router?"
     assert turns[1].heard == turns[1].reply
+
+
+async def test_a_killed_workers_call_goes_on_at_the_next_with_its_history(
+    site: Site, files: dict[str, Path]
+) -> None:
+    """As `ivr switch` does it: the same call, offered again as its next part."""
+    async with aiohttp.ClientSession() as http, part_of_call(site, http, 1) as first:
+        await first.turns(1)
+        await first.say(files["late"])
+        await first.turns(2)
+        await asyncio.to_thread(site.kill, "worker")
+    await asyncio.to_thread(site.start, "worker")
+    await until(lambda: site.health("worker")["status"] == "ok")
+    async with (
+        aiohttp.ClientSession() as http,
+        part_of_call(site, http, 2, first.call_id, resumed="worker") as second,
+    ):
+        await second.turns(3)
+        await second.say(files["router"])
+        await second.turns(4)
+        await second.ws.send_str('{"type":"hangup","cause":"NORMAL_CLEARING"}')
+    record, turns = await site.rows(first.number)
+    assert [turn.source for turn in turns] == ["greeting", "llm", "resume", "llm"]
+    assert [turn.index for turn in turns] == [1, 2, 3, 4]
+    assert (record.part, record.turns, record.ended_by) == (2, 4, "caller")
+    assert record.started_at <= turns[0].at
+    assert "2 turns read back" in site.log("worker")
+
+
+class Part:
+    """One part of a call whose edge this is: what the caller says, and a place for what they hear."""
+
+    def __init__(
+        self, site: Site, ws: aiohttp.ClientWebSocketResponse, call_id: str, number: str
+    ) -> None:
+        self.ws = ws
+        self.call_id = call_id
+        self.number = number
+        self._site = site
+        self._mouth = bytearray()
+
+    async def live(self) -> None:
+        """A frame every 20 ms."""
+        with contextlib.suppress(ConnectionError):  # the worker was killed
+            while True:
+                frame = bytes(self._mouth[:FRAME_BYTES]).ljust(FRAME_BYTES, b"\0")
+                del self._mouth[:FRAME_BYTES]
+                await self.ws.send_bytes(frame)
+                await asyncio.sleep(0.02)
+
+    async def say(self, file: Path) -> None:
+        (said,), rate_hz = read_wav(file)
+        assert rate_hz == RATE_HZ
+        self._mouth += said
+        await until(lambda: not self._mouth)
+
+    async def turns(self, count: int) -> None:
+        """Wait until so many rows of the call are in Postgres."""
+        engine = open_engine(self._site.postgres.url)
+        try:
+            async with asyncio.timeout(20):
+                while True:
+                    past = await read_past(engine, self.call_id)
+                    if past is not None and len(past[1]) >= count:
+                        return
+                    await asyncio.sleep(0.05)
+        finally:
+            await engine.dispose()
+
+
+@contextlib.asynccontextmanager
+async def part_of_call(
+    site: Site, http: aiohttp.ClientSession, part: int, call_id: str = "", **more: object
+) -> AsyncIterator[Part]:
+    call_id = call_id or str(uuid.uuid4())
+    number = f"+9199{call_id[:4]}"
+    headers = {"Authorization": f"Bearer {Edge(site, http).key(call_id)}"}
+    with socket.socket(type=socket.SOCK_DGRAM) as ear:
+        ear.bind(("127.0.0.1", 0))
+        ws = await http.ws_connect(site.worker_url + "/call", headers=headers)
+        whole = {"caller": number, "rate": RATE_HZ, "part": part, **more}
+        await ws.send_str(offer(call_id, ear.getsockname()[1], **whole))
+        assert orjson.loads((await ws.receive(timeout=5)).data) == {"type": "answer"}
+        one = Part(site, ws, call_id, number)
+        living = asyncio.create_task(one.live())
+        try:
+            yield one
+        finally:
+            living.cancel()
+            await asyncio.wait({living})
+            await ws.close()
 
 
 async def test_sigterm_lets_the_live_call_finish_and_refuses_new_ones(
