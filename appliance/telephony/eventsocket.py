@@ -8,9 +8,11 @@ is exactly that: reading, and waiting.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import unquote
 
 import gevent
+from gevent import socket
 from gevent.event import AsyncResult
 from gevent.lock import RLock
 from greenswitch.esl import ESLEvent, InboundESL, NotConnectedError
@@ -114,6 +116,8 @@ class EventSocket(InboundESL):
         self._run = False
         self.connected = False
         if hasattr(self, "sock"):
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)  # wakes the reader, who closes its file
             self.sock.close()
         self._fail_waiting()
 
@@ -128,6 +132,7 @@ class EventSocket(InboundESL):
         except (OSError, ValueError, IndexError):
             pass  # what cannot be read any more is a lost connection
         finally:
+            self.sock_file.close()
             was_connected, self.connected = self.connected, False
             self._auth_request_event.set()
             self._fail_waiting()

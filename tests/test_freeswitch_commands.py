@@ -1,0 +1,105 @@
+"""What we say to FreeSWITCH: arguments that survive its splitting, and nothing that callers choose."""
+
+from __future__ import annotations
+
+import string
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.events import Dtmf, Whisper
+from appliance.media import protocol
+from appliance.telephony.eventsocket import SwitchError
+from appliance.telephony.freeswitch import FreeSwitch, argument, value
+
+ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "s": " ", "'": "'", '"': '"', "\\": "\\"}
+
+
+class Wire:
+    """Takes down what would be sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def command(self, text: str, timeout_s: float = 3.0) -> str:
+        self.sent.append(text)
+        return "+OK"
+
+
+def split_as_freeswitch(text: str) -> list[str]:
+    """switch_utils.c: split on blanks outside single quotes; then quotes and escapes are eaten."""
+    words, word, quoted, escaped = [], "", False, False
+    for c in text:
+        if escaped:
+            word += ESCAPES.get(c, "\\" + c)
+            escaped = False
+        elif c == "\\":
+            escaped = True
+        elif c == "'":
+            quoted = not quoted
+        elif c == " " and not quoted:
+            words.append(word)
+            word = ""
+        else:
+            word += c
+    return [*words, word]
+
+
+@given(st.text(min_size=1, max_size=200).filter(lambda t: t.isprintable() or " " in t))
+def test_a_message_survives_as_one_argument(text: str) -> None:
+    message = orjson.dumps({"type": "whisper", "text": text.encode("utf-8", "replace").decode()})
+    words = split_as_freeswitch(f"uuid send_text {argument(message)}")
+    assert len(words) == 3
+    assert orjson.loads(words[2]) == orjson.loads(message)
+
+
+def test_a_supervisors_words_and_a_key() -> None:
+    said = argument(protocol.whisper(Whisper('offer 10 % off, isn\'t it "fair"?')))
+    assert not set(" '\n") & set(said)
+    assert (
+        argument(protocol.dtmf(Dtmf("#", 120))) == '{"type":"dtmf","digit":"#","duration_ms":120}'
+    )
+
+
+@given(st.text(max_size=300))
+def test_variables_hold_nothing_that_is_expanded(text: str) -> None:
+    allowed = set(string.ascii_letters + string.digits + "+@.:/_-#*")
+    assert set(value(text)) <= allowed
+    assert len(value(text)) <= 256
+
+
+HOSTILE = ("x y", "a\nb", "${system(id)}", "'", "a;b", "../x", "", "x" * 70)
+
+
+@pytest.mark.parametrize("uuid", HOSTILE)
+def test_a_channel_is_a_uuid(uuid: str) -> None:
+    wire, freeswitch = Wire(), FreeSwitch()
+    freeswitch.attach(wire)  # type: ignore[arg-type]
+    for work in (
+        lambda: freeswitch.kill(uuid, "NORMAL_CLEARING"),
+        lambda: freeswitch.answer(uuid),
+        lambda: freeswitch.tell_worker(uuid, b"{}"),
+        lambda: freeswitch.bridge(uuid, uuid),
+        lambda: freeswitch.unicast(uuid, "127.0.0.1", 1, 2),
+    ):
+        with pytest.raises(SwitchError):
+            work()
+    assert not wire.sent
+
+
+@pytest.mark.parametrize("dial", ["sofia/a\nb", "[x='y']user/1", "user/${system(id)}", "a\\nb"])
+def test_a_dial_string_holds_no_quote_and_no_expansion(dial: str) -> None:
+    wire, freeswitch = Wire(), FreeSwitch()
+    freeswitch.attach(wire)  # type: ignore[arg-type]
+    with pytest.raises(SwitchError):
+        freeswitch.originate(dial, {}, "&park()", 30)
+    with pytest.raises(SwitchError):
+        freeswitch.set_dial_string("0123456789", "ivr_human", dial)
+    assert not wire.sent
+
+
+def test_without_freeswitch_every_command_says_so() -> None:
+    with pytest.raises(SwitchError, match="is away"):
+        FreeSwitch().answer("0123456789")
