@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import gevent
 from gevent import socket
+from gevent.lock import RLock
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,6 +30,8 @@ from appliance.telephony.trunkfiles import acl_xml, directory_xml, gateway_xml
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0
+RESOLVE_EVERY_S = 300.0
+"""Carriers move their gateways; FreeSWITCH looks up whom it calls by itself, the ACL cannot."""
 AUDIO_CALLS = 20
 """The last calls of each trunk whose packets are remembered."""
 RESOLVE_TIMEOUT_S = 3.0
@@ -43,6 +47,9 @@ class Roster:
         self._office = office
         self._site = office.settings.switch.conf_dir / "site"
         self._away = False
+        self._refreshing = RLock()
+        """The API and the regular look must not write the same files at once."""
+        self._resolve_at_s = 0.0
         self._audio: dict[str, deque[tuple[int, int]]] = {}
         self.states: dict[str, str] = {}
         """Last state of each gateway, as FreeSWITCH told it."""
@@ -63,11 +70,13 @@ class Roster:
 
         Raises SwitchError or OSError when FreeSWITCH could not be told: the next look tries again.
         """
-        changed = self._read()
-        if changed or always:
-            self._resolve()
-            self._write()
-            gevent.spawn(self._speak_notices)
+        with self._refreshing:
+            changed = self._read()
+            if changed or time.monotonic() >= self._resolve_at_s:
+                always = self._resolve() or always
+            if changed or always:
+                self._write()
+                gevent.spawn(self._speak_notices)
 
     def on_gateway(self, name: str, state: str) -> None:
         """FreeSWITCH tells a gateway's new state."""
@@ -146,12 +155,16 @@ class Roster:
             connection.rollback()
             return load_telephony(connection)
 
-    def _resolve(self) -> None:
+    def _resolve(self) -> bool:
+        """Look up the trunks' proxies; whether an address changed."""
+        self._resolve_at_s = time.monotonic() + RESOLVE_EVERY_S
+        before = self._office.resolved
         found: dict[str, tuple[str, ...]] = {}
         for trunk in self._office.telephony.trunks:
             known = tuple(self._office.resolved.get(trunk.name, ()))
             found[trunk.name] = _addresses(trunk.host) or known
         self._office.resolved = found
+        return found != before
 
     def _write(self) -> None:
         telephony, resolved = self._office.telephony, self._office.resolved
