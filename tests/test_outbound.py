@@ -16,7 +16,10 @@ from appliance.store.agents import publish_agent
 from appliance.store.database import open_engine, open_sync_engine
 from appliance.store.outbound import (
     OutboundCall,
+    Outcome,
     add_do_not_call,
+    begin_ringing,
+    cancel,
     do_not_call,
     enqueue,
     finish,
@@ -28,6 +31,7 @@ from appliance.store.outbound import (
     remove_do_not_call,
     retry,
     set_talking,
+    settle,
     take_due,
 )
 
@@ -145,16 +149,67 @@ def test_a_postponed_call_has_lost_no_attempt(connection: Connection) -> None:
 
 
 def test_what_a_dead_process_left_goes_back(connection: Connection) -> None:
-    dialling, living = taken(connection, retry_after_s=60), taken(connection)
+    new, living = taken(connection, retry_after_s=60), taken(connection)
+    rung, last = taken(connection, retry_after_s=60), taken(connection, max_attempts=1)
     talking = taken(connection)
+    for call in (rung, last):
+        assert begin_ringing(connection, call, "c")
     set_talking(connection, talking.id, call_id="c", trunk="a")
-    assert set(release_orphans(connection, [living.id], NOW)) == {dialling.id, talking.id}
-    back = read(connection, dialling)
-    assert (back.state, back.attempts) == ("waiting", 0)
+    released = release_orphans(connection, [living.id], NOW)
+    assert set(released) == {new.id, rung.id, last.id, talking.id}
+    back = read(connection, new)  # was never rung: as if it had not been taken
+    assert (back.state, back.attempts, back.next_at) == ("waiting", 0, NOW)
+    back = read(connection, rung)
+    assert (back.state, back.attempts, back.result) == ("waiting", 1, "NETWORK_OUT_OF_ORDER")
     assert back.next_at == NOW + timedelta(seconds=60)
+    assert read(connection, last).state == "failed"  # its only attempt may have been heard
     assert read(connection, talking).state == "done"  # nobody is rung again in mid-talk
     assert read(connection, living).state == "dialling"
     assert [c.id for c in list_outbound(connection, states=["dialling"])] == [living.id]
+
+
+def test_a_number_put_on_the_list_meanwhile_is_not_rung(connection: Connection) -> None:
+    call = taken(connection)
+    add_do_not_call(connection, [call.number], "asked us", "IN")
+    assert not begin_ringing(connection, call, "c")
+    assert read(connection, call).call_id == ""
+
+
+def test_an_outcome_counts_once_and_only_for_its_own_attempt(connection: Connection) -> None:
+    call = taken(connection, max_attempts=3, retry_after_s=60)
+    talking = Outcome(call.id, 1, "talking", NOW, call_id="c", trunk="a")
+    busy = Outcome(call.id, 1, "retry", NOW, "USER_BUSY")
+    assert settle(connection, talking) and not settle(connection, talking)
+    assert settle(connection, busy) and not settle(connection, busy)
+    assert read(connection, call).next_at == NOW + timedelta(seconds=60)
+    take_due(connection, NOW + timedelta(seconds=60), 1)
+    for late in (talking, busy, Outcome(call.id, 1, "done", NOW, "human:short greeting")):
+        assert not settle(connection, late)
+    second = Outcome(call.id, 2, "postpone", SOON, "outside its hours")
+    assert settle(connection, second)
+    waits = read(connection, call)
+    assert (waits.state, waits.attempts, waits.result) == ("waiting", 1, "outside its hours")
+    take_due(connection, SOON, 1)
+    assert settle(connection, Outcome(call.id, 2, "refused", SOON, "DO_NOT_CALL"))
+    assert (read(connection, call).state, read(connection, call).ended_at) == ("refused", SOON)
+    assert not settle(connection, Outcome("x", 1, "done", NOW))
+
+
+def test_only_a_call_that_waits_is_cancelled(connection: Connection) -> None:
+    dialling, waiting = taken(connection), enqueue(connection, "9876543211", "help", "IN")
+    assert cancel(connection, waiting.id, NOW) and not cancel(connection, waiting.id, NOW)
+    assert not cancel(connection, dialling.id, NOW)
+    gone = read(connection, waiting)
+    assert (gone.state, gone.result, gone.ended_at) == ("refused", "CANCELLED", NOW)
+    assert take_due(connection, SOON, 9) == []
+
+
+def test_a_call_is_found_by_the_beginning_of_its_id(connection: Connection) -> None:
+    one, other = taken(connection), taken(connection)
+    assert read(connection, one) == read_outbound(connection, one.id[:8])
+    assert read_outbound(connection, "%") is None and one.id != other.id
+    with pytest.raises(UserError, match="several"):
+        read_outbound(connection, "")
 
 
 def test_the_do_not_call_list(connection: Connection) -> None:

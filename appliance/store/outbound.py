@@ -10,12 +10,9 @@ from typing import Any, Literal
 
 from sqlalchemy import (
     Connection,
-    DateTime,
-    Interval,
     delete,
     exists,
     func,
-    literal,
     select,
     update,
 )
@@ -30,6 +27,9 @@ OutboundState = Literal["waiting", "dialling", "talking", "done", "failed", "ref
 UNDER_WAY: tuple[OutboundState, ...] = ("dialling", "talking")
 OVER: tuple[OutboundState, ...] = ("done", "failed", "refused")
 IMPORT_BATCH = 1000
+CANCELLED = "CANCELLED"
+LOST = "NETWORK_OUT_OF_ORDER"
+"""Result of an attempt whose end nobody saw."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,6 +58,21 @@ class DoNotCall:
     number: str
     reason: str
     added_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attempt; may be stored late, and more than once (:func:`settle`)."""
+
+    id: str
+    attempt: int
+    """``OutboundCall.attempts`` when it was taken from the list."""
+    change: Literal["talking", "done", "failed", "refused", "retry", "postpone"]
+    at: datetime
+    """When it happened; of ``postpone``: when the call is due."""
+    result: str = ""
+    call_id: str = ""
+    trunk: str = ""
 
 
 _COLUMNS = tuple(OutboundRow.__table__.columns)
@@ -115,11 +130,50 @@ def take_due(connection: Connection, now: datetime, limit: int) -> list[Outbound
     taken = (
         update(OutboundRow)
         .where(OutboundRow.id.in_(due.scalar_subquery()))
-        .values(state="dialling", attempts=OutboundRow.attempts + 1, result="")
+        .values(state="dialling", attempts=OutboundRow.attempts + 1, result="", call_id="")
         .returning(*_COLUMNS)
     )
     calls = [OutboundCall(**row._mapping) for row in connection.execute(taken)]
     return sorted(calls, key=lambda call: call.next_at)
+
+
+def begin_ringing(connection: Connection, call: OutboundCall, call_id: str) -> bool:
+    """Note that ``call_id`` rings from now on; False, and nothing noted, for a number that is not to
+    be called. Asked at the last moment: the number may have been put on that list since."""
+    if do_not_call(connection, call.number):
+        return False
+    change = update(OutboundRow).where(OutboundRow.id == call.id)
+    connection.execute(change.values(call_id=call_id))
+    return True
+
+
+def settle(connection: Connection, outcome: Outcome) -> bool:
+    """Store ``outcome``; False when it is an attempt that has been settled otherwise since."""
+    query = select(OutboundRow.state, OutboundRow.attempts).where(OutboundRow.id == outcome.id)
+    row = connection.execute(query.with_for_update()).one_or_none()
+    open_states = ("dialling",) if outcome.change == "talking" else UNDER_WAY
+    if row is None or row.attempts != outcome.attempt or row.state not in open_states:
+        return False
+    places = {"call_id": outcome.call_id, "trunk": outcome.trunk}
+    match outcome.change:
+        case "talking":
+            set_talking(connection, outcome.id, **places)
+        case "retry":
+            retry(connection, outcome.id, outcome.result, outcome.at, **places)
+        case "postpone":
+            postpone(connection, outcome.id, outcome.at, outcome.result)
+        case "done" | "failed" | "refused":
+            finish(
+                connection, outcome.id, outcome.change, outcome.result, outcome.at, **places
+            )  # fmt: skip
+    return True
+
+
+def cancel(connection: Connection, id_: str, at: datetime) -> bool:
+    """Take a call that waits off the list; False when it does not wait (any more)."""
+    waits = update(OutboundRow).where(OutboundRow.id == id_, OutboundRow.state == "waiting")
+    gone = waits.values(state="refused", result=CANCELLED, ended_at=at)
+    return connection.execute(gone).rowcount > 0
 
 
 def set_talking(connection: Connection, id_: str, *, call_id: str, trunk: str) -> None:
@@ -178,22 +232,26 @@ def postpone(connection: Connection, id_: str, next_at: datetime, result: str = 
 
 
 def release_orphans(connection: Connection, living: Iterable[str], now: datetime) -> list[str]:
-    """Rows that a dead process left under way, and not among ``living``: due again, their ids.
+    """Rows that a dead process left under way, and not among ``living``: their ids.
 
-    One that was being talked to is not rung again: it is done.
+    One that was being talked to is done, and not rung again. One that had not been rung yet is due at
+    once. One that may have been rung has had its attempt, and waits its time for the next, if there
+    is one left.
     """
     lost = OutboundRow.id.not_in(list(living))
     talked = update(OutboundRow).where(OutboundRow.state == "talking", lost)
-    done = talked.values(state="done", ended_at=now, result="NETWORK_OUT_OF_ORDER")
+    done = talked.values(state="done", ended_at=now, result=LOST)
     ids = list(connection.execute(done.returning(OutboundRow.id)).scalars())
-    wait = func.make_interval(0, 0, 0, 0, 0, 0, OutboundRow.retry_after_s, type_=Interval)
     dialled = update(OutboundRow).where(OutboundRow.state == "dialling", lost)
-    again = dialled.values(
-        state="waiting",
-        attempts=func.greatest(OutboundRow.attempts - 1, 0),
-        next_at=literal(now, DateTime(timezone=True)) + wait,
+    again = dialled.where(OutboundRow.call_id == "").values(
+        state="waiting", attempts=func.greatest(OutboundRow.attempts - 1, 0), next_at=now
     )
-    return ids + list(connection.execute(again.returning(OutboundRow.id)).scalars())
+    ids += connection.execute(again.returning(OutboundRow.id)).scalars()
+    rung = select(OutboundRow.id).where(OutboundRow.state == "dialling", lost)
+    for id_ in connection.execute(rung.with_for_update()).scalars().all():
+        retry(connection, id_, LOST, now)
+        ids.append(id_)
+    return ids
 
 
 def list_outbound(
@@ -207,8 +265,12 @@ def list_outbound(
 
 
 def read_outbound(connection: Connection, id_: str) -> OutboundCall | None:
-    row = connection.execute(select(*_COLUMNS).where(OutboundRow.id == id_)).one_or_none()
-    return OutboundCall(**row._mapping) if row else None
+    """The call of that id, or of the only id that begins so. Raises UserError: several do."""
+    query = select(*_COLUMNS).where(OutboundRow.id.startswith(id_, autoescape=True)).limit(2)
+    rows = connection.execute(query).all()
+    if len(rows) > 1:
+        raise UserError(f"{id_} is several calls; write more of the id.")
+    return OutboundCall(**rows[0]._mapping) if rows else None
 
 
 def do_not_call(connection: Connection, number: str) -> bool:

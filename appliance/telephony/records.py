@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from appliance.store.legs import Leg, complete_call, upsert_leg
+from appliance.store.outbound import Outcome, settle
 from appliance.store.spool import Spool, adopt
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ QUEUE_ROWS = 10_000
 CHUNK_BYTES = 64 * 1024
 RETRY_S = 2.0
 _LEG = TypeAdapter(Leg)
+_OUTCOME = TypeAdapter(Outcome)
 
 
 class Records:
@@ -41,6 +43,8 @@ class Records:
         self._arrived = Signal()
         self._spool: Spool | None = None
         self._away = False
+        self.caught_up = Signal()
+        """Set once everything that killed switches left is in Postgres."""
 
     def leg(self, leg: Leg) -> None:
         """A leg began, changed or ended. Returns at once."""
@@ -49,6 +53,10 @@ class Records:
     def complete(self, call_id: str, **end: Any) -> None:
         """What only the switch knows of a call's end; fields of ``store.legs.complete_call``."""
         self._take({"call": {"call_id": call_id, **end}})
+
+    def outbound(self, outcome: Outcome) -> None:
+        """What became of a call that we made, or were to make. Returns at once."""
+        self._take({"outbound": outcome})
 
     def run(self) -> None:
         """Write, for ever."""
@@ -70,6 +78,7 @@ class Records:
                 self._tell_away(e)
                 self._again()
                 continue
+            self.caught_up.set()
             if self._away:
                 self._away = False
                 log.info("= Postgres is back, the legs are stored")
@@ -127,6 +136,9 @@ def _work(line: bytes) -> Callable[[Connection], object]:
     if kind == "leg":
         leg = _LEG.validate_python(fields)
         return lambda connection: upsert_leg(connection, leg)
+    if kind == "outbound":
+        outcome = _OUTCOME.validate_python(fields)
+        return lambda connection: settle(connection, outcome)
     if ended_at := fields.get("ended_at"):
         fields["ended_at"] = datetime.fromisoformat(ended_at)
     return lambda connection: complete_call(connection, **fields)
