@@ -195,8 +195,7 @@ def test_a_bad_offer_is_refused_with_its_reason(changes: dict[str, object], why:
 
 def test_nothing_comes_before_the_offer() -> None:
     stream = StreamProtocol(CALL_ID)
-    with pytest.raises(ProtocolError, match="before the offer"):
-        stream.receive_binary(bytes(320))
+    assert not stream.receive_binary(bytes(320))  # FreeSWITCH streams at once
     with pytest.raises(ProtocolError, match="offer"):
         stream.receive_text(message(type="dtmf", digit="5", duration_ms=100))
 

@@ -80,7 +80,8 @@ class StreamProtocol:
 
     def receive_binary(self, payload: bytes) -> Sequence[bytes]:
         """Take a binary message of L16 at the offer's rate; returns the 20 ms frames that it
-        completes (none, one or several). Raises ProtocolError.
+        completes (none, one or several). What comes before the offer is nobody's. Raises
+        ProtocolError.
 
         A message of one frame, which nearly every trunk sends, is passed on as it is.
         """
@@ -95,7 +96,7 @@ class StreamProtocol:
 
     def _cut(self, payload: bytes) -> Sequence[bytes]:
         if not self.offered:
-            raise ProtocolError("audio before the offer")
+            return ()  # FreeSWITCH streams from the moment it is connected; the offer is on its way
         size = len(payload)
         if not 0 < size <= self._longest_bytes or size % BYTES_PER_SAMPLE:
             raise ProtocolError(

@@ -105,11 +105,13 @@ class LiveCall:
         self._has_media = False
         self._port: int | None = None
         """Of unicast, while the channel is parked."""
+        self._offer = b""
+        """Due to the worker as soon as its websocket is open."""
         self._resumed = ""
         self._refused_by: list[str] = []
         self._searching_since_s = 0.0
         self._handover: Handover | None = None
-        self._greenlet = gevent.spawn(self._run)
+        office.greenlets.spawn(self._run)
 
     # --- from outside -----------------------------------------------------------------------------
 
@@ -153,6 +155,10 @@ class LiveCall:
     def recheck(self) -> None:
         """We, or FreeSWITCH's events, were away: see where the call stands."""
         self.post(self._recheck)
+
+    def on_silent_worker(self, url: str) -> None:
+        """The worker at ``url`` does not answer any more."""
+        self.post(lambda: self._leave_silent(url))
 
     def transfer(self, to: str, mode: str) -> None:
         """A supervisor or the API sends the call elsewhere."""
@@ -368,7 +374,8 @@ class LiveCall:
         self._remember()
         now_s = time.time()
         bearer = token.make(self._office.media_secret, uuid, now_s)
-        self._fs.start_stream(uuid, f"{url}/call", self.rate_hz, protocol.offer(offer), bearer)
+        self._offer = protocol.offer(offer)
+        self._fs.start_stream(uuid, f"{url}/call", self.rate_hz, bearer)
         part = self.part
         self._after(ANSWER_TIMEOUT_S, lambda: self._on_silent_worker(part))
 
@@ -416,6 +423,9 @@ class LiveCall:
             self._lose_worker()
 
     def _on_stream(self, name: str, body: str) -> None:
+        if name == "connect":
+            self._tell(self._offer)
+            return
         if name != "json":
             if self.worker and self.state in (State.CONNECTING, State.TALKING, State.TRANSFERRING):
                 self._log.warning("! the stream to %s broke", self.worker)
@@ -437,6 +447,11 @@ class LiveCall:
                 self._handover.better_summary(message.text)
             case AnsweredBy():
                 self._office.answered_by(self.facts, message)
+
+    def _leave_silent(self, url: str) -> None:
+        if self.worker == url and self.state in (State.TALKING, State.TRANSFERRING):
+            self._log.warning("! worker %s is frozen", url)
+            self._lose_worker()
 
     def _lose_worker(self) -> None:
         self._office.workers.failed(self.worker)

@@ -25,6 +25,7 @@ from appliance.telephony.eventsocket import DISCONNECTED, Event, EventSocket, Sw
 from appliance.telephony.freeswitch import (
     EVENTS,
     GATEWAY_STATE,
+    STREAM_CONNECT,
     STREAM_DISCONNECT,
     STREAM_ERROR,
     STREAM_JSON,
@@ -44,7 +45,10 @@ log = logging.getLogger(__name__)
 ESL_SECRET = "event-socket"
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 2.0
 LOST_CAUSE = "NORMAL_TEMPORARY_FAILURE"
-_STREAM = {STREAM_JSON: "json", STREAM_ERROR: "error", STREAM_DISCONNECT: "disconnect"}
+_STREAM = {
+    STREAM_CONNECT: "connect", STREAM_JSON: "json",
+    STREAM_ERROR: "error", STREAM_DISCONNECT: "disconnect",
+}  # fmt: skip
 _NOT_OURS = ("person", "supervisor")
 MOST_DIGITS = 64
 
@@ -83,6 +87,7 @@ class Control:
         self.api = SwitchApi(settings, engine, self.office, self.roster, self.dialler)
         self.office.ended = self._on_call_end
         self.office.answered_by = self.dialler.answered_by
+        self.office.workers.silent = self._on_silent_worker
 
     def stop(self) -> None:
         """End the process; no call is touched."""
@@ -113,6 +118,11 @@ class Control:
         for greenlet in broken:
             greenlet.get()
         log.info("= stopped; %d calls go on without us", len(self.office.calls))
+
+    def _on_silent_worker(self, url: str) -> None:
+        for call in list(self.office.calls.values()):
+            if call.worker == url:
+                call.on_silent_worker(url)
 
     # --- the connection ---------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from gevent.pool import Group
+
 from appliance.errors import UserError
 from appliance.events import AnsweredBy
 from appliance.settings import Settings
@@ -54,6 +56,8 @@ class Office:
     """Addresses (IP) of each trunk's proxy, by the trunk's name."""
     jobs: dict[str, Callable[[str, str], None]] = field(default_factory=dict)
     """Who waits for the result of which background job of FreeSWITCH."""
+    greenlets: Group = field(default_factory=Group)
+    """Of the calls: as many as there are calls."""
     ended: Callable[[LiveCall, Event], None] = lambda call, event: None
     answered_by: Callable[[Facts, AnsweredBy], None] = lambda facts, answered: None
 

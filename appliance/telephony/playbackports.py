@@ -20,6 +20,11 @@ class PlaybackPorts:
         """Where FreeSWITCH's unicast sends the callers' audio: a socket that nobody reads, so that
         the kernel drops it."""
 
+    @property
+    def in_use(self) -> int:
+        """How many calls have one."""
+        return len(self._taken)
+
     def take(self) -> int | None:
         """A port that nobody uses, or None when all are taken."""
         for _ in range(len(self._free)):

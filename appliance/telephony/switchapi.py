@@ -105,6 +105,7 @@ class SwitchApi:
             ("GET", re.compile(r"/v1/trunks"), self._trunks),
             ("GET", re.compile(r"/v1/trunks/([0-9A-Za-z_-]{1,64})"), self._trunk),
             ("GET", re.compile(r"/v1/workers"), self._workers),
+            ("GET", re.compile(r"/v1/status"), self._status),
             ("POST", re.compile(r"/v1/reload"), self._reload),
         ]
 
@@ -233,6 +234,17 @@ class SwitchApi:
 
     def _workers(self) -> Answer:
         return 200, {"workers": self._office.workers.states()}
+
+    def _status(self) -> Answer:
+        office = self._office
+        return 200, {
+            "freeswitch": office.freeswitch.attached,
+            "calls": len(office.calls),
+            "call_greenlets": len(office.greenlets),
+            "playback_ports": office.ports.in_use,
+            "ringing": len(office.jobs),
+            "down_trunks": sorted(office.down_trunks),
+        }
 
     def _reload(self, _: Any) -> Answer:
         self._roster.refresh()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +20,14 @@ ASK_EVERY_S = 1.0
 ASK_TIMEOUT_S = 0.5
 SHUN_S = 3.0
 """A worker that broke or refused a stream is not asked again for so long, unless there is no other."""
+AGAIN_S = 0.2
+"""After an ask that was not answered."""
+SILENT_ASKS = 3
+"""Asks in a row, some 2 to 3 s together: one that answers none of them is frozen, and its calls go
+to another, though their websockets look alive. Asks are counted rather than seconds, so that a stop
+of our own process blames nobody."""
+SILENT_ASKS_ALONE = 8
+"""The same where there is no other worker: this one may yet wake up."""
 LARGEST_ANSWER_BYTES = 256 * 1024
 
 
@@ -31,6 +39,8 @@ class _Worker:
     """As it last said, and what we have given it since."""
     capacity: int = 1
     shunned_until_s: float = 0.0
+    unanswered: int = 0
+    """Asks in a row."""
 
 
 class Workers:
@@ -38,6 +48,8 @@ class Workers:
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._workers = {url: _Worker(url) for url in (text.rstrip("/") for text in urls)}
+        self.silent: Callable[[str], None] = lambda url: None
+        """Told the URL of a worker that does not answer any more, again while that lasts."""
 
     def run(self) -> None:
         """Ask them all, for ever; each in a greenlet of its own, so that none delays another."""
@@ -87,12 +99,20 @@ class Workers:
                 health = _get(f"{worker.url}/health")
                 worker.calls, worker.capacity = int(health["calls"]), int(health["capacity"])
                 worker.healthy = health["status"] == "ok"
+                worker.unanswered = 0
             except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
                 worker.healthy = False
+                worker.unanswered += 1
             if was != worker.healthy:
                 state = "takes calls" if worker.healthy else "takes no calls"
                 log.info("= worker %s %s", worker.url, state)
-            gevent.sleep(ASK_EVERY_S)
+            if self._is_silent(worker):
+                self.silent(worker.url)
+            gevent.sleep(AGAIN_S if 0 < worker.unanswered < SILENT_ASKS_ALONE else ASK_EVERY_S)
+
+    def _is_silent(self, worker: _Worker) -> bool:
+        others = any(w.healthy for w in self._workers.values() if w is not worker)
+        return worker.unanswered >= (SILENT_ASKS if others else SILENT_ASKS_ALONE)
 
 
 def _get(url: str) -> dict[str, Any]:
