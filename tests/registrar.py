@@ -123,11 +123,13 @@ class Registrar:
 
 
 @contextmanager
-def serve(registrar: Registrar, transport: str, certificate: Path | None = None) -> Iterator[int]:
+def serve(
+    registrar: Registrar, transport: str, certificate: Path | None = None, host: str = "127.0.0.1"
+) -> Iterator[int]:
     """Let it listen; the port."""
     kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, 0))
         over = threading.Event()
         listener.settimeout(0.05)
         if transport == "udp":

@@ -453,12 +453,14 @@ class Peer(asyncio.DatagramProtocol):
     def dial(
         self, uri: str, number: str = "", *, name: str = "", domain: str = "",
         login: tuple[str, str] | None = None, headers: Mapping[str, str] | None = None,
+        to: str = "",
     ) -> PeerCall:  # fmt: skip
-        """Begin a call and return at once. ``login``: user and password for a digest challenge."""
+        """Begin a call and return at once. ``login``: user and password for a digest challenge;
+        ``to``: the URI in To, where it is not the Request-URI."""
         who = f"sip:{number or self.user}@{domain or self.host}"
         shown = f'"{name}" ' if name else ""
         ours = f"{shown}<{who}>;tag={secrets.token_hex(4)}"
-        call = PeerCall(self, f"{secrets.token_hex(8)}@{self.host}", ours, f"<{uri}>", uri)
+        call = PeerCall(self, f"{secrets.token_hex(8)}@{self.host}", ours, f"<{to or uri}>", uri)
         self._keep(call)
         self._spawn(call.dial(login, headers or {}))
         return call
@@ -466,10 +468,10 @@ class Peer(asyncio.DatagramProtocol):
     async def ring(
         self, uri: str, number: str = "", *, name: str = "", domain: str = "",
         login: tuple[str, str] | None = None, headers: Mapping[str, str] | None = None,
-        timeout_s: float = ANSWER_S,
+        to: str = "", timeout_s: float = ANSWER_S,
     ) -> PeerCall:  # fmt: skip
         """Call and wait for the final response; after ``timeout_s`` CANCEL (``call.status`` 487)."""
-        call = self.dial(uri, number, name=name, domain=domain, login=login, headers=headers)
+        call = self.dial(uri, number, name=name, domain=domain, login=login, headers=headers, to=to)
         try:
             await call.final(timeout_s)
         except TimeoutError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import subprocess
 import sys
 import time
 import urllib.request
@@ -33,7 +34,7 @@ from appliance.store.trunks import (
     save_queue,
     save_trunk,
 )
-from tests.appliance_kit import POLL_S, READY_TIMEOUT_S, Agents, Site, emulated_engine
+from tests.appliance_kit import POLL_S, READY_TIMEOUT_S, ROOT, Agents, Site, emulated_engine
 from tests.freeswitch_kit import FreeSwitch, free_port, freeswitch
 
 STAGES = {"stt": 1, "tts": 1, "llm": 1, "turn": 1, "embed": 1}
@@ -151,6 +152,18 @@ class SwitchSite(Site):
         with urllib.request.urlopen(request, timeout=10) as answer:
             said: dict[str, Any] = orjson.loads(answer.read())
             return said
+
+    def ivr(
+        self, *words: str, stdin: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of ``ivr`` with the site's settings."""
+        return subprocess.run(
+            [sys.executable, "-m", "appliance", *words], input=stdin, text=True, timeout=60,
+            capture_output=True, env=self._environment | environment, cwd=ROOT,
+        )  # fmt: skip
+
+    def pid(self, name: str) -> int:
+        return self._processes[name].pid
 
     def live(self) -> list[dict[str, Any]]:
         """The live calls, as `ivr switch` knows them."""
