@@ -36,6 +36,9 @@ uuid_audio_stream start         ``+OK Success``; on a stream already: ``-ERR Ope
 .. stop                         ``+OK Success``; the worker gets 1000; no event. None there: -ERR
 uuid_audio_stream send_text     3rd argument alone reaches the worker; no stream: -ERR
 sendmsg unicast                 reply ``+OK``; no channel: ``-ERR invalid session id [U]``
+.. a second one in that park    ``+OK``; the second port is deaf, and is what park's end closes: the
+                                first is heard until the channel ends
+.. ends with                    uuid_transfer, uuid_bridge, uuid_broadcast (no UNPARK, no PARK then)
 uuid_record                     ``+OK Success`` / ``-ERR Cannot record session!``
 uuid_broadcast                  ``+OK Message sent``; PLAYBACK_START, PLAYBACK_STOP ``done``
 uuid_bridge A B                 ``+OK B``; UNPARK of both, CHANNEL_BRIDGE of A; the stream stays on
@@ -43,7 +46,8 @@ bgapi                           reply ``+OK Job-UUID: J``; BACKGROUND_JOB: ``+OK
 originate                       CREATE, ORIGINATE, (PROGRESS,) ANSWER, PARK, then the job's event
 .. nobody                       ``-ERR`` USER_BUSY, NO_ANSWER (time is up), INVALID_GATEWAY,
                                 SUBSCRIBER_ABSENT (user/), USER_NOT_REGISTERED (sofia/PROFILE/x%y)
-show channels as json           ``{"row_count": 0}``, without rows, when there are none
+show channels as json           ``{"row_count": 0}``, without rows, when there are none; some ms behind
+                                the events, both ways (the stand-in's is not)
 reloadxml, reloadacl, rescan    ``+OK [Success]``, ``+OK acl reloaded``, two lines with ``+OK``
 killgw, status gateway          ``-ERR no such gateway.``, ``Invalid Gateway!`` for unknown ones
 =============================== ===================================================================
