@@ -15,7 +15,7 @@ import click
 import orjson
 
 from appliance import __version__
-from appliance.commands.live import call, live, supervise
+from appliance.commands.live import call, live, outbound, supervise
 from appliance.errors import UserError
 from appliance.ops.telephony_commands import COMMANDS as TELEPHONY_COMMANDS
 from appliance.settings import Settings, load
@@ -456,7 +456,7 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 for _command in TELEPHONY_COMMANDS:
     main.add_command(_command)
 
-for _command in (call, live, supervise):
+for _command in (call, live, outbound, supervise):
     main.add_command(_command)
 
 

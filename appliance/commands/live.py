@@ -127,3 +127,35 @@ def supervise(
         raise click.UsageError("Name your telephone with --from EXTENSION, or use --say TEXT.")
     else:
         livecalls.supervise(ctx.obj(), call, extension, mode, as_json=as_json)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--state", "states", default="", metavar="STATE,…", help="Only such calls.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@JSON
+@click.pass_context
+def outbound(ctx: click.Context, states: str, limit: int, as_json: bool) -> None:
+    """List the calls that we make (waiting, dialling, talking, done, failed, refused).
+
+    Example: ivr outbound --state waiting
+    """
+    from appliance.ops import livecalls
+
+    if ctx.invoked_subcommand is None:
+        livecalls.print_outbound(ctx.obj(), states, limit, as_json=as_json)
+
+
+@outbound.command("cancel")
+@ID
+@JSON
+@click.pass_context
+def outbound_cancel(ctx: click.Context, call: str, as_json: bool) -> None:
+    """Take a call that waits, or rings, off the list.
+
+    ID may be the first characters of the call's id (`ivr outbound`).
+
+    Example: ivr outbound cancel 3f2a91c0
+    """
+    from appliance.ops import livecalls
+
+    livecalls.cancel(ctx.obj(), call, as_json=as_json)

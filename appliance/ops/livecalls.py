@@ -13,6 +13,8 @@ from appliance.settings import Settings
 
 POLL_S = 0.5
 OVER = ("done", "failed", "refused")
+AWAY_S = 20.0
+"""A call that is followed goes on when ivr switch starts anew; so long we wait for it."""
 NOT_RUNNING = "No ivr switch runs here; start it with `ivr switch`."
 
 
@@ -33,7 +35,7 @@ def make(settings: Settings, body: dict[str, Any], *, wait: bool, as_json: bool)
 def _follow(settings: Settings, id_: str, *, quiet: bool) -> dict[str, Any]:
     told = ""
     while True:
-        call = _asked(settings, "GET", f"/v1/outbound/{id_}")
+        call = _read(settings, id_)
         state = f"{call['state']}  attempt {call['attempts']} of {call['max_attempts']}"
         state += f"  {call['result']}" if call["result"] else ""
         if state != told and not quiet:
@@ -43,14 +45,60 @@ def _follow(settings: Settings, id_: str, *, quiet: bool) -> dict[str, Any]:
             return call
         if call["state"] == "waiting" and _far_away(call):
             if not quiet:
-                print(f"  next attempt at {call['next_at']}; it goes on without this command.")
+                print(f"  next attempt at {_next(call)}; it goes on without this command.")
             return call
+        time.sleep(POLL_S)
+
+
+def _read(settings: Settings, id_: str) -> dict[str, Any]:
+    give_up_at_s = time.monotonic() + AWAY_S
+    while True:
+        try:
+            return _asked(settings, "GET", f"/v1/outbound/{id_}")
+        except UserError:
+            if time.monotonic() > give_up_at_s:
+                raise
         time.sleep(POLL_S)
 
 
 def _far_away(call: dict[str, Any]) -> bool:
     wait = datetime.fromisoformat(str(call["next_at"])) - datetime.now(UTC)
     return wait.total_seconds() > 5
+
+
+def print_outbound(settings: Settings, states: str, limit: int, *, as_json: bool) -> None:
+    """The calls to be made and made, the latest first. Raises UserError: no such state."""
+    answer = _asked(settings, "GET", f"/v1/outbound?state={states}&limit={limit}")
+    if as_json:
+        print_json(answer)
+        return
+    columns = ("id", "number", "agent", "state", "attempts", "next", "result")
+    rows = [
+        (
+            c["id"][:8], c["number"], c["agent_id"], c["state"],
+            f"{c['attempts']} of {c['max_attempts']}", _next(c), c["result"],
+        )
+        for c in answer["outbound"]
+    ]  # fmt: skip
+    print_table(columns, rows, "No calls on the list.")
+
+
+def _next(call: dict[str, Any]) -> str:
+    """When it is due, on the clock of this machine; empty for a call that does not wait."""
+    if call["state"] != "waiting":
+        return ""
+    return f"{datetime.fromisoformat(str(call['next_at'])).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def cancel(settings: Settings, id_: str, *, as_json: bool) -> None:
+    """Take a call that waits, or rings, off the list. Raises UserError."""
+    answer = ask(settings, "POST", f"/v1/outbound/{id_}/cancel", {})
+    if answer is None:
+        raise UserError(f"No ivr switch runs here, or it has no call {id_}; see `ivr outbound`.")
+    if as_json:
+        print_json(answer)
+    else:
+        print(f"Call {answer['id'][:8]} to {answer['number']} is not made.")
 
 
 def print_live(settings: Settings, *, as_json: bool) -> None:

@@ -26,6 +26,7 @@ from appliance.store.models import DoNotCallRow, OutboundRow
 OutboundState = Literal["waiting", "dialling", "talking", "done", "failed", "refused"]
 UNDER_WAY: tuple[OutboundState, ...] = ("dialling", "talking")
 OVER: tuple[OutboundState, ...] = ("done", "failed", "refused")
+STATES: tuple[OutboundState, ...] = ("waiting", *UNDER_WAY, *OVER)
 IMPORT_BATCH = 1000
 CANCELLED = "CANCELLED"
 LOST = "NETWORK_OUT_OF_ORDER"

@@ -83,6 +83,8 @@ class Facts:
     """Its audio is SRTP."""
     outbound: str = ""
     """Row of ``outbound_calls`` that this call is an attempt of."""
+    attempt: int = 0
+    """The number of that attempt, from 1."""
 
 
 class LiveCall:
@@ -95,6 +97,10 @@ class LiveCall:
         self.part = 0
         self.rate_hz = NARROW_HZ
         self.started_at = datetime.now(UTC)
+        self.answered_by = ""
+        """Of a call that we made: ``human:…``, ``machine:…`` or ``uncertain:…`` and what told."""
+        self.talked = False
+        """A worker has carried it."""
         self._office = office
         self._fs: FreeSwitch = office.freeswitch
         self._log = CallLog(__name__, facts.call_id)
@@ -148,6 +154,9 @@ class LiveCall:
         self.rate_hz = _whole(event.get("variable_ivr_rate")) or NARROW_HZ
         self.started_at = datetime.fromtimestamp(_whole(event.get("variable_ivr_started")), UTC)
         self._answered = event.get("Answer-State") == "answered"
+        self.answered_by = event.get("variable_ivr_answered_by").replace("_", " ")
+        carried = (State.TALKING, State.TRANSFERRING, State.PERSON)
+        self.talked = self.state in carried or bool(self.answered_by)
         self._has_media = True
         self._agent = self._office.telephony.agents.get(self.facts.agent)
         self.recheck()
@@ -446,7 +455,7 @@ class LiveCall:
             case Summary() if self._handover is not None:
                 self._handover.better_summary(message.text)
             case AnsweredBy():
-                self._office.answered_by(self.facts, message)
+                self._note_answered_by(message)
 
     def _leave_silent(self, url: str) -> None:
         if self.worker == url and self.state in (State.TALKING, State.TRANSFERRING):
@@ -475,12 +484,17 @@ class LiveCall:
             self._fs.answer(uuid)
             self._answered = True
         self.state = State.TALKING
+        self.talked = True
         self._fs.guard(uuid, GUARD_S)
         if self.part == 1 and (recording := self._recording()):
             path = self._office.recording_path(recording)
             if path:
                 self._fs.record(uuid, path)
         self._log.info("= %s talks, part %d", self.worker, self.part)
+
+    def _note_answered_by(self, answered: AnsweredBy) -> None:
+        self.answered_by = f"{answered.who}:{answered.sign}"
+        self._fs.set_variables(self.facts.call_id, {"ivr_answered_by": self.answered_by})
 
     def _on_worker_hangup(self, cause: str) -> None:
         if self.state is State.CONNECTING and self._answered:
@@ -569,7 +583,7 @@ class LiveCall:
         uuid, agent = self.facts.call_id, self._agent
         self.state = State.FAILED
         self.worker = ""
-        if self.facts.direction == "out":
+        if self.facts.direction == "out" and not self.talked:
             self._kill("NORMAL_TEMPORARY_FAILURE")
             return
         self._fs.unguard(uuid)

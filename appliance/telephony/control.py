@@ -50,6 +50,7 @@ _STREAM = {
     STREAM_ERROR: "error", STREAM_DISCONNECT: "disconnect",
 }  # fmt: skip
 _NOT_OURS = ("person", "supervisor")
+_CALLEE = "callee"
 MOST_DIGITS = 64
 
 
@@ -83,11 +84,11 @@ class Control:
         )
         self.records = Records(engine, settings.spool_dir / "switch")
         self.roster = Roster(engine, self.office)
-        self.dialler = Dialler(engine, self.office)
+        self.dialler = Dialler(engine, self.office, self.records)
         self.api = SwitchApi(settings, engine, self.office, self.roster, self.dialler)
         self.office.ended = self._on_call_end
-        self.office.answered_by = self.dialler.answered_by
         self.office.workers.silent = self._on_silent_worker
+        self.office.ringing = lambda: [ring.trunk for ring in self.dialler.ringing()]
 
     def stop(self) -> None:
         """End the process; no call is touched."""
@@ -166,6 +167,7 @@ class Control:
 
     def _disconnect(self) -> None:
         self.office.freeswitch.attach(None)
+        self.dialler.on_detached()
         if self._link is not None:
             self._link.close()
             self._link = None
@@ -215,6 +217,8 @@ class Control:
             call.on_event(event)
         elif name == "CHANNEL_PARK":
             self._begin(event)
+        elif name == "CHANNEL_HANGUP_COMPLETE" and kind == _CALLEE:
+            self.dialler.on_hangup(event)
 
     def _begin(self, event: Event) -> LiveCall:
         facts = self._facts(event)
@@ -223,12 +227,15 @@ class Control:
         self.records.leg(leg_of(event, facts.trunk))
         log.info("< %s to %s", facts.caller or "unknown", facts.did, extra={"call": facts.call_id})
         call.on_event(event)
+        if facts.outbound:
+            self.dialler.on_answer(facts)
         return call
 
     def _facts(self, event: Event) -> Facts:
         country = self._settings.switch.country
         out = event.get("variable_ivr_direction") == "out"
         dialled = event.get("variable_ivr_did") or event.get("Caller-Destination-Number")
+        attempt = event.get("variable_ivr_attempt")
         calling = event.get("variable_ivr_caller") or event.get("Caller-Caller-ID-Number")
         return Facts(
             call_id=event.get("Unique-ID"),
@@ -239,6 +246,7 @@ class Control:
             agent=event.get("variable_ivr_agent"),
             encrypted=bool(event.get("variable_rtp_has_crypto")),
             outbound=event.get("variable_ivr_outbound"),
+            attempt=int(attempt) if attempt.isdecimal() else 0,
         )
 
     def _on_call_end(self, call: LiveCall, event: Event) -> None:
@@ -248,7 +256,7 @@ class Control:
         log.info("> over: %s", cause, extra={"call": facts.call_id})
         self.records.complete(facts.call_id, cause=cause, ended_at=datetime.now(UTC))
         if facts.outbound:
-            self.dialler.on_end(facts, cause)
+            self.dialler.on_end(call, cause)
 
     # --- adoption ---------------------------------------------------------------------------------
 
@@ -259,7 +267,7 @@ class Control:
         for call in list(self.office.calls.values()):
             if call.facts.call_id not in living:
                 call.on_event(_lost(call.facts.call_id))
-        persons = []
+        persons, callees = [], []
         for uuid in living:
             try:
                 event = Event.of(freeswitch.variables(uuid))
@@ -267,12 +275,14 @@ class Control:
                 continue  # it ended just now
             if event.get("variable_ivr_kind") in _NOT_OURS:
                 persons.append(event)
-            else:
-                self._adopt_call(uuid, event)
+            elif not self._adopt_call(uuid, event) and event.get("variable_ivr_kind") == _CALLEE:
+                callees.append(event)
         self._dismiss_waiting(persons)
+        self.dialler.on_attached(callees)
         gevent.get_hub().threadpool.spawn(self._close_lost, living)
 
-    def _adopt_call(self, uuid: str, event: Event) -> None:
+    def _adopt_call(self, uuid: str, event: Event) -> bool:
+        """False: a channel that nobody has given to us (yet)."""
         known = self.office.calls.get(uuid)
         if known is not None:
             known.recheck()
@@ -282,9 +292,14 @@ class Control:
             port = event.get("variable_ivr_playback", "0")
             self.office.ports.adopt(int(port) if port.isdecimal() else 0)
             call.adopt(event)
+            if call.facts.outbound:
+                self.dialler.on_answer(call.facts)
             log.info("= adopted, %s", state, extra={"call": uuid})
         elif event.get("variable_ivr_did") and event.get("variable_current_application") == "park":
             self._begin(Event.of({**event.headers, "Event-Name": "CHANNEL_PARK"}))
+        else:
+            return False
+        return True
 
     def _dismiss_waiting(self, persons: list[Event]) -> None:
         """Persons who were rung for a call and whom nobody puts through any more."""

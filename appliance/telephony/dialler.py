@@ -1,38 +1,33 @@
 """Calls that we make: taken from the list when they are due, through the trunks in their order.
 
 The list is in Postgres (``outbound_calls``), so that a call is neither lost nor made twice when a
-process dies. Whether it may be made (hours, do-not-call, room) is asked each time it is due.
+process dies. Whether it may be made (hours, do-not-call, room) is asked each time it is due. What
+became of it is stored as legs are (``records.py``): on disk at once, in Postgres when it is there.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import gevent
-from gevent.event import AsyncResult
 from gevent.event import Event as Signal
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.errors import UserError
-from appliance.events import AnsweredBy
 from appliance.store import outbound
-from appliance.store.outbound import OutboundCall
-from appliance.telephony.channel import Facts
-from appliance.telephony.destinations import (
-    Destination,
-    Dialling,
-    Kind,
-    dial_plan,
-    next_trunk_helps,
-)
-from appliance.telephony.eventsocket import SwitchError
+from appliance.store.outbound import CANCELLED, OutboundCall, Outcome
+from appliance.telephony.channel import Facts, LiveCall
+from appliance.telephony.destinations import Attempt, Destination, Dialling, Kind, dial_plan
+from appliance.telephony.eventsocket import Event, SwitchError
 from appliance.telephony.hours import parse_hours
 from appliance.telephony.office import Office
+from appliance.telephony.records import Records
+from appliance.telephony.ringing import Ringing, Rung
 
 log = logging.getLogger(__name__)
 
@@ -40,123 +35,237 @@ LOOK_EVERY_S = 1.0
 AT_ONCE = 10
 """Calls taken from the list in one look; their ringing goes on beside."""
 NO_ROOM_S = 10
+NO_TRUNK_S = 60
 ANSWER_MARGIN_S = 10
 """For FreeSWITCH to tell what became of an attempt, after its own time is up."""
+ADOPTED_RING_S = 60
+"""A telephone that rang before we were there rings no longer than this."""
 NEVER_AGAIN = frozenset({"UNALLOCATED_NUMBER", "INVALID_NUMBER_FORMAT", "NUMBER_CHANGED"})
+NO_MESSAGE_SIGNS = ("machine:fax", "machine:intercept")
+FAULT = "INTERWORKING"
+STOPPED = "ORIGINATOR_CANCEL"
+AWAY = "Postgres is away"
 T = TypeVar("T")
+Change = Literal["talking", "done", "failed", "refused", "retry", "postpone"]
 
 
 class Dialler:
     """Makes the calls of the list."""
 
-    def __init__(self, engine: Engine, office: Office) -> None:
+    def __init__(self, engine: Engine, office: Office, records: Records) -> None:
         self._engine = engine
         self._office = office
+        self._records = records
         self._wake = Signal()
+        self._attached = Signal()
+        """FreeSWITCH is here, and what is live in it is known."""
         self._under_way: set[str] = set()
-        self._answered_by: dict[str, AnsweredBy] = {}
+        """Rows that are being dialled."""
+        self._ringing: dict[str, Ringing] = {}
+        """By the UUID of the channel."""
+        self._told: set[str] = set()
+        """Rows whose outcome is on its way to Postgres, until orphans have been looked for."""
+        self._orphans_released = False
 
     def run(self) -> None:
         """Look for calls that are due, for ever."""
-        orphans_released = False
+        self._records.caught_up.wait()
         while True:
             self._wake.wait(LOOK_EVERY_S)
             self._wake.clear()
-            if not self._office.freeswitch.attached:
-                continue
+            self._attached.wait()
             try:
-                if not orphans_released:
+                if not self._orphans_released:
                     self._release_orphans()
-                    orphans_released = True
                 due = self._ask(lambda c: outbound.take_due(c, datetime.now(UTC), AT_ONCE))
             except SQLAlchemyError as e:
                 log.debug("! the list of calls cannot be read: %s", e)
                 continue
             for call in due:
                 self._under_way.add(call.id)
-                gevent.spawn(self._guarded, call)
+                gevent.spawn(self._guarded, call, self._attempt)
 
     def wake(self) -> None:
         """Something is due now."""
         self._wake.set()
 
-    def answered_by(self, facts: Facts, answered: AnsweredBy) -> None:
-        """A worker has found out who, or what, has answered."""
-        if facts.outbound:
-            self._answered_by[facts.outbound] = answered
+    # --- for people -------------------------------------------------------------------------------
 
-    def on_end(self, facts: Facts, cause: str) -> None:
+    def ringing(self) -> list[Ringing]:
+        """The telephones that ring now."""
+        return list(self._ringing.values())
+
+    def cancel(self, ringing: Ringing) -> None:
+        """Let it ring no longer, and not again. Raises SwitchError."""
+        ringing.cancelled = True
+        self._office.freeswitch.kill(ringing.call_id, STOPPED)
+
+    # --- what the control tells -------------------------------------------------------------------
+
+    def on_attached(self, callees: Iterable[Event]) -> None:
+        """FreeSWITCH is here, with these channels that ring, or that nobody has parked yet."""
+        there = {event.get("Unique-ID"): event for event in callees}
+        for call_id, ringing in list(self._ringing.items()):
+            if call_id in there:
+                ringing.adopted()
+            elif call_id in self._office.calls:
+                ringing.on_answer()
+            else:
+                ringing.lost()
+        for call_id, event in there.items():
+            if call_id not in self._ringing:
+                self._adopt(event)
+        self._attached.set()
+
+    def on_detached(self) -> None:
+        """FreeSWITCH, or its event socket, is away: what rings may ring on."""
+        self._attached.clear()
+
+    def on_answer(self, facts: Facts) -> None:
+        """A call of the list was answered, or found live."""
+        self._tell(facts.outbound, facts.attempt, "talking", "", facts.call_id, facts.trunk)
+        if ringing := self._ringing.get(facts.call_id):
+            ringing.on_answer()
+
+    def on_hangup(self, event: Event) -> None:
+        """A channel that rang has ended."""
+        if ringing := self._ringing.get(event.get("Unique-ID")):
+            ringing.on_hangup(event)
+
+    def on_end(self, call: LiveCall, cause: str) -> None:
         """A call that had been answered is over."""
-        gevent.spawn(self._finish, facts, cause)
+        facts, answered = call.facts, call.answered_by
+        agent = self._office.telephony.agents.get(facts.agent)
+        message = bool(agent and agent.machine_message) and answered not in NO_MESSAGE_SIGNS
+        in_vain = answered.startswith("machine") and not message
+        change: Change = "done" if call.talked and not in_vain else "retry"
+        result = answered or cause
+        if cause == STOPPED and not call.talked:
+            change, result = "refused", CANCELLED
+        place = facts.call_id, facts.trunk
+        self._tell(facts.outbound, facts.attempt, change, result, *place)
+
+    # --- one call ---------------------------------------------------------------------------------
 
     def _release_orphans(self) -> None:
-        living = [call.facts.outbound for call in self._office.calls.values()]
-        living += self._under_way
+        living = {call.facts.outbound for call in self._office.calls.values()}
+        living |= self._under_way | self._told
         found = self._ask(lambda c: outbound.release_orphans(c, living, datetime.now(UTC)))
+        self._orphans_released = True
+        self._told.clear()
         if found:
             log.info("= %d calls that were under way when we died are looked after", len(found))
 
-    def _guarded(self, call: OutboundCall) -> None:
+    def _adopt(self, event: Event) -> None:
+        call_id, trunk = event.get("Unique-ID"), event.get("variable_ivr_trunk")
+        attempt = event.get("variable_ivr_attempt")
+        call = OutboundCall(
+            id=event.get("variable_ivr_outbound"),
+            number=event.get("variable_ivr_did"),
+            agent_id=event.get("variable_ivr_agent"),
+            state="dialling",
+            attempts=int(attempt) if attempt.isdecimal() else 0,
+            max_attempts=0,
+            retry_after_s=0,
+            hours="",
+            next_at=datetime.now(UTC),
+            result="",
+            call_id=call_id,
+            trunk=trunk,
+            created_at=datetime.now(UTC),
+            ended_at=None,
+        )
+        ringing = Ringing(call, call_id, trunk)
+        ringing.adopted()
+        self._ringing[call_id] = ringing
+        self._under_way.add(call.id)
+        log.info("= call %s rings on", call.id[:8])
+        gevent.spawn(self._guarded, call, lambda _: self._see_out(ringing))
+
+    def _see_out(self, ringing: Ringing) -> None:
+        self._settle(ringing.call, self._until_over(ringing, ADOPTED_RING_S))
+
+    def _guarded(self, call: OutboundCall, work: Callable[[OutboundCall], None]) -> None:
         try:
-            self._attempt(call)
+            work(call)
         except SQLAlchemyError as e:
             log.warning("! call %s: Postgres is away: %s", call.id[:8], str(e).partition("\n")[0])
+            self._postpone(call, NO_ROOM_S, AWAY)
         except Exception:  # the border of a job: the other calls are made
             log.exception("! call %s could not be made", call.id[:8])
+            self._over(call, "retry", FAULT)
         finally:
             self._under_way.discard(call.id)
 
     def _attempt(self, call: OutboundCall) -> None:
-        now = datetime.now(UTC)
-        agent = self._office.telephony.agents.get(call.agent_id)
-        if agent is None:
-            self._give_up(call, f"there is no published agent {call.agent_id}")
-            return
-        if not self._may_ring(call, now):
+        if not self._may_ring(call):
             return
         try:
             plan = dial_plan(Destination(Kind.NUMBER, call.number), self._dialling(call))
         except UserError as e:
-            self._give_up(call, str(e))
+            self._over(call, "failed", str(e))
             return
-        cause = "NO_ROUTE_DESTINATION"
+        rung = Rung("NO_ROUTE_DESTINATION")
+        first_id = str(uuid.uuid4())
+        if not self._ask(lambda c: outbound.begin_ringing(c, call, first_id)):
+            self._over(call, "refused", "DO_NOT_CALL")
+            return
+        call_id = first_id
         for attempt in plan.attempts:
-            call_id = str(uuid.uuid4())
-            trunk = attempt.trunks[0] if attempt.trunks else ""
-            log.info("> call %s through %s", call.id[:8], trunk or "no trunk")
-            cause = self._ring(attempt.dial, attempt.timeout_s, call_id, trunk)
-            if not cause:
-                self._talking(call, call_id, trunk)
-                return
-            log.info("= call %s: %s", call.id[:8], cause)
-            if not next_trunk_helps(cause):
+            if set(attempt.trunks) & self._office.full_trunks():
+                continue  # filled while another one was tried
+            rung = self._ring(call, attempt, call_id)
+            log.info("= call %s: %s", call.id[:8], rung.cause or "answered")
+            if not rung.elsewhere:
                 break
-        if cause in NEVER_AGAIN:
-            self._give_up(call, cause)
-        else:
-            self._ask(lambda c: outbound.retry(c, call.id, cause, datetime.now(UTC)))
+            call_id = str(uuid.uuid4())
+        self._settle(call, rung)
 
-    def _talking(self, call: OutboundCall, call_id: str, trunk: str) -> None:
-        self._ask(lambda c: outbound.set_talking(c, call.id, call_id=call_id, trunk=trunk))
+    def _settle(self, call: OutboundCall, rung: Rung) -> None:
+        """What an attempt that nobody answered comes to; one that was, has its own end."""
+        if rung.cause == CANCELLED:
+            self._over(call, "refused", CANCELLED)
+        elif rung.cause in NEVER_AGAIN:
+            self._over(call, "failed", rung.cause)
+        elif rung.cause:
+            self._over(call, "retry", rung.cause)
 
-    def _may_ring(self, call: OutboundCall, now: datetime) -> bool:
-        switch = self._office.settings.switch
-        hours = parse_hours(call.hours or switch.calling_hours, switch.timezone)
+    def _may_ring(self, call: OutboundCall) -> bool:
+        """Whether it may be rung now; if not, the row says until when, or why never."""
+        office, now = self._office, datetime.now(UTC)
+        switch = office.settings.switch
+        try:
+            hours = parse_hours(call.hours or switch.calling_hours, switch.timezone)
+        except UserError as e:
+            self._over(call, "failed", str(e))
+            return False
         if not hours.open_at(now):
-            opening = hours.next_opening(now)
-            if opening is None:
-                self._give_up(call, "its hours never come")
+            if (opening := hours.next_opening(now)) is None:
+                self._over(call, "failed", "its hours never come")
             else:
-                self._ask(lambda c: outbound.postpone(c, call.id, opening, "outside its hours"))
+                self._postpone_to(call, opening, "outside its hours")
             return False
-        if self._ask(lambda c: outbound.do_not_call(c, call.number)):
-            self._ask(lambda c: outbound.finish(c, call.id, "refused", "DO_NOT_CALL", now))
+        if call.agent_id not in office.telephony.agents:
+            self._over(call, "failed", f"there is no published agent {call.agent_id}")
             return False
-        if len(self._office.calls) + len(self._under_way) > switch.max_calls:
-            later = now + timedelta(seconds=NO_ROOM_S)
-            self._ask(lambda c: outbound.postpone(c, call.id, later, "no room"))
-            return False
-        return True
+        wait_s, why = self._obstacle()
+        if why:
+            self._postpone(call, wait_s, why)
+        return not why
+
+    def _obstacle(self) -> tuple[int, str]:
+        """Why nobody can be rung now, and in how many seconds to look again; (0, ""): nothing."""
+        office = self._office
+        free = {trunk.name for trunk in office.telephony.trunks if trunk.enabled}
+        if not free:
+            return NO_TRUNK_S, "there is no trunk"
+        if not free - office.full_trunks():
+            return NO_ROOM_S, "every trunk carries as many calls as it may"
+        if len(office.calls) + len(self._under_way) > office.settings.switch.max_calls:
+            return NO_ROOM_S, "as many calls are live as may be"
+        if office.workers.room < len(self._under_way):
+            return NO_ROOM_S, "no worker has room"
+        return 0, ""
 
     def _dialling(self, call: OutboundCall) -> Dialling:
         office = self._office
@@ -170,47 +279,75 @@ class Dialler:
                 "ivr_kind": "callee",
                 "ivr_direction": "out",
                 "ivr_outbound": call.id,
+                "ivr_attempt": str(call.attempts),
                 "ivr_agent": call.agent_id,
                 "ivr_did": call.number,
                 "ivr_caller": call.number,
             },
         )
 
-    def _ring(self, dial: str, timeout_s: int, call_id: str, trunk: str) -> str:
-        """Ring; empty when it was answered, else the cause."""
-        result: AsyncResult[str] = AsyncResult()
+    def _ring(self, call: OutboundCall, attempt: Attempt, call_id: str) -> Rung:
+        """Ring through one trunk until it is over."""
+        office = self._office
+        trunk = attempt.trunks[0] if attempt.trunks else ""
+        log.info("> call %s through %s", call.id[:8], trunk or "no trunk")
+        ringing = self._ringing[call_id] = Ringing(call, call_id, trunk)
         variables = {"origination_uuid": call_id, "ivr_trunk": trunk}
         try:
-            self._office.ring(
-                dial, variables, "park XML ivr", timeout_s, lambda _, said: result.set(said)
-            )
-            said = str(result.get(timeout=timeout_s + ANSWER_MARGIN_S))
-        except (SwitchError, gevent.Timeout):
-            return "NORMAL_TEMPORARY_FAILURE"
-        return "" if said.startswith("+OK") else said.removeprefix("-ERR").strip() or "NO_ANSWER"
+            office.ring(
+                attempt.dial, variables, "park XML ivr", attempt.timeout_s,
+                lambda _, said: ringing.on_job(said, lambda: office.freeswitch.attached),
+            )  # fmt: skip
+        except SwitchError as e:
+            log.warning("! call %s: %s", call.id[:8], e)
+            self._kill(call_id)  # it may have been taken all the same
+            if office.freeswitch.attached:
+                ringing.on_job("-ERR NORMAL_TEMPORARY_FAILURE", lambda: True)
+        return self._until_over(ringing, attempt.timeout_s + ANSWER_MARGIN_S)
 
-    def _finish(self, facts: Facts, cause: str) -> None:
-        answered = self._answered_by.pop(facts.outbound, None)
-        result = f"{answered.who}:{answered.sign}" if answered else cause
-        agent = self._office.telephony.agents.get(facts.agent)
-        in_vain = answered and answered.who == "machine" and not (agent and agent.machine_message)
-        now = datetime.now(UTC)
-
-        def write(connection: Connection) -> None:
-            id_, call_id = facts.outbound, facts.call_id
-            if in_vain:
-                outbound.retry(connection, id_, result, now, call_id=call_id)
-            else:
-                outbound.finish(connection, id_, "done", result, now, call_id=call_id)
-
+    def _until_over(self, ringing: Ringing, timeout_s: float) -> Rung:
         try:
-            self._ask(write)
-        except SQLAlchemyError as e:
-            log.error("! the end of call %s is not stored: %s", facts.outbound[:8], e)
+            while True:
+                try:
+                    return ringing.wait(timeout_s)
+                except gevent.Timeout:
+                    self._attached.wait()
+                    ringing.adopted()
+                if not self._kill(ringing.call_id):
+                    return Rung("NO_ANSWER")
+                timeout_s = ANSWER_MARGIN_S
+        finally:
+            self._ringing.pop(ringing.call_id, None)
 
-    def _give_up(self, call: OutboundCall, why: str) -> None:
-        log.warning("! call %s is not made: %s", call.id[:8], why)
-        self._ask(lambda c: outbound.finish(c, call.id, "failed", why, datetime.now(UTC)))
+    def _kill(self, call_id: str) -> bool:
+        try:
+            self._office.freeswitch.kill(call_id, "NO_ANSWER")
+        except SwitchError:
+            return False
+        return True
+
+    # --- the rows ---------------------------------------------------------------------------------
+
+    def _over(self, call: OutboundCall, change: Change, why: str) -> None:
+        if change == "failed":
+            log.warning("! call %s is not made: %s", call.id[:8], why)
+        self._tell(call.id, call.attempts, change, why)
+
+    def _postpone(self, call: OutboundCall, wait_s: int, why: str) -> None:
+        self._postpone_to(call, datetime.now(UTC) + timedelta(seconds=wait_s), why)
+
+    def _postpone_to(self, call: OutboundCall, due: datetime, why: str) -> None:
+        log.info("= call %s waits until %s: %s", call.id[:8], due.isoformat(" ", "seconds"), why)
+        self._records.outbound(Outcome(call.id, call.attempts, "postpone", due, why))
+
+    def _tell(
+        self, id_: str, attempt: int, change: Change, result: str, call_id: str = "",
+        trunk: str = "",
+    ) -> None:  # fmt: skip
+        if not self._orphans_released:
+            self._told.add(id_)
+        now = datetime.now(UTC)
+        self._records.outbound(Outcome(id_, attempt, change, now, result, call_id, trunk))
 
     def _ask(self, work: Callable[[Connection], T]) -> T:
         """Do ``work`` in one transaction, in a native thread."""

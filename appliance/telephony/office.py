@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from gevent.pool import Group
 
 from appliance.errors import UserError
-from appliance.events import AnsweredBy
 from appliance.settings import Settings
 from appliance.store.phonebook import Telephony
 from appliance.telephony import routing
@@ -59,7 +58,8 @@ class Office:
     greenlets: Group = field(default_factory=Group)
     """Of the calls: as many as there are calls."""
     ended: Callable[[LiveCall, Event], None] = lambda call, event: None
-    answered_by: Callable[[Facts, AnsweredBy], None] = lambda facts, answered: None
+    ringing: Callable[[], Iterable[str]] = tuple
+    """The trunks through which telephones ring for the list of calls, one entry a telephone."""
 
     @property
     def failure_to(self) -> str:
@@ -98,8 +98,9 @@ class Office:
         return routing.overflow_of(number, self.site)
 
     def calls_by_trunk(self) -> Mapping[str, int]:
-        """How many calls each trunk carries now."""
-        return Counter(call.facts.trunk for call in self.calls.values() if call.facts.trunk)
+        """How many calls each trunk carries now, with those that ring for the list."""
+        carried = Counter(call.facts.trunk for call in self.calls.values() if call.facts.trunk)
+        return carried + Counter(self.ringing())
 
     def full_trunks(self) -> set[str]:
         """Trunks at their own limit."""

@@ -10,14 +10,15 @@ import hmac
 import logging
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import gevent
 import orjson
 from gevent.pywsgi import WSGIServer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import Engine
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.errors import UserError
@@ -27,7 +28,9 @@ from appliance.telephony.channel import LiveCall
 from appliance.telephony.destinations import Destination, Kind
 from appliance.telephony.dialler import Dialler
 from appliance.telephony.eventsocket import SwitchError
+from appliance.telephony.hours import parse_hours
 from appliance.telephony.office import Office
+from appliance.telephony.ringing import Ringing
 from appliance.telephony.roster import Roster
 from appliance.telephony.supervision import MODES, supervise
 
@@ -41,6 +44,7 @@ _STATUS = {
     413: "413 Content Too Large", 503: "503 Service Unavailable",
 }  # fmt: skip
 
+T = TypeVar("T")
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 Answer = tuple[int, dict[str, Any]]
 
@@ -57,7 +61,15 @@ class NewCall(_Body):
     attempts: int = Field(3, ge=1, le=20)
     retry_after_s: int = Field(900, ge=1, le=7 * 86400)
     hours: str = Field("", max_length=2000)
-    at: datetime | None = None
+    at: AwareDatetime | None = None
+
+
+class Listed(_Body):
+    """The query of ``GET /v1/outbound``."""
+
+    state: str = Field("", max_length=100)
+    """States with commas between them; empty: all."""
+    limit: int = Field(100, ge=1, le=1000)
 
 
 class TransferTo(_Body):
@@ -97,7 +109,9 @@ class SwitchApi:
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
             ("GET", re.compile(r"/v1/calls"), self._calls),
             ("POST", re.compile(r"/v1/calls"), self._make_call),
-            ("GET", re.compile(r"/v1/outbound/([0-9a-f-]{36})"), self._outbound),
+            ("GET", re.compile(r"/v1/outbound"), self._list_outbound),
+            ("GET", re.compile(r"/v1/outbound/([0-9a-f-]{4,36})"), self._outbound),
+            ("POST", re.compile(r"/v1/outbound/([0-9a-f-]{4,36})/cancel"), self._cancel),
             ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{8,64})/hangup"), self._hang_up),
             ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{8,64})/transfer"), self._transfer),
             ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{8,64})/supervise"), self._supervise),
@@ -148,8 +162,11 @@ class SwitchApi:
         self, work: Callable[..., Answer], parts: tuple[str, ...], environ: dict[str, Any]
     ) -> Answer:
         try:
-            body = _body(environ)
-            return work(*parts, *(() if body is None else (body,)))
+            if environ["REQUEST_METHOD"] != "GET":
+                return work(*parts, _body(environ))
+            if work == self._list_outbound:
+                return work(dict(parse_qsl(environ.get("QUERY_STRING", ""))))
+            return work(*parts)
         except ValidationError as e:
             item = e.errors()[0]
             where = ".".join(str(part) for part in item["loc"])
@@ -162,37 +179,90 @@ class SwitchApi:
     # --- calls ------------------------------------------------------------------------------------
 
     def _calls(self) -> Answer:
-        return 200, {"calls": [call.describe() for call in self._office.calls.values()]}
+        live = [call.describe() for call in self._office.calls.values()]
+        known = self._office.calls
+        rings = [r.describe() for r in self._dialler.ringing() if r.call_id not in known]
+        return 200, {"calls": live + rings}
 
     def _make_call(self, body: Any) -> Answer:
         asked = NewCall.model_validate(body)
         country = self._office.site.country
-
-        def enqueue() -> outbound.OutboundCall:
-            with self._engine.begin() as connection:
-                return outbound.enqueue(
-                    connection, asked.number, asked.agent, country, at=asked.at,
-                    max_attempts=asked.attempts, retry_after_s=asked.retry_after_s,
-                    hours=asked.hours,
-                )  # fmt: skip
-
-        call = gevent.get_hub().threadpool.apply(enqueue)
+        self._check(asked)
+        call = self._ask(
+            lambda connection: outbound.enqueue(
+                connection, asked.number, asked.agent, country, at=asked.at,
+                max_attempts=asked.attempts, retry_after_s=asked.retry_after_s, hours=asked.hours,
+            )
+        )  # fmt: skip
         self._dialler.wake()
         return 202, {"id": call.id, "state": call.state, "number": call.number}
 
-    def _outbound(self, id_: str) -> Answer:
-        def read() -> outbound.OutboundCall | None:
-            with self._engine.connect() as connection:
-                return outbound.read_outbound(connection, id_)
+    def _check(self, asked: NewCall) -> None:
+        """What would only show when the call is due. Raises UserError."""
+        hours = parse_hours(asked.hours, self._settings.switch.timezone)
+        if hours.next_opening(datetime.now(UTC)) is None:
+            raise UserError(f"These hours never come: {asked.hours!r}.")
+        if asked.agent not in self._office.telephony.agents:
+            self._roster.refresh()  # published just now?
+        if asked.agent not in self._office.telephony.agents:
+            raise UserError(f"There is no published agent {asked.agent!r}.")
+        if not any(trunk.enabled for trunk in self._office.telephony.trunks):
+            raise UserError("There is no trunk to dial through; add one with `ivr trunks add`.")
 
-        call = gevent.get_hub().threadpool.apply(read)
+    def _list_outbound(self, query: dict[str, str]) -> Answer:
+        asked = Listed.model_validate(query)
+        states = [state for state in asked.state.split(",") if state]
+        for state in states:
+            if state not in outbound.STATES:
+                raise UserError(f"There is no state {state!r}: {', '.join(outbound.STATES)}.")
+        found = self._ask(
+            lambda connection: outbound.list_outbound(connection, states=states, limit=asked.limit)
+        )
+        return 200, {"outbound": orjson.loads(orjson.dumps(found))}
+
+    def _outbound(self, id_: str) -> Answer:
+        call = self._ask(lambda connection: outbound.read_outbound(connection, id_))
         if call is None:
             return 404, {"error": f"There is no call {id_} on the list."}
         return 200, orjson.loads(orjson.dumps(call))
 
+    def _cancel(self, id_: str, _: Any) -> Answer:
+        call = self._ask(lambda connection: outbound.read_outbound(connection, id_))
+        if call is None:
+            return 404, {"error": f"There is no call {id_} on the list."}
+        rings = next((r for r in self._dialler.ringing() if r.call.id == call.id), None)
+        if rings is not None and rings.call_id not in self._office.calls:
+            self._dialler.cancel(rings)
+        elif not self._ask(lambda c: outbound.cancel(c, call.id, datetime.now(UTC))):
+            return 409, {"error": f"Call {call.id} is {call.state}: only one that waits or rings"
+                                  " can be cancelled."}  # fmt: skip
+        return 202, {"id": call.id, "number": call.number}
+
+    def _ask(self, work: Callable[[Connection], T]) -> T:
+        """Do ``work`` in one transaction, in a native thread."""
+
+        def in_thread() -> T:
+            with self._engine.begin() as connection:
+                return work(connection)
+
+        done: T = gevent.get_hub().threadpool.apply(in_thread)
+        return done
+
     def _hang_up(self, call_id: str, _: Any) -> Answer:
-        self._live(call_id).hang_up("NORMAL_CLEARING")
+        rings = self._rings(call_id)
+        if rings is not None:
+            self._dialler.cancel(rings)
+        else:
+            self._live(call_id).hang_up("NORMAL_CLEARING")
         return 202, {"call_id": call_id}
+
+    def _rings(self, call_id: str) -> Ringing | None:
+        """The telephone of that id that rings for the list, if it is the only one."""
+        known = self._office.calls
+        if any(id_.startswith(call_id) for id_ in known):
+            return None
+        found = [r for r in self._dialler.ringing() if r.call_id.startswith(call_id)]
+        return found[0] if len(found) == 1 else None
 
     def _transfer(self, call_id: str, body: Any) -> Answer:
         asked = TransferTo.model_validate(body)
@@ -252,9 +322,7 @@ class SwitchApi:
 
 
 def _body(environ: dict[str, Any]) -> Any:
-    """The request's JSON; None for a GET. Raises UserError."""
-    if environ["REQUEST_METHOD"] == "GET":
-        return None
+    """The request's JSON. Raises UserError."""
     length = environ.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal() or int(length) > LARGEST_BODY_BYTES:
         raise UserError(f"A body of {length} bytes; {LARGEST_BODY_BYTES} at most.")

@@ -72,6 +72,11 @@ class Workers:
         best.calls += 1
         return best.url
 
+    @property
+    def room(self) -> int:
+        """How many more calls the healthy ones take together."""
+        return sum(max(0, w.capacity - w.calls) for w in self._workers.values() if w.healthy)
+
     def failed(self, url: str) -> None:
         """A stream to it broke or was refused."""
         if url in self._workers:
