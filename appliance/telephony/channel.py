@@ -250,15 +250,22 @@ class LiveCall:
             self._answered = True
         if event.get("variable_ivr_returned") == "transfer":
             self._fs.set_variables(self.facts.call_id, {"ivr_returned": ""})
-            self._resumed = "transfer"
-            self._handover = None
-            self.state = State.CONNECTING
-            self._connect()
+            self._come_back()
         elif self.state is State.MENU:
             self.state = State.NEW
             self._choose(event.get("variable_ivr_digit"))
         elif self.state is State.NEW:
             self._route()
+        elif self.state in (State.TALKING, State.TRANSFERRING, State.PERSON):
+            self._come_back()  # from a bridge that failed: nobody speaks to the caller now
+
+    def _come_back(self) -> None:
+        """Parked again in the middle of the call: the agent goes on, as its next part."""
+        self._leave_worker("NORMAL_TEMPORARY_FAILURE")
+        self._resumed = "transfer"
+        self._handover = None
+        self.state = State.CONNECTING
+        self._connect()
 
     # --- routing ----------------------------------------------------------------------------------
 
@@ -432,11 +439,13 @@ class LiveCall:
             self._lose_worker()
 
     def _on_stream(self, name: str, body: str) -> None:
+        if not self.worker:
+            return  # the last words of one that has been left: it says goodbye to a live call
         if name == "connect":
             self._tell(self._offer)
             return
         if name != "json":
-            if self.worker and self.state in (State.CONNECTING, State.TALKING, State.TRANSFERRING):
+            if self.state in (State.CONNECTING, State.TALKING, State.TRANSFERRING):
                 self._log.warning("! the stream to %s broke", self.worker)
                 self._lose_worker()
             return
@@ -548,9 +557,13 @@ class LiveCall:
     def _on_person(self, person: str) -> None:
         """Somebody has answered, and heard the summary."""
         uuid = self.facts.call_id
-        self._fs.unguard(uuid)
-        self._fs.set_variables(uuid, {"ivr_state": "person"})
-        self._fs.bridge(uuid, person)
+        try:
+            self._fs.set_variables(uuid, {"ivr_state": "person"})
+            self._fs.bridge(uuid, person)
+            self._fs.unguard(uuid)
+        except SwitchError as e:
+            self._log.warning("! the caller cannot be put through: %s", e)
+            self._on_nobody("DESTINATION_OUT_OF_ORDER")
 
     def _on_bridge(self) -> None:
         if self.state is State.TRANSFERRING:
