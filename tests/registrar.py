@@ -142,9 +142,11 @@ def serve(
                 context.load_cert_chain(certificate)
             work = threading.Thread(target=_streams, args=(registrar, listener, over, context))
         work.start()
-        yield listener.getsockname()[1]
-        over.set()
-        work.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            work.join()
 
 
 def _datagrams(registrar: Registrar, udp: socket.socket, over: threading.Event) -> None:
