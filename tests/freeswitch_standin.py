@@ -35,6 +35,9 @@ uuid_audio_stream start         ``+OK Success``; on a stream already: ``-ERR Ope
 .. broken without one           ::error code 1 alone, and the stream is off
 .. stop                         ``+OK Success``; the worker gets 1000; no event. None there: -ERR
 uuid_audio_stream send_text     3rd argument alone reaches the worker; no stream: -ERR
+sendmsg execute answer          reply ``+OK``; CHANNEL_ANSWER; unlike uuid_answer it is the channel's own
+                                thread that answers, so that it cannot block one that begins to
+                                read media (seen: both wait for ever, and every guard with them)
 sendmsg unicast                 reply ``+OK``; no channel: ``-ERR invalid session id [U]``
 .. a second one in that park    ``+OK``; the second port is deaf, and is what park's end closes: the
                                 first is heard until the channel ends
@@ -306,10 +309,14 @@ class Standin:
         if channel is None:
             return f"-ERR invalid session id [{uuid}]"
         headers = dict(line.split(": ", 1) for line in text.splitlines())
-        if headers.get("call-command") == "unicast":
-            channel.unicast(headers)
-        else:
-            self.faults.append(f"the stand-in knows no message {headers.get('call-command')}")
+        match headers.get("call-command"):
+            case "unicast":
+                channel.unicast(headers)
+            case "execute":
+                app = headers.get("execute-app-name", "")
+                channel.do_at_once(app, headers.get("execute-app-arg", ""))
+            case other:
+                self.faults.append(f"the stand-in knows no message {other}")
         return "+OK"
 
     def background(self, command: str) -> str:

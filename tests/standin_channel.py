@@ -344,9 +344,10 @@ class Channel:
             case "eavesdrop":
                 await self._eavesdrop(data)
             case _:
-                self._do_at_once(app, data)
+                self.do_at_once(app, data)
 
-    def _do_at_once(self, app: str, data: str) -> None:
+    def do_at_once(self, app: str, data: str) -> None:
+        """An application that takes no time; also by ``sendmsg execute``."""
         match app:
             case "set" | "export":
                 # an export with nolocal is for the legs that we ring, not for ours

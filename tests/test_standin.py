@@ -328,6 +328,22 @@ async def test_a_call_is_parked_answered_and_ended_by_us(switch: Switch) -> None
     assert 0 < created <= answered <= hangup  # a clock of 20 ms
 
 
+async def test_a_parked_channel_answers_itself(switch: Switch) -> None:
+    caller, uuid = await switch.call()
+    port = udp_port()
+    await unicast(switch, uuid, port)
+    reply = await switch.events.command(
+        f"sendmsg {uuid}\ncall-command: execute\nexecute-app-name: answer"
+    )
+    assert reply.get("Reply-Text") == "+OK"
+    await switch.events.expect("CHANNEL_ANSWER", Unique_ID=uuid)
+    assert await caller.final() == 200
+    await asyncio.sleep(0.1)
+    await speak(port)
+    assert loud_ms(caller.heard()) in range(460, 521)
+    assert switch.seen(uuid, "CHANNEL_UNPARK", "CHANNEL_PARK") == []
+
+
 async def test_variables(switch: Switch) -> None:
     _, uuid = await switch.call()
     assert await switch.api(f"uuid_getvar {uuid} ivr_did") == DID
