@@ -35,8 +35,8 @@ uuid_audio_stream start         ``+OK Success``; on a stream already: ``-ERR Ope
 .. broken without one           ::error code 1 alone, and the stream is off
 .. stop                         ``+OK Success``; the worker gets 1000; no event. None there: -ERR
 uuid_audio_stream send_text     3rd argument alone reaches the worker; no stream: -ERR
-sendmsg execute answer          reply ``+OK``; CHANNEL_ANSWER; unlike uuid_answer it is the channel's own
-                                thread that answers, so that it cannot block one that begins to
+sendmsg execute answer          reply ``+OK``; CHANNEL_ANSWER. Unlike uuid_answer it is the channel's
+                                own thread that answers, so that it cannot block one that begins to
                                 read media (seen: both wait for ever, and every guard with them)
 sendmsg unicast                 reply ``+OK``; no channel: ``-ERR invalid session id [U]``
 .. a second one in that park    ``+OK``; the second port is deaf, and is what park's end closes: the
