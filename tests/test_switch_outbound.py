@@ -290,26 +290,27 @@ async def test_a_full_trunk_is_not_used_and_all_full_means_later(
     site: Place, second: Peer, number: str
 ) -> None:
     place, _fs, carrier = site
-    with place.engine.connect() as connection:
-        was = connection.exec_driver_sql("SELECT name, max_calls FROM trunks").all()
-    assert dict(was) == {"carrier": 0, "second": 0}
+    everybody = [f"+9198113{tail:05d}" for tail in range(6)]
     carrier.policy = second.policy = Ring()
     await asyncio.to_thread(limit_trunks, place, 1)
     try:
-        first = await call(place, number)
+        due = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+        ids = [await call(place, one, at=due) for one in everybody]
         await carrier.incoming(10)
-        other = await call(place, f"+9198113{number[-5:]}")
         await second.incoming(10)
-        third = await call(place, f"+9198114{number[-5:]}")
-        waits = await until(
-            lambda: (one := place.api("GET", f"/v1/outbound/{third}"))["result"] and one
-        )
-        assert (waits["state"], waits["attempts"]) == ("waiting", 0)
-        assert waits["result"] == "every trunk carries as many calls as it may"
-        for id_ in (first, other, third):
+
+        def postponed() -> list[dict[str, Any]]:
+            found = place.api("GET", "/v1/outbound?state=waiting")["outbound"]
+            return found if len(found) == 4 and all(one["result"] for one in found) else []
+
+        waits = await until(postponed, 15)
+        assert {one["attempts"] for one in waits} == {0}
+        assert {one["result"] for one in waits} == {"every trunk carries as many calls as it may"}
+        assert sum(invites(carrier, one) for one in everybody) == 1
+        assert sum(invites(second, one) for one in everybody) == 1
+        for id_ in ids:
             await asyncio.to_thread(place.api, "POST", f"/v1/outbound/{id_}/cancel")
             assert (await row(place, id_))["result"] == "CANCELLED"
-        assert invites(carrier, number) == 1 and invites(second, number) == 0
     finally:
         await asyncio.to_thread(limit_trunks, place, 0)
 

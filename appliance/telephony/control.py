@@ -20,6 +20,7 @@ from appliance.settings import Settings
 from appliance.store.database import database_url, open_sync_engine
 from appliance.store.legs import close_lost_legs
 from appliance.telephony.channel import GUARD_EVERY_S, Facts, LiveCall, State
+from appliance.telephony.clerk import Clerk
 from appliance.telephony.dialler import Dialler
 from appliance.telephony.eventsocket import DISCONNECTED, Event, EventSocket, SwitchError
 from appliance.telephony.freeswitch import (
@@ -84,8 +85,8 @@ class Control:
         )
         self.records = Records(engine, settings.spool_dir / "switch")
         self.roster = Roster(engine, self.office)
-        self.dialler = Dialler(engine, self.office, self.records)
-        self.api = SwitchApi(settings, engine, self.office, self.roster, self.dialler)
+        self.dialler = Dialler(Clerk(engine), self.office, self.records)
+        self.api = SwitchApi(settings, Clerk(engine), self.office, self.roster, self.dialler)
         self.office.ended = self._on_call_end
         self.office.workers.silent = self._on_silent_worker
         self.office.ringing = lambda: [ring.trunk for ring in self.dialler.ringing()]

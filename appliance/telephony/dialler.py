@@ -11,17 +11,17 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeVar
+from typing import Literal
 
 import gevent
 from gevent.event import Event as Signal
-from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.errors import UserError
 from appliance.store import outbound
 from appliance.store.outbound import CANCELLED, OutboundCall, Outcome
 from appliance.telephony.channel import Facts, LiveCall
+from appliance.telephony.clerk import Clerk
 from appliance.telephony.destinations import Attempt, Destination, Dialling, Kind, dial_plan
 from appliance.telephony.eventsocket import Event, SwitchError
 from appliance.telephony.hours import parse_hours
@@ -45,15 +45,15 @@ NO_MESSAGE_SIGNS = ("machine:fax", "machine:intercept")
 FAULT = "INTERWORKING"
 STOPPED = "ORIGINATOR_CANCEL"
 AWAY = "Postgres is away"
-T = TypeVar("T")
+FULL = "every trunk carries as many calls as it may"
 Change = Literal["talking", "done", "failed", "refused", "retry", "postpone"]
 
 
 class Dialler:
     """Makes the calls of the list."""
 
-    def __init__(self, engine: Engine, office: Office, records: Records) -> None:
-        self._engine = engine
+    def __init__(self, clerk: Clerk, office: Office, records: Records) -> None:
+        self._clerk = clerk
         self._office = office
         self._records = records
         self._wake = Signal()
@@ -63,9 +63,8 @@ class Dialler:
         """Rows that are being dialled."""
         self._ringing: dict[str, Ringing] = {}
         """By the UUID of the channel."""
-        self._told: set[str] = set()
-        """Rows whose outcome is on its way to Postgres, until orphans have been looked for."""
-        self._orphans_released = False
+        self._orphans = True
+        """There may be rows under way that nobody looks after."""
 
     def run(self) -> None:
         """Look for calls that are due, for ever."""
@@ -75,11 +74,12 @@ class Dialler:
             self._wake.clear()
             self._attached.wait()
             try:
-                if not self._orphans_released:
+                if self._orphans and self._records.settled:
                     self._release_orphans()
-                due = self._ask(lambda c: outbound.take_due(c, datetime.now(UTC), AT_ONCE))
+                due = self._take_due()
             except SQLAlchemyError as e:
                 log.debug("! the list of calls cannot be read: %s", e)
+                self._orphans = True  # it may have given us calls that we do not know of
                 continue
             for call in due:
                 self._under_way.add(call.id)
@@ -147,14 +147,17 @@ class Dialler:
 
     # --- one call ---------------------------------------------------------------------------------
 
+    def _take_due(self) -> list[OutboundCall]:
+        limit = max(1, self._room())  # one at least, that its row may say why it waits
+        return self._clerk.ask(lambda c: outbound.take_due(c, datetime.now(UTC), limit))
+
     def _release_orphans(self) -> None:
         living = {call.facts.outbound for call in self._office.calls.values()}
-        living |= self._under_way | self._told
-        found = self._ask(lambda c: outbound.release_orphans(c, living, datetime.now(UTC)))
-        self._orphans_released = True
-        self._told.clear()
+        living |= self._under_way
+        found = self._clerk.ask(lambda c: outbound.release_orphans(c, living, datetime.now(UTC)))
+        self._orphans = False
         if found:
-            log.info("= %d calls that were under way when we died are looked after", len(found))
+            log.info("= %d calls that were under way and nobody's are looked after", len(found))
 
     def _adopt(self, event: Event) -> None:
         call_id, trunk = event.get("Unique-ID"), event.get("variable_ivr_trunk")
@@ -205,9 +208,9 @@ class Dialler:
         except UserError as e:
             self._over(call, "failed", str(e))
             return
-        rung = Rung("NO_ROUTE_DESTINATION")
+        rung = None
         first_id = str(uuid.uuid4())
-        if not self._ask(lambda c: outbound.begin_ringing(c, call, first_id)):
+        if not self._clerk.ask(lambda c: outbound.begin_ringing(c, call, first_id)):
             self._over(call, "refused", "DO_NOT_CALL")
             return
         call_id = first_id
@@ -219,7 +222,10 @@ class Dialler:
             if not rung.elsewhere:
                 break
             call_id = str(uuid.uuid4())
-        self._settle(call, rung)
+        if rung is None:
+            self._postpone(call, NO_ROOM_S, FULL)
+        else:
+            self._settle(call, rung)
 
     def _settle(self, call: OutboundCall, rung: Rung) -> None:
         """What an attempt that nobody answered comes to; one that was, has its own end."""
@@ -260,12 +266,24 @@ class Dialler:
         if not free:
             return NO_TRUNK_S, "there is no trunk"
         if not free - office.full_trunks():
-            return NO_ROOM_S, "every trunk carries as many calls as it may"
+            return NO_ROOM_S, FULL
         if len(office.calls) + len(self._under_way) > office.settings.switch.max_calls:
             return NO_ROOM_S, "as many calls are live as may be"
         if office.workers.room < len(self._under_way):
             return NO_ROOM_S, "no worker has room"
         return 0, ""
+
+    def _room(self) -> int:
+        """How many calls may be begun now."""
+        office, coming = self._office, len(self._under_way)
+        carried = office.calls_by_trunk()
+        trunks = [trunk for trunk in office.telephony.trunks if trunk.enabled]
+        on_trunks = sum(max(0, t.max_calls - carried.get(t.name, 0)) for t in trunks)
+        if any(not t.max_calls for t in trunks):
+            on_trunks = AT_ONCE
+        live = office.settings.switch.max_calls - len(office.calls)
+        not_ringing = coming - len(self._ringing)
+        return min(AT_ONCE, live - coming, office.workers.room - coming, on_trunks - not_ringing)
 
     def _dialling(self, call: OutboundCall) -> Dialling:
         office = self._office
@@ -344,17 +362,5 @@ class Dialler:
         self, id_: str, attempt: int, change: Change, result: str, call_id: str = "",
         trunk: str = "",
     ) -> None:  # fmt: skip
-        if not self._orphans_released:
-            self._told.add(id_)
         now = datetime.now(UTC)
         self._records.outbound(Outcome(id_, attempt, change, now, result, call_id, trunk))
-
-    def _ask(self, work: Callable[[Connection], T]) -> T:
-        """Do ``work`` in one transaction, in a native thread."""
-
-        def in_thread() -> T:
-            with self._engine.begin() as connection:
-                return work(connection)
-
-        done: T = gevent.get_hub().threadpool.apply(in_thread)
-        return done

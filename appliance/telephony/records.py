@@ -45,6 +45,12 @@ class Records:
         self._away = False
         self.caught_up = Signal()
         """Set once everything that killed switches left is in Postgres."""
+        self._storing = True
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was taken is in Postgres."""
+        return not self._storing and not self._queue
 
     def leg(self, leg: Leg) -> None:
         """A leg began, changed or ended. Returns at once."""
@@ -67,6 +73,7 @@ class Records:
             self._arrived.wait()
             self._arrived.clear()
             batch = [self._queue.popleft() for _ in range(len(self._queue))]
+            self._storing = True
             try:
                 pool.apply(self._write, (batch,))
             except OSError as e:
@@ -78,6 +85,7 @@ class Records:
                 self._tell_away(e)
                 self._again()
                 continue
+            self._storing = False
             self.caught_up.set()
             if self._away:
                 self._away = False

@@ -14,17 +14,17 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-import gevent
 import orjson
 from gevent.pywsgi import WSGIServer
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.errors import UserError
 from appliance.settings import Settings
 from appliance.store import outbound
 from appliance.telephony.channel import LiveCall
+from appliance.telephony.clerk import Clerk
 from appliance.telephony.destinations import Destination, Kind
 from appliance.telephony.dialler import Dialler
 from appliance.telephony.eventsocket import SwitchError
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 SECRET = "switch"
 LARGEST_BODY_BYTES = 64 * 1024
+DATABASE_TIMEOUT_S = 5.0
 _STATUS = {
     200: "200 OK", 202: "202 Accepted", 400: "400 Bad Request", 401: "401 Unauthorized",
     404: "404 Not Found", 405: "405 Method Not Allowed", 409: "409 Conflict",
@@ -96,11 +97,11 @@ class SwitchApi:
     """The server; it runs in greenlets of its own."""
 
     def __init__(
-        self, settings: Settings, engine: Engine, office: Office, roster: Roster, dialler: Dialler
+        self, settings: Settings, clerk: Clerk, office: Office, roster: Roster, dialler: Dialler
     ) -> None:
         switch = settings.switch
         self._settings = settings
-        self._engine = engine
+        self._clerk = clerk
         self._office = office
         self._roster = roster
         self._dialler = dialler
@@ -112,10 +113,10 @@ class SwitchApi:
             ("GET", re.compile(r"/v1/outbound"), self._list_outbound),
             ("GET", re.compile(r"/v1/outbound/([0-9a-f-]{4,36})"), self._outbound),
             ("POST", re.compile(r"/v1/outbound/([0-9a-f-]{4,36})/cancel"), self._cancel),
-            ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{8,64})/hangup"), self._hang_up),
-            ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{8,64})/transfer"), self._transfer),
-            ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{8,64})/supervise"), self._supervise),
-            ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{8,64})/whisper"), self._whisper),
+            ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{4,64})/hangup"), self._hang_up),
+            ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{4,64})/transfer"), self._transfer),
+            ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{4,64})/supervise"), self._supervise),
+            ("POST", re.compile(r"/v1/calls/([0-9A-Za-z-]{4,64})/whisper"), self._whisper),
             ("GET", re.compile(r"/v1/trunks"), self._trunks),
             ("GET", re.compile(r"/v1/trunks/([0-9A-Za-z_-]{1,64})"), self._trunk),
             ("GET", re.compile(r"/v1/workers"), self._workers),
@@ -239,14 +240,7 @@ class SwitchApi:
         return 202, {"id": call.id, "number": call.number}
 
     def _ask(self, work: Callable[[Connection], T]) -> T:
-        """Do ``work`` in one transaction, in a native thread."""
-
-        def in_thread() -> T:
-            with self._engine.begin() as connection:
-                return work(connection)
-
-        done: T = gevent.get_hub().threadpool.apply(in_thread)
-        return done
+        return self._clerk.ask(work, DATABASE_TIMEOUT_S)
 
     def _hang_up(self, call_id: str, _: Any) -> Answer:
         rings = self._rings(call_id)
