@@ -18,8 +18,9 @@ ID = click.argument("call", metavar="ID")
     "--attempts", type=click.IntRange(1, 20), default=3, show_default=True, help="At most."
 )
 @click.option(
-    "--retry-after", type=click.IntRange(1, 604800), default=900, show_default=True, metavar="S"
-)
+    "--retry-after", type=click.IntRange(1, 604800), default=900, show_default=True, metavar="S",
+    help="Seconds from one attempt to the next.",
+)  # fmt: skip
 @click.option("--hours", default="", help="When it may ring; else switch.calling_hours.")
 @click.option("--at", type=click.DateTime(), help="Not before; local time.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until it is over.")
@@ -131,7 +132,9 @@ def supervise(
 
 @click.group(invoke_without_command=True)
 @click.option("--state", "states", default="", metavar="STATE,…", help="Only such calls.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most."
+)
 @JSON
 @click.pass_context
 def outbound(ctx: click.Context, states: str, limit: int, as_json: bool) -> None:
