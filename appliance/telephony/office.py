@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gevent.pool import Group
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from appliance.telephony.channel import Facts, LiveCall
 
 log = logging.getLogger(__name__)
+
+
+SHARED_MODE = 0o2770
+"""Of folders of recordings: FreeSWITCH, another user on site, writes in them as a member of their
+group, and what is made in them belongs to it."""
 
 
 @dataclass
@@ -71,9 +77,10 @@ class Office:
 
     def recording_path(self, name: str) -> str:
         """Where FreeSWITCH writes ``name``; empty when its folder cannot be made: the call goes on."""
-        path = self.settings.recordings_dir.resolve() / name
+        root = self.settings.recordings_dir.resolve()
+        path = root / name
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_shared(path.parent, root)
         except OSError as e:
             log.error("! no recording: %s", e)
             return ""
@@ -155,3 +162,13 @@ class Office:
         did = event.get("Caller-Destination-Number")
         trunk = routing.trunk_by_address(self.telephony.trunks, address, self.resolved, did)
         return trunk.name if trunk else f"unknown-{address}"
+
+
+def _make_shared(folder: Path, root: Path) -> None:
+    """Make ``folder`` and what lacks above it, from ``root`` on. Raises OSError."""
+    if folder.is_dir():
+        return
+    if folder != root:
+        _make_shared(folder.parent, root)
+    folder.mkdir(parents=folder == root, exist_ok=True)
+    folder.chmod(SHARED_MODE)

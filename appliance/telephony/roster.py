@@ -173,7 +173,10 @@ class Roster:
         phones = {e.extension: directory_xml(e) for e in telephony.extensions.values() if e.enabled}
         _write_folder(self._site / "directory", phones)
         _write_file(self._site / "acl.xml", acl_xml(telephony.trunks, resolved))
-        self._office.freeswitch.reload(changed)
+        self._office.freeswitch.reload(
+            [name for name in changed if name not in gateways],
+            [name for name in changed if name in gateways],
+        )
         for name in changed:
             self.states.pop(name, None)
             self._office.down_trunks.discard(name)
