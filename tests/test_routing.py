@@ -22,7 +22,6 @@ from appliance.telephony.routing import (
     Ring,
     Route,
     Site,
-    caller_number,
     overflow_of,
     route,
     trunk_by_address,
@@ -171,11 +170,3 @@ def test_a_trunk_is_known_by_its_address(address: str, did: str, name: str | Non
     trunks = (*BOOK.trunks, Trunk("r", "sip.r"))
     found = trunk_by_address(trunks, address, {"r": ["198.51.100.7"], "a": ["192.0.2.50"]}, did)
     assert (found.name if found else None) == name
-
-
-@pytest.mark.parametrize(
-    ("caller", "kept"),
-    [("09811111111", "+919811111111"), ("Anonymous", ""), ("1001", "1001"), ("", "")],
-)
-def test_the_callers_number(caller: str, kept: str) -> None:
-    assert caller_number(caller, "IN") == kept

@@ -21,8 +21,6 @@ from appliance.errors import ProtocolError
 from appliance.events import Agent, Offer
 
 RATE_HZ = 8000
-FRAME_BYTES = RATE_HZ * FRAME_MS // 1000
-"""µ-law: a byte a sample."""
 LONGEST_MESSAGE_BYTES = 1 << 20
 """A minute of audio in one message is 640 kB; some bots send a whole answer at once."""
 LONGEST_NAME_LETTERS = 256

@@ -75,12 +75,6 @@ def legs_of(connection: Connection, call_id: str) -> list[Leg]:
     return [Leg(**row._mapping) for row in rows]
 
 
-def open_legs(connection: Connection) -> list[Leg]:
-    """Legs without an end: living ones, and those that a switch that died could not close."""
-    query = select(*LegRow.__table__.columns).where(LegRow.ended_at.is_(None))
-    return [Leg(**row._mapping) for row in connection.execute(query)]
-
-
 def close_lost_legs(
     connection: Connection, living: Iterable[str], at: datetime, cause: str
 ) -> list[str]:

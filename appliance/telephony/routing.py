@@ -14,7 +14,6 @@ from ipaddress import ip_address, ip_network
 
 from appliance.errors import UserError
 from appliance.events import Agent
-from appliance.numbers import e164
 from appliance.store.phonebook import NumberRoute, Telephony, Trunk
 from appliance.telephony.destinations import Destination, Kind, parse_destination
 from appliance.telephony.hours import parse_hours
@@ -172,12 +171,6 @@ def trunk_by_address(
         if ip in network
     ]
     return max(found, key=lambda match: match[:2])[2] if found else None
-
-
-def caller_number(caller: str, country: str) -> str:
-    """The caller's number as we keep it: E.164, or what the trunk wrote; empty for nobody."""
-    text = e164(caller, country)
-    return "" if text.lower() in ("anonymous", "unknown", "unavailable", "restricted") else text
 
 
 def _same_number(one: str, other: str) -> bool:
