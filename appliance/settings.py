@@ -25,6 +25,14 @@ DEFAULT_FILE = Path("ivr.toml")
 SECRET_NAMES = ("password", "api_key", "url")
 """Settings whose wrong values are not repeated: a password of digits, unquoted, is an int."""
 
+# Names of generated secrets (Settings.secret); the embedded database's stand beside its own code.
+MEDIA_SECRET = "media"
+"""Signs the tokens of the media stream, docs/wires.md §1."""
+SWITCH_SECRET = "switch"
+"""Bearer token of the HTTP API of ``ivr switch``."""
+EVENT_SOCKET_SECRET = "event-socket"
+"""Password of FreeSWITCH's event socket."""
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 

@@ -18,7 +18,7 @@ import orjson
 
 from appliance.errors import UserError
 from appliance.ops.ports import free_port
-from appliance.settings import Settings, load
+from appliance.settings import EVENT_SOCKET_SECRET, Settings, load
 from appliance.store.database import database_url, open_sync_engine
 from appliance.store.phonebook import Trunk
 from appliance.store.trunks import save_trunk
@@ -137,7 +137,7 @@ def switch_office(site_: Site, calls: int) -> Iterator[SwitchOffice]:
             freeswitch_pid=freeswitch_pid,
             playback_ports=playback,
             event_port=settings.switch.esl_port,
-            password=settings.secret("event-socket"),
+            password=settings.secret(EVENT_SOCKET_SECRET),
         )
 
 
@@ -191,7 +191,7 @@ def _switch(site_: Site, environment: dict[str, str]) -> Iterator[int]:
 def _profiles(settings: Settings) -> int:
     """How many SIP profiles run; FreeSWITCH listens on its event socket before they do."""
     try:
-        password = settings.secret("event-socket")
+        password = settings.secret(EVENT_SOCKET_SECRET)
         with EventSocket(settings.switch.esl_port, password) as events:
             return events.api("sofia status").count("RUNNING")
     except OSError:

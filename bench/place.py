@@ -25,7 +25,7 @@ from appliance.ops import probe
 from appliance.ops.ports import free_port
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.ops.seed import seed
-from appliance.settings import load
+from appliance.settings import MEDIA_SECRET, load
 from appliance.store import database
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,7 +74,7 @@ def site(script: Path, max_calls: int) -> Iterator[Site]:
         ready(url + "/health", worker, folder / "worker.log")
         yield Site(
             worker_url=url.replace("http:", "ws:"),
-            secret=settings.secret("media"),
+            secret=settings.secret(MEDIA_SECRET),
             engines=engines,
             worker_pid=worker.pid,
             environment=environment,

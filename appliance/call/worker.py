@@ -31,7 +31,7 @@ from appliance.knowledge.search import Search
 from appliance.media.playout import Pacer
 from appliance.media.recording import DiskWriter
 from appliance.media.server import MediaServer
-from appliance.settings import Settings, Stage
+from appliance.settings import MEDIA_SECRET, Settings, Stage
 from appliance.store.database import database_url, open_engine
 from appliance.store.directory import Directory
 from appliance.store.journal import Journal
@@ -112,7 +112,7 @@ class _Worker:
         self.journal = journal
         self.past = PastCalls(engine, journal)
         self.desk = Desk(settings.worker.max_calls)
-        self._server = MediaServer(self.desk, settings.secret("media"))
+        self._server = MediaServer(self.desk, settings.secret(MEDIA_SECRET))
         self._warmed: dict[str, Agent] = {}
 
     @classmethod

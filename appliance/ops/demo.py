@@ -34,7 +34,7 @@ from appliance.ops.demoview import View, stage_table
 from appliance.ops.ear import Exchange, exchanges, percentile
 from appliance.ops.ports import free_ports
 from appliance.ops.waveform import draw
-from appliance.settings import ENV_PREFIX, Settings, load
+from appliance.settings import ENV_PREFIX, MEDIA_SECRET, Settings, load
 from appliance.store.calls import read_call
 from appliance.store.database import database_url, open_engine
 from appliance.telephony.callercontrol import CallerControl
@@ -219,7 +219,7 @@ async def _ring(
     settings: Settings, http: aiohttp.ClientSession, steps: list[Step], ear: Path, view: View
 ) -> str:
     """Place the call and lead it through ``steps``; returns its id."""
-    key = token.make(settings.secret("media"), WATCH_ID, time.time())
+    key = token.make(settings.secret(MEDIA_SECRET), WATCH_ID, time.time())
     url = f"ws://127.0.0.1:{settings.worker.port}/watch"
     async with http.ws_connect(url, headers={"Authorization": f"Bearer {key}"}) as watch:
         to = f"sip:{DID}@{settings.sip.host}:{settings.sip.port}"

@@ -8,9 +8,8 @@ from typing import Any
 import orjson
 
 from appliance.errors import UserError
-from appliance.settings import Settings
+from appliance.settings import SWITCH_SECRET, Settings
 
-SECRET = "switch"
 TIMEOUT_S = 10.0
 """A reload resolves names and waits for FreeSWITCH; it takes well under a second."""
 LARGEST_ANSWER_BYTES = 4 << 20
@@ -27,7 +26,7 @@ def ask(
     """
     host = "127.0.0.1" if settings.switch.api_host == "0.0.0.0" else settings.switch.api_host
     connection = http.client.HTTPConnection(host, settings.switch.api_port, timeout=timeout_s)
-    headers = {"Authorization": f"Bearer {settings.secret(SECRET)}"}
+    headers = {"Authorization": f"Bearer {settings.secret(SWITCH_SECRET)}"}
     payload = None if method == "GET" else orjson.dumps(body if body is not None else {})
     try:
         connection.request(method, path, payload, headers)

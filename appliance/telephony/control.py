@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.numbers import e164
-from appliance.settings import Settings
+from appliance.settings import EVENT_SOCKET_SECRET, MEDIA_SECRET, Settings
 from appliance.store.database import database_url, open_sync_engine
 from appliance.store.legs import close_lost_legs
 from appliance.telephony.channel import GUARD_EVERY_S, Facts, LiveCall, State
@@ -43,7 +43,6 @@ from appliance.telephony.workers import Workers
 
 log = logging.getLogger(__name__)
 
-ESL_SECRET = "event-socket"
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 2.0
 LOST_CAUSE = "NORMAL_TEMPORARY_FAILURE"
 _STREAM = {
@@ -71,7 +70,7 @@ class Control:
         engine = open_sync_engine(database_url(settings))
         self._settings = settings
         self._engine: Engine = engine
-        self._password = settings.secret(ESL_SECRET)
+        self._password = settings.secret(EVENT_SOCKET_SECRET)
         self._stopping = Signal()
         self._link: EventSocket | None = None
         self._disconnected = Signal()
@@ -81,7 +80,7 @@ class Control:
             workers=Workers(switch.worker_urls),
             ports=PlaybackPorts(switch.playback_host, switch.playback_port, switch.playback_ports),
             notices=Notices(settings.announcements_dir, settings.engines.tts.urls),
-            media_secret=settings.secret("media"),
+            media_secret=settings.secret(MEDIA_SECRET),
         )
         self.records = Records(engine, settings.spool_dir / "switch")
         self.roster = Roster(engine, self.office)

@@ -18,7 +18,7 @@ from ipaddress import AddressValueError, IPv4Address
 import uvloop
 
 from appliance.errors import UserError
-from appliance.settings import Settings
+from appliance.settings import MEDIA_SECRET, Settings
 from appliance.telephony.calltable import CallTable
 from appliance.telephony.childconfig import RTP_PORTS, ChildConfig
 from appliance.telephony.children import Child, ChildEvents
@@ -172,7 +172,7 @@ class SipOffice:
             proxy=f"{LOOPBACK}:{inner}",
             rtp_port=sip.rtp_port + index * RTP_PORTS,
             worker_urls=sip.worker_urls,
-            secret=self._settings.secret("media"),
+            secret=self._settings.secret(MEDIA_SECRET),
             silent_rtp_s=self._silent_rtp_s,
             log_level=self._settings.log.level,
             log_json=self._settings.log.json_lines,

@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from appliance.errors import UserError
-from appliance.settings import Settings
+from appliance.settings import EVENT_SOCKET_SECRET, Settings
 
 SHIPPED = Path(__file__).resolve().parents[2]
 """Holds ``freeswitch-conf/`` and ``dialplans/``."""
@@ -204,7 +204,7 @@ def _from_settings(settings: Settings) -> dict[str, str]:
         )
     return {
         "event_socket_port": str(switch.esl_port),
-        "event_socket_password": settings.secret("event-socket"),
+        "event_socket_password": settings.secret(EVENT_SOCKET_SECRET),
         "max_sessions": str(switch.max_calls * LEGS_PER_CALL + SPARE_LEGS),
         "recordings_dir": str(settings.recordings_dir.resolve()),
         "announcements_dir": str(settings.announcements_dir.resolve()),

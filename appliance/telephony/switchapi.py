@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.errors import UserError
-from appliance.settings import Settings
+from appliance.settings import SWITCH_SECRET, Settings
 from appliance.store import outbound
 from appliance.telephony.channel import LiveCall
 from appliance.telephony.clerk import Clerk
@@ -36,7 +36,6 @@ from appliance.telephony.supervision import MODES, supervise
 
 log = logging.getLogger(__name__)
 
-SECRET = "switch"
 LARGEST_BODY_BYTES = 64 * 1024
 DATABASE_TIMEOUT_S = 5.0
 _STATUS = {
@@ -105,7 +104,7 @@ class SwitchApi:
         self._office = office
         self._roster = roster
         self._dialler = dialler
-        self._secret = settings.secret(SECRET)
+        self._secret = settings.secret(SWITCH_SECRET)
         self._server = WSGIServer((switch.api_host, switch.api_port), self._serve, log=None)
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
             ("GET", re.compile(r"/v1/calls"), self._calls),
