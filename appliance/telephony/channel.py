@@ -108,11 +108,15 @@ class LiveCall:
         self._agent: Agent | None = None
         self._menu_of: Menu | None = None
         self._answered = False
+        self._to_record = ""
+        """Where to, until the recording has begun."""
         self._has_media = False
         self._port: int | None = None
         """Of unicast, while the channel is parked."""
         self._offer = b""
         """Due to the worker as soon as its websocket is open."""
+        self._attempt = 0
+        """Offers made, to tell a late timer of an earlier one."""
         self._resumed = ""
         self._refused_by: list[str] = []
         self._searching_since_s = 0.0
@@ -234,6 +238,9 @@ class LiveCall:
                 self._tell(protocol.dtmf(Dtmf(event.get("DTMF-Digit"), ms)))
             case "CHANNEL_HOLD" | "CHANNEL_UNHOLD" if self.state is State.TALKING:
                 self._tell(protocol.hold(Hold(event.get("Event-Name") == "CHANNEL_HOLD")))
+            case "CHANNEL_ANSWER":
+                self._answered = True
+                self._record()
             case "CHANNEL_BRIDGE":
                 self._on_bridge()
             case "CHANNEL_HANGUP_COMPLETE":
@@ -366,7 +373,9 @@ class LiveCall:
         if self.state is not State.TRANSFERRING:
             self.state = State.CONNECTING
         self.worker = url
-        self.part += 1
+        if self.talked or not self.part:
+            self.part += 1  # who never answered carried no part
+        self._attempt += 1
         self._offer_to(url)
 
     def _connect_if_alone(self) -> None:
@@ -375,6 +384,9 @@ class LiveCall:
 
     def _offer_to(self, url: str) -> None:
         facts, uuid = self.facts, self.facts.call_id
+        recording = self._recording()
+        if self.part == 1:
+            self._to_record = recording
         offer = Offer(
             call_id=uuid,
             did=facts.did,
@@ -383,7 +395,7 @@ class LiveCall:
             playback=(self._office.ports.host, self._speak_port()),
             agent=facts.agent,
             direction="out" if facts.direction == "out" else "in",
-            recording=self._recording(),
+            recording=recording,
             part=self.part,
             resumed=self._resumed,  # type: ignore[arg-type]
         )
@@ -392,8 +404,8 @@ class LiveCall:
         bearer = token.make(self._office.media_secret, uuid, now_s)
         self._offer = protocol.offer(offer)
         self._fs.start_stream(uuid, f"{url}/call", self.rate_hz, bearer)
-        part = self.part
-        self._after(ANSWER_TIMEOUT_S, lambda: self._on_silent_worker(part))
+        attempt = self._attempt
+        self._after(ANSWER_TIMEOUT_S, lambda: self._on_unanswered_offer(attempt))
 
     def _speak_port(self) -> int:
         if not self._has_media:
@@ -433,8 +445,8 @@ class LiveCall:
             },
         )
 
-    def _on_silent_worker(self, part: int) -> None:
-        if self.state is State.CONNECTING and self.part == part and self.worker:
+    def _on_unanswered_offer(self, attempt: int) -> None:
+        if self.state is State.CONNECTING and self._attempt == attempt and self.worker:
             self._log.warning("! worker %s does not answer", self.worker)
             self._lose_worker()
 
@@ -489,17 +501,20 @@ class LiveCall:
         uuid = self.facts.call_id
         self._searching_since_s = 0.0
         self._refused_by.clear()
-        if not self._answered:
-            self._fs.answer(uuid)
-            self._answered = True
         self.state = State.TALKING
         self.talked = True
+        if self._answered:
+            self._record()
+        else:
+            self._fs.answer(uuid)  # and the recording begins with CHANNEL_ANSWER
         self._fs.guard(uuid, GUARD_S)
-        if self.part == 1 and (recording := self._recording()):
-            path = self._office.recording_path(recording)
-            if path:
-                self._fs.record(uuid, path)
         self._log.info("= %s talks, part %d", self.worker, self.part)
+
+    def _record(self) -> None:
+        """Once a call: FreeSWITCH goes on with it over all parts, and while a person has the call."""
+        recording, self._to_record = self._to_record, ""
+        if recording and (path := self._office.recording_path(recording)):
+            self._fs.record(self.facts.call_id, path)
 
     def _note_answered_by(self, answered: AnsweredBy) -> None:
         self.answered_by = f"{answered.who}:{answered.sign}"
