@@ -121,7 +121,7 @@ class Composer:
         except (TimeoutError, EngineError) as e:
             log.warning("! no better summary: %s", str(e) or "the language model was late")
             return ""
-        return one_line(text)
+        return one_line(Marker().feed(text))  # it may think that it is talking to the caller
 
     def _whole(
         self, reply: Reply, agent: Agent, rate_hz: int, text: str

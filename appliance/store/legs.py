@@ -98,16 +98,18 @@ def complete_call(
 ) -> bool:
     """Give the call's own row the end that only the switch saw; False when it needs none.
 
-    Only where the worker wrote no cause, or NETWORK_OUT_OF_ORDER. Empty values change nothing.
+    ``cause`` and ``ended_at`` only where the worker wrote no cause, or NETWORK_OUT_OF_ORDER. Empty
+    values change nothing.
     """
     values: dict[str, Any] = {}
+    mine = update(CallRow).where(CallRow.call_id == call_id)
+    if transferred_to:
+        connection.execute(mine.values(transferred_to=transferred_to))
     if cause:
         values["cause"] = cause
-    if transferred_to:
-        values["transferred_to"] = transferred_to
     if ended_at:
         values["ended_at"] = func.coalesce(CallRow.ended_at, ended_at)
     if not values:
         return False
-    change = update(CallRow).where(CallRow.call_id == call_id, CallRow.cause.in_(LOST_CAUSES))
+    change = mine.where(CallRow.cause.in_(LOST_CAUSES))
     return connection.execute(change.values(values)).rowcount > 0

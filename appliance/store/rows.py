@@ -81,9 +81,13 @@ def _upsert(model: type[CallRow] | type[TurnRow], keys: set[str]) -> Insert:
     statement = insert(model)
     names = [column.name for column in model.__table__.columns]
     new = statement.excluded
+    changes: dict[str, Any] = {name: new[name] for name in names if name not in keys}
+    if model is CallRow:  # a worker knows nothing of a supervisor's transfer, which the switch told
+        told = func.nullif(new["transferred_to"], "")
+        changes["transferred_to"] = func.coalesce(told, CallRow.transferred_to)
     return statement.on_conflict_do_update(
         index_elements=sorted(keys),
-        set_={name: new[name] for name in names if name not in keys},
+        set_=changes,
         where=(
             or_(
                 new["part"] > CallRow.part,

@@ -63,6 +63,9 @@ class State(Enum):
     CONNECTING = "connecting"
     TALKING = "talking"
     TRANSFERRING = "transferring"
+    """A person is fetched while the agent keeps the caller company."""
+    BLIND = "blind"
+    """A person's telephone rings and the caller hears it; the dialplan does all that."""
     PERSON = "person"
     FAILED = "failed"
     ENDED = "ended"
@@ -101,6 +104,8 @@ class LiveCall:
         """Of a call that we made: ``human:…``, ``machine:…`` or ``uncertain:…`` and what told."""
         self.talked = False
         """A worker has carried it."""
+        self.transferred_to = ""
+        """Who has the call, or had it, as it was asked for."""
         self._office = office
         self._fs: FreeSwitch = office.freeswitch
         self._log = CallLog(__name__, facts.call_id)
@@ -121,6 +126,7 @@ class LiveCall:
         self._refused_by: list[str] = []
         self._searching_since_s = 0.0
         self._handover: Handover | None = None
+        self._going_to = ""
         office.greenlets.spawn(self._run)
 
     # --- from outside -----------------------------------------------------------------------------
@@ -142,7 +148,7 @@ class LiveCall:
 
     def on_person(self, event: Event) -> None:
         """An event of the channel of a person that this call may be handed to."""
-        self.post(lambda: self._handover.on_person(event) if self._handover else None)
+        self.post(lambda: self._on_fetched(event))
 
     def on_job(self, job: str, result: str) -> None:
         """What became of ringing a person."""
@@ -157,13 +163,18 @@ class LiveCall:
         self.part = _whole(event.get("variable_ivr_part"))
         self.rate_hz = _whole(event.get("variable_ivr_rate")) or NARROW_HZ
         self.started_at = datetime.fromtimestamp(_whole(event.get("variable_ivr_started")), UTC)
+        self.transferred_to = event.get("variable_ivr_person")
         self._answered = event.get("Answer-State") == "answered"
         self.answered_by = event.get("variable_ivr_answered_by").replace("_", " ")
-        carried = (State.TALKING, State.TRANSFERRING, State.PERSON)
+        carried = (State.TALKING, State.TRANSFERRING, State.BLIND, State.PERSON)
         self.talked = self.state in carried or bool(self.answered_by)
         self._has_media = True
         self._agent = self._office.telephony.agents.get(self.facts.agent)
-        self.recheck()
+        parked = event.get("variable_current_application") == "park"
+        if parked and event.get("variable_ivr_returned") == "transfer":
+            self.post(lambda: self._on_park(event))  # while we were away
+        else:
+            self.recheck()
 
     def recheck(self) -> None:
         """We, or FreeSWITCH's events, were away: see where the call stands."""
@@ -178,9 +189,9 @@ class LiveCall:
         attended = "attended" if mode == "attended" else "blind"
         self.post(lambda: self._on_transfer(Transfer(to, attended, "asked", "")))  # type: ignore[arg-type]
 
-    def take_over(self, plan: DialPlan) -> None:
+    def take_over(self, plan: DialPlan, extension: str) -> None:
         """Ring a supervisor, who gets the caller as soon as they answer."""
-        self.post(lambda: self._take_over(plan))
+        self.post(lambda: self._take_over(plan, extension))
 
     def whisper(self, text: str) -> None:
         """Tell the agent something that the caller does not hear."""
@@ -192,8 +203,7 @@ class LiveCall:
 
     def renew_guard(self) -> None:
         """Put the guard off: we are alive."""
-        if self.state in (State.TALKING, State.TRANSFERRING, State.CONNECTING):
-            self.post(lambda: self._fs.guard(self.facts.call_id, GUARD_S))
+        self.post(self._renew_guard)
 
     def describe(self) -> dict[str, object]:
         """For the API: what is going on."""
@@ -206,6 +216,7 @@ class LiveCall:
             "direction": facts.direction,
             "agent": facts.agent,
             "state": self.state.value,
+            "transferred_to": self.transferred_to,
             "worker": self.worker,
             "part": self.part,
             "started_at": self.started_at.isoformat(),
@@ -236,7 +247,7 @@ class LiveCall:
                 # FreeSWITCH counts in samples of the RTP clock
                 ms = int(duration) // 8 if duration.isdecimal() else 0
                 self._tell(protocol.dtmf(Dtmf(event.get("DTMF-Digit"), ms)))
-            case "CHANNEL_HOLD" | "CHANNEL_UNHOLD" if self.state is State.TALKING:
+            case "CHANNEL_HOLD" | "CHANNEL_UNHOLD" if self.worker:
                 self._tell(protocol.hold(Hold(event.get("Event-Name") == "CHANNEL_HOLD")))
             case "CHANNEL_ANSWER":
                 self._answered = True
@@ -496,6 +507,9 @@ class LiveCall:
         self._connect()
 
     def _on_answer(self) -> None:
+        if self.state is State.TRANSFERRING:  # the one before died while a person was fetched
+            self._searching_since_s = 0.0
+            self._refused_by.clear()
         if self.state is not State.CONNECTING:
             return
         uuid = self.facts.call_id
@@ -539,7 +553,7 @@ class LiveCall:
         if plan is None:
             self._tell(protocol.transfer_failed(TransferFailed("UNALLOCATED_NUMBER")))
             return
-        self.state = State.TRANSFERRING
+        self._going_to = asked.to
         if asked.mode == "blind":
             self._send_blind(plan.bridge, asked.summary)
             return
@@ -547,6 +561,8 @@ class LiveCall:
 
     def _hand_over(self, plan: DialPlan, summary: str) -> None:
         assert self._agent is not None
+        self.state = State.TRANSFERRING
+        self._fs.set_variables(self.facts.call_id, {"ivr_state": "transferring"})
         self._handover = Handover(
             self.facts.call_id, plan, self._agent, self._office, self._on_person, self._on_nobody,
             self._after, self.on_job,
@@ -557,17 +573,24 @@ class LiveCall:
         assert self._agent is not None
         uuid = self.facts.call_id
         file = self._office.notices.render(summary, self._agent)
+        self.state = State.BLIND
         self._fs.unguard(uuid)
         hint = {"bridge_pre_execute_bleg_app": "playback", "bridge_pre_execute_bleg_data": file}
-        self._fs.set_variables(uuid, (hint if file else {}) | {"ivr_state": "transferring"})
+        self._fs.set_variables(uuid, (hint if file else {}) | {"ivr_state": "blind"})
         self._fs.set_dial_string(uuid, "ivr_human", dial_string)
         self._leave_worker("BLIND_TRANSFER")
         self._fs.transfer(uuid, "blind")
 
-    def _take_over(self, plan: DialPlan) -> None:
+    def _take_over(self, plan: DialPlan, extension: str) -> None:
         if self.state is State.TALKING and self._agent is not None:
-            self.state = State.TRANSFERRING
+            self._going_to = extension
             self._hand_over(plan, "")
+
+    def _on_fetched(self, event: Event) -> None:
+        if self._handover is not None:
+            self._handover.on_person(event)
+        elif event.get("Event-Name") in ("CHANNEL_ORIGINATE", "CHANNEL_PARK"):
+            self._fs.kill(event.get("Unique-ID"), "ORIGINATOR_CANCEL")  # nobody waits for them now
 
     def _on_person(self, person: str) -> None:
         """Somebody has answered, and heard the summary."""
@@ -582,8 +605,14 @@ class LiveCall:
 
     def _on_bridge(self) -> None:
         if self.state is State.TRANSFERRING:
-            self.state = State.PERSON
+            self._handover = None
+            self._fs.unguard(self.facts.call_id)  # it may have been put off since they were told
             self._leave_worker("ATTENDED_TRANSFER")
+        if self.state in (State.TRANSFERRING, State.BLIND):
+            self.state = State.PERSON
+            told = {"ivr_state": "person", "ivr_person": self._going_to}
+            self._fs.set_variables(self.facts.call_id, told)
+            self.transferred_to = self._going_to
             self._log.info("= a person has the call")
 
     def _on_nobody(self, cause: str) -> None:
@@ -609,6 +638,7 @@ class LiveCall:
             return
         self._log.warning("! %s: the caller gets the apology and a person", why)
         uuid, agent = self.facts.call_id, self._agent
+        self._give_up_handover()
         self.state = State.FAILED
         self.worker = ""
         if self.facts.direction == "out" and not self.talked:
@@ -637,17 +667,26 @@ class LiveCall:
         if self._port is not None:
             self._office.ports.give_back(self._port)
             self._port = None
-        if self._handover is not None:
-            self._handover.abandon()
+        self._give_up_handover()
         self._office.ended(self, event)
         self._inbox.put(None)
+
+    def _give_up_handover(self) -> None:
+        if self._handover is not None:
+            self._handover.abandon()
+            self._handover = None
+
+    def _renew_guard(self) -> None:
+        if self.state in (State.TALKING, State.TRANSFERRING, State.CONNECTING):
+            self._fs.guard(self.facts.call_id, GUARD_S)
 
     def _recheck(self) -> None:
         """Find out what happened while nobody looked, and go on from there."""
         uuid = self.facts.call_id
-        if self.state is State.TRANSFERRING:
-            # Whoever rang has been told to wait; ask again, with the worker's patience as the limit.
-            self._on_nobody("NORMAL_TEMPORARY_FAILURE")
+        self._give_up_handover()  # what its telephones did meanwhile, nobody has heard
+        transferring = self.state is State.TRANSFERRING
+        if transferring:
+            self.state = State.TALKING
         if self.state is not State.TALKING:
             return
         held = (
@@ -656,6 +695,9 @@ class LiveCall:
         if held:
             self._fs.guard(uuid, GUARD_S)
             self._log.info("= adopted, %s talks", self.worker)
+            if transferring:
+                self._fs.set_variables(uuid, {"ivr_state": "talking"})
+                self._tell(protocol.transfer_failed(TransferFailed("NORMAL_TEMPORARY_FAILURE")))
         elif held is False:
             self._kill("NORMAL_CLEARING")  # its worker ended it while we were away
         else:

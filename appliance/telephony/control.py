@@ -25,6 +25,7 @@ from appliance.telephony.dialler import Dialler
 from appliance.telephony.eventsocket import DISCONNECTED, Event, EventSocket, SwitchError
 from appliance.telephony.freeswitch import (
     EVENTS,
+    FETCHED,
     GATEWAY_STATE,
     STREAM_CONNECT,
     STREAM_DISCONNECT,
@@ -51,6 +52,7 @@ _STREAM = {
 }  # fmt: skip
 _NOT_OURS = ("person", "supervisor")
 _CALLEE = "callee"
+_FETCHED = f"variable_{FETCHED}"
 MOST_DIGITS = 64
 
 
@@ -210,15 +212,28 @@ class Control:
             ):
                 received, sent = packets_of(event)
                 self.roster.heard(trunk, received, sent)
-        if kind in _NOT_OURS:
-            if owner := self.office.calls.get(event.get("variable_ivr_call")):
-                owner.on_person(event)
+        if event.get(_FETCHED):
+            self._on_fetched(name, uuid, event)
+        elif kind in _NOT_OURS:
+            return  # the dialplan rang them, or they listen
         elif call is not None:
             call.on_event(event)
         elif name == "CHANNEL_PARK":
             self._begin(event)
         elif name == "CHANNEL_HANGUP_COMPLETE" and kind == _CALLEE:
             self.dialler.on_hangup(event)
+
+    def _on_fetched(self, name: str, uuid: str, event: Event) -> None:
+        if owner := self.office.calls.get(event.get("variable_ivr_call")):
+            owner.on_person(event)
+        elif name in ("CHANNEL_ORIGINATE", "CHANNEL_PARK"):
+            self._dismiss(uuid)  # the call was over before their telephone rang
+
+    def _dismiss(self, uuid: str) -> None:
+        try:
+            self.office.freeswitch.kill(uuid, "ORIGINATOR_CANCEL")
+        except SwitchError:
+            pass  # gone already
 
     def _begin(self, event: Event) -> LiveCall:
         facts = self._facts(event)
@@ -254,7 +269,12 @@ class Control:
         self.office.calls.pop(facts.call_id, None)
         cause = event.get("Hangup-Cause", LOST_CAUSE)
         log.info("> over: %s", cause, extra={"call": facts.call_id})
-        self.records.complete(facts.call_id, cause=cause, ended_at=datetime.now(UTC))
+        self.records.complete(
+            facts.call_id,
+            cause=cause,
+            ended_at=datetime.now(UTC),
+            transferred_to=call.transferred_to,
+        )
         if facts.outbound:
             self.dialler.on_end(call, cause)
 
@@ -305,13 +325,8 @@ class Control:
         """Persons who were rung for a call and whom nobody puts through any more."""
         for event in persons:
             call = self.office.calls.get(event.get("variable_ivr_call"))
-            if event.get("variable_ivr_kind") == "person" and (
-                call is None or call.state is State.TRANSFERRING
-            ):
-                try:
-                    self.office.freeswitch.kill(event.get("Unique-ID"), "ORIGINATOR_CANCEL")
-                except SwitchError:
-                    continue  # gone already
+            if event.get(_FETCHED) and (call is None or call.state is not State.PERSON):
+                self._dismiss(event.get("Unique-ID"))
 
     def _close_lost(self, living: list[str]) -> None:
         """In a native thread: legs that ended while nobody looked."""

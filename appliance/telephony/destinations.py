@@ -96,8 +96,7 @@ class DialPlan:
     @property
     def longest_s(self) -> int:
         """After so long nobody has come."""
-        total = sum(attempt.timeout_s for attempt in self.attempts)
-        return min(total, self.max_wait_s) if self.max_wait_s else total
+        return self.max_wait_s or sum(attempt.timeout_s for attempt in self.attempts)
 
 
 @dataclass(frozen=True, slots=True)

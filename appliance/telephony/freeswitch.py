@@ -37,6 +37,8 @@ GATEWAY_STATE = "sofia::gateway_state"
 SUBCLASSES = (STREAM_CONNECT, STREAM_JSON, STREAM_ERROR, STREAM_DISCONNECT, GATEWAY_STATE)
 STREAM_BUG = "audio_stream"
 """mod_audio_stream's name in ``uuid_buglist``."""
+FETCHED = "ivr_fetched"
+"""Variable of a person's channel that a live call has rung; it waits in ``park`` for the caller."""
 TRUNK_PROFILE = "trunks"
 LONG_COMMAND_S = 10.0
 UNREGISTER_S = 1.5

@@ -15,6 +15,7 @@ from appliance.events import Agent
 from appliance.telemetry import CallLog
 from appliance.telephony.destinations import DialPlan, next_trunk_helps
 from appliance.telephony.eventsocket import Event, SwitchError
+from appliance.telephony.freeswitch import FETCHED
 from appliance.telephony.office import Office
 
 AGAIN_S = 3.0
@@ -75,11 +76,13 @@ class Handover:
         """An event of a channel that we rang."""
         uuid = event.get("Unique-ID")
         match event.get("Event-Name"):
+            case "CHANNEL_ORIGINATE" | "CHANNEL_PARK" if self._over and uuid != self._person:
+                self._dismiss(uuid)  # rung before we gave up, there only now
             case "CHANNEL_ORIGINATE":
                 self._ringing.add(uuid)
-            case "CHANNEL_PARK" if not self._person and not self._over:
+            case "CHANNEL_PARK" if not self._person:
                 self._on_answer(uuid)
-            case "PLAYBACK_STOP" if uuid == self._person:
+            case "PLAYBACK_STOP" if uuid == self._person and not _is_over(event):
                 self._put_through(uuid)
             case "CHANNEL_HANGUP_COMPLETE":
                 self._ringing.discard(uuid)
@@ -98,10 +101,13 @@ class Handover:
         """The caller has gone, or somebody else has them: whoever still rings is told."""
         self._over = True
         for uuid in {*self._ringing, self._person} - {""}:
-            try:
-                self._office.freeswitch.kill(uuid, "ORIGINATOR_CANCEL")
-            except SwitchError:
-                pass  # gone by itself
+            self._dismiss(uuid)
+
+    def _dismiss(self, uuid: str) -> None:
+        try:
+            self._office.freeswitch.kill(uuid, "ORIGINATOR_CANCEL")
+        except SwitchError:
+            pass  # gone by itself
 
     def _ring_next(self, cause: str = NOBODY) -> None:
         now_s = time.monotonic()
@@ -120,14 +126,14 @@ class Handover:
             return
         attempt = self._left.pop(0)
         variables = {
-            "ivr_kind": "person",
+            FETCHED: "true",
             "ivr_call": self._call_id,
             "park_timeout": f"{PARK_TIMEOUT_S}:NORMAL_TEMPORARY_FAILURE",
             "hangup_after_bridge": "true",
         }
-        self._job = self._office.ring(
-            attempt.dial, variables, "&park()", attempt.timeout_s, self._hear
-        )
+        left_s = self._give_up_at_s - time.monotonic()
+        timeout_s = min(attempt.timeout_s, max(1, round(left_s)))
+        self._job = self._office.ring(attempt.dial, variables, "&park()", timeout_s, self._hear)
 
     def _on_answer(self, uuid: str) -> None:
         self._person = uuid
@@ -155,3 +161,8 @@ class Handover:
         spoken = self._office.notices.render(text, self._agent)
         if text == self._summary and not self._person:
             self._spoken = spoken
+
+
+def _is_over(event: Event) -> bool:
+    """Whether the channel has been hung up: what it played has ended with it, unheard."""
+    return event.get("Answer-State") == "hangup"

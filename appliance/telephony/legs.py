@@ -32,7 +32,7 @@ def leg_of(event: Event, trunk: str) -> Leg:
         started_at=_time(event, "Caller-Channel-Created-Time") or now,
         trunk=trunk,
         caller=_text(event, "Caller-Caller-ID-Number"),
-        callee=_text(event, "variable_ivr_did") or _text(event, "Caller-Destination-Number"),
+        callee=_text(event, "variable_ivr_did") or _dialled(event),
         answered_at=_time(event, "Caller-Channel-Answered-Time"),
         ended_at=(_time(event, "Caller-Channel-Hangup-Time") or now) if ended else None,
         cause=_text(event, "Hangup-Cause") if ended else "",
@@ -41,6 +41,11 @@ def leg_of(event: Event, trunk: str) -> Leg:
         ended_by=_ended_by(event.get("variable_sip_hangup_disposition")) if ended else "",
         codec=_text(event, "variable_read_codec") or _text(event, "Channel-Read-Codec-Name"),
     )
+
+
+def _dialled(event: Event) -> str:
+    """A telephone of our own is dialled as ``2001%DOMAIN``: its contact."""
+    return _text(event, "Caller-Destination-Number").partition("%")[0]
 
 
 def packets_of(event: Event) -> tuple[int, int]:

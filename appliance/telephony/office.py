@@ -118,8 +118,8 @@ class Office:
             if t.max_calls and carried.get(t.name, 0) >= t.max_calls
         }
 
-    def plan(self, to: Destination, facts: Facts) -> DialPlan | None:
-        """What to dial for ``to``; None (and a log line) when that cannot be."""
+    def plan(self, to: Destination, facts: Facts, kind: str = "person") -> DialPlan | None:
+        """What to dial for ``to``; None (and a log line) when that cannot be. ``kind``: of the leg."""
         dialling = Dialling(
             telephony=self.telephony,
             country=self.site.country,
@@ -127,7 +127,7 @@ class Office:
             caller_id=facts.caller,
             without=self.down_trunks,
             full=self.full_trunks(),
-            variables={"ivr_kind": "person", "ivr_call": facts.call_id},
+            variables={"ivr_kind": kind, "ivr_call": facts.call_id},
         )
         try:
             return dial_plan(to, dialling)

@@ -21,20 +21,18 @@ def supervise(office: Office, call: LiveCall, extension: Destination, mode: str)
     caller. ``take-over``: gets the caller from the agent.
     Raises UserError when that cannot be now.
     """
-    plan = office.plan(extension, call.facts)
+    plan = office.plan(extension, call.facts, "supervisor")
     if plan is None:
         raise UserError(f"There is no extension {extension}.")
     if mode == "take-over":
         if call.state is not State.TALKING:
             raise UserError("That call is not with an agent now, so it cannot be taken over.")
-        call.take_over(plan)
+        call.take_over(plan, str(extension))
         return
     if mode == "whisper" and call.state is not State.PERSON:
         raise UserError(
             "No person has that call. Tell its agent by text: ivr supervise ID --say TEXT."
         )
-    kind = {"ivr_kind": "supervisor", "eavesdrop_enable_dtmf": "false"}
-    variables = kind | (_WHISPER if mode == "whisper" else {})
-    dial = plan.attempts[0].dial.replace("ivr_kind=person", "ivr_kind=supervisor")
+    variables = {"eavesdrop_enable_dtmf": "false"} | (_WHISPER if mode == "whisper" else {})
     then = f"&eavesdrop({call.facts.call_id})"
-    office.ring(dial, variables, then, RING_S, lambda job, said: None)
+    office.ring(plan.attempts[0].dial, variables, then, RING_S, lambda job, said: None)
