@@ -9,17 +9,24 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 import orjson
 
 from appliance import __version__
-from appliance.commands.live import call, live, outbound, supervise
+from appliance.commands import (
+    donotcall,
+    extensions,
+    live,
+    numbers,
+    queues,
+    servers,
+    switch,
+    trunks,
+)
+from appliance.commands.common import start
 from appliance.errors import UserError
-from appliance.ops.telephony_commands import COMMANDS as TELEPHONY_COMMANDS
-from appliance.settings import Settings, load
-from appliance.telemetry import configure
+from appliance.settings import load
 
 
 class _Commands(click.Group):
@@ -45,12 +52,6 @@ def main(ctx: click.Context, file: Path | None) -> None:
     Example: ivr up
     """
     ctx.obj = lambda: load(file)
-
-
-def _start(ctx: click.Context, process: str) -> Settings:
-    settings: Settings = ctx.obj()
-    configure(process, level=settings.log.level, json=settings.log.json_lines)
-    return settings
 
 
 @main.command()
@@ -81,7 +82,7 @@ def up(
     if ctx.parent is not None and (file := ctx.parent.params["file"]) is not None:
         overrides["IVR_SETTINGS"] = str(file.absolute())
     os.environ.update(overrides)  # for the children too
-    process.run(_start(ctx, "up"), process.Options(seed=seed, as_json=as_json))
+    process.run(start(ctx, "up"), process.Options(seed=seed, as_json=as_json))
 
 
 @main.command()
@@ -95,102 +96,7 @@ def worker(ctx: click.Context) -> None:
     """
     from appliance.call import worker as process
 
-    process.run(_start(ctx, "worker"))
-
-
-@main.command()
-@click.option(
-    "--engine",
-    type=click.Choice(["pocketsphinx", "faster-whisper"]),
-    default="pocketsphinx",
-    show_default=True,
-    help="faster-whisper: Whisper.",
-)
-@click.option(
-    "--model", default="", metavar="NAME|FOLDER", help="Of Whisper: large-v3-turbo, or a folder."
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cuda", "cpu"]),
-    default="auto",
-    show_default=True,
-    help="Of Whisper; auto: a GPU if there is one.",
-)
-@click.option("--compute-type", default="", help="Of Whisper; float16 on a GPU, int8 on a CPU.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=int, default=7101, show_default=True, help="0: a free one.")
-@click.pass_context
-def stt(
-    ctx: click.Context,
-    engine: str,
-    model: str,
-    device: str,
-    compute_type: str,
-    host: str,
-    port: int,
-) -> None:
-    """Serve speech recognition to the workers.
-
-    pocketsphinx knows only the words of the agents' knowledge: for demos and tests. For real
-    callers: faster-whisper.
-
-    \b
-    Example: ivr stt --engine faster-whisper --model large-v3-turbo --host 192.168.1.10
-    """
-    from appliance.models import stt_server as process
-    from appliance.models.engine import ModelOptions
-
-    options = ModelOptions(model, device, compute_type)
-    process.run(_start(ctx, "stt"), engine, host, port, options)
-
-
-@main.command()
-@click.option(
-    "--engine",
-    type=click.Choice(["flite", "espeak"]),
-    default="flite",
-    show_default=True,
-    help="flite: English; espeak: Indian languages too.",
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=int, default=7201, show_default=True, help="0: a free one.")
-@click.pass_context
-def tts(ctx: click.Context, engine: str, host: str, port: int) -> None:
-    """Serve speech synthesis to the workers.
-
-    Example: ivr tts --engine espeak --port 7202
-    """
-    from appliance.models import tts_server as process
-
-    process.run(_start(ctx, "tts"), engine, host, port)
-
-
-@main.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=int, default=7301, show_default=True, help="0: a free one.")
-@click.pass_context
-def turn(ctx: click.Context, host: str, port: int) -> None:
-    """Serve the semantic end-of-turn model (Smart Turn).
-
-    Example: ivr turn --port 7301
-    """
-    from appliance.models import turn_server as process
-
-    process.run(_start(ctx, "turn"), host, port)
-
-
-@main.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=int, default=7401, show_default=True, help="0: a free one.")
-@click.pass_context
-def embed(ctx: click.Context, host: str, port: int) -> None:
-    """Serve text embeddings for knowledge search.
-
-    Example: ivr embed --port 7401
-    """
-    from appliance.models import embed_server as process
-
-    process.run(_start(ctx, "embed"), host, port)
+    process.run(start(ctx, "worker"))
 
 
 @main.command()
@@ -204,110 +110,7 @@ def sip(ctx: click.Context) -> None:
     """
     from appliance.telephony import sip as process
 
-    process.run(_start(ctx, "sip"))
-
-
-@main.group(invoke_without_command=True)
-@click.pass_context
-def switch(ctx: click.Context) -> None:
-    """Control FreeSWITCH's calls: trunks, numbers, transfers.
-
-    Where FreeSWITCH is, who answers and how many calls are taken are settings: [switch].
-
-    Example: ivr switch
-    """
-    if ctx.invoked_subcommand is None:
-        from appliance.telephony import control as process
-
-        process.run(_start(ctx, "switch"))
-
-
-@switch.command("configure")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--address", metavar="A", help="Own IP address for SIP and audio. Default: the machine's first."
-)
-@click.option(
-    "--external-address", metavar="A", help="Behind NAT: the IP address that carriers see."
-)
-@click.option(
-    "--sip-port", type=int, metavar="N", help="For trunks; TLS on the next. Default: 5060."
-)
-@click.option(
-    "--phones-port", type=int, metavar="N", help="For telephones; TLS on the next. Default: 5070."
-)
-@click.option("--rtp-ports", metavar="A-B", help="For audio, two a leg. Default: 16384-32766.")
-@click.option(
-    "--domain", metavar="D", help="SIP domain of our own telephones. Default: ivr.internal."
-)
-@click.option(
-    "--tls-certificates",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Offer TLS with its agent.pem; cafile.pem checks others.",
-)
-@click.option(
-    "--failure-dial",
-    metavar="DIAL",
-    help="Dial string of the person who takes calls when all else fails.",
-)
-@click.option(
-    "--sessions-per-second", type=int, metavar="N", help="Most new legs a second. Default: 50."
-)
-@click.option(
-    "--group", metavar="NAME", help="Unix group that FreeSWITCH runs in, to read DIR/site."
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.pass_context
-def switch_configure(
-    ctx: click.Context, /, folder: Path, rtp_ports: str | None, as_json: bool, **given: Any
-) -> None:
-    """Write FreeSWITCH's configuration to DIR; again: repair or upgrade it.
-
-    What an option does not say stays as it was. Trunks and telephones, in DIR/site, stay.
-
-    \b
-    Example: ivr switch configure /etc/freeswitch --external-address 203.0.113.7
-    """
-    from appliance.telephony import site
-
-    ports = None if rtp_ports is None else site.port_range(rtp_ports)
-    made = site.configure(ctx.obj(), folder, site.Options(rtp_ports=ports, **given))
-    shown = made.summary()
-    if as_json:
-        click.echo(orjson.dumps(shown))
-    else:
-        click.echo("".join(f"{name:18} {value}\n" for name, value in shown.items()), nl=False)
-        click.echo(f"Start it: freeswitch -nonat -conf {folder.resolve()}")
-
-
-@main.command()
-@click.option(
-    "--stage",
-    default="stt,tts,llm,turn,embed",
-    show_default=True,
-    help="Any of these, with commas.",
-)
-@click.option("--port", type=int, default=0, help="First port, one a stage; 0: free ports.")
-@click.option(
-    "--script",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="What the callers say (python -m bench.script makes one).",
-)
-@click.pass_context
-def emulate(ctx: click.Context, stage: str, port: int, script: Path) -> None:
-    """Serve emulated engines with declared latencies, for rehearsals.
-
-    Prints their addresses as one line of JSON.
-
-    \b
-    Example: ivr emulate --stage stt,llm --port 7501 --script bench/out/script/script.json
-    """
-    from appliance.engines import emulated as process
-
-    _start(ctx, "emulate")
-    process.run(stage.split(","), port, script)
+    process.run(start(ctx, "sip"))
 
 
 @main.group()
@@ -354,7 +157,7 @@ def knowledge_load(ctx: click.Context, name: str, files: tuple[Path, ...], langu
 
     from appliance.ops.knowledge import load_files
 
-    loaded = asyncio.run(load_files(_start(ctx, "knowledge"), name, files, language))
+    loaded = asyncio.run(load_files(start(ctx, "knowledge"), name, files, language))
     click.echo(f"{loaded.name} version {loaded.version}: {loaded.passages} passages.")
 
 
@@ -372,7 +175,7 @@ def knowledge_search(ctx: click.Context, name: str, question: str, as_json: bool
 
     from appliance.ops import knowledge as shown
 
-    result, version = asyncio.run(shown.search(_start(ctx, "knowledge"), name, question))
+    result, version = asyncio.run(shown.search(start(ctx, "knowledge"), name, question))
     if as_json:
         click.echo(shown.as_json(result, question, version))
     else:
@@ -390,7 +193,7 @@ def seed(ctx: click.Context) -> None:
 
     from appliance.ops.seed import seed as publish
 
-    agent = asyncio.run(publish(_start(ctx, "seed")))
+    agent = asyncio.run(publish(start(ctx, "seed")))
     click.echo(
         f"Agent {agent.name} answers every number." if agent else "Nothing to do: numbers are set."
     )
@@ -453,10 +256,11 @@ def demo(ctx: click.Context, as_json: bool) -> None:
     command.run(ctx.obj(), as_json=as_json)
 
 
-for _command in TELEPHONY_COMMANDS:
-    main.add_command(_command)
-
-for _command in (call, live, outbound, supervise):
+for _command in (
+    servers.stt, servers.tts, servers.turn, servers.embed, servers.emulate,
+    switch.switch, trunks.trunks, numbers.numbers, extensions.extensions, queues.queues,
+    live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call,
+):  # fmt: skip
     main.add_command(_command)
 
 

@@ -1,4 +1,6 @@
-"""``ivr call``, ``ivr live``: calls made, and calls stepped into, through ``ivr switch``."""
+"""``ivr call``, ``outbound``, ``live``, ``supervise``: calls made, and calls stepped into, through
+``ivr switch``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from typing import Any
 
 import click
 
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+from appliance.commands.common import JSON, settings_of
+
 ID = click.argument("call", metavar="ID")
 
 
@@ -49,7 +52,7 @@ def call(
     body |= {"retry_after_s": retry_after, "hours": hours}
     if at is not None:
         body["at"] = at.astimezone().isoformat()
-    livecalls.make(ctx.obj(), body, wait=wait, as_json=as_json)
+    livecalls.make(settings_of(ctx), body, wait=wait, as_json=as_json)
 
 
 @click.group(invoke_without_command=True)
@@ -63,7 +66,7 @@ def live(ctx: click.Context, as_json: bool) -> None:
     from appliance.ops import livecalls
 
     if ctx.invoked_subcommand is None:
-        livecalls.print_live(ctx.obj(), as_json=as_json)
+        livecalls.print_live(settings_of(ctx), as_json=as_json)
 
 
 @live.command("transfer")
@@ -80,7 +83,7 @@ def live_transfer(ctx: click.Context, call: str, to: str, blind: bool, as_json: 
     from appliance.ops import livecalls
 
     mode = "blind" if blind else "attended"
-    livecalls.transfer(ctx.obj(), call, to, mode, as_json=as_json)
+    livecalls.transfer(settings_of(ctx), call, to, mode, as_json=as_json)
 
 
 @live.command("hangup")
@@ -94,7 +97,7 @@ def live_hangup(ctx: click.Context, call: str, as_json: bool) -> None:
     """
     from appliance.ops import livecalls
 
-    livecalls.hang_up(ctx.obj(), call, as_json=as_json)
+    livecalls.hang_up(settings_of(ctx), call, as_json=as_json)
 
 
 @click.command()
@@ -123,11 +126,11 @@ def supervise(
     from appliance.ops import livecalls
 
     if say is not None:
-        livecalls.whisper(ctx.obj(), call, say, as_json=as_json)
+        livecalls.whisper(settings_of(ctx), call, say, as_json=as_json)
     elif extension is None:
         raise click.UsageError("Name your telephone with --from EXTENSION, or use --say TEXT.")
     else:
-        livecalls.supervise(ctx.obj(), call, extension, mode, as_json=as_json)
+        livecalls.supervise(settings_of(ctx), call, extension, mode, as_json=as_json)
 
 
 @click.group(invoke_without_command=True)
@@ -145,7 +148,7 @@ def outbound(ctx: click.Context, states: str, limit: int, as_json: bool) -> None
     from appliance.ops import livecalls
 
     if ctx.invoked_subcommand is None:
-        livecalls.print_outbound(ctx.obj(), states, limit, as_json=as_json)
+        livecalls.print_outbound(settings_of(ctx), states, limit, as_json=as_json)
 
 
 @outbound.command("cancel")
@@ -161,4 +164,4 @@ def outbound_cancel(ctx: click.Context, call: str, as_json: bool) -> None:
     """
     from appliance.ops import livecalls
 
-    livecalls.cancel(ctx.obj(), call, as_json=as_json)
+    livecalls.cancel(settings_of(ctx), call, as_json=as_json)

@@ -1,0 +1,24 @@
+"""What every file of commands needs: the settings, the log, the option ``--json``."""
+
+from __future__ import annotations
+
+import click
+
+from appliance.settings import Settings
+from appliance.telemetry import configure
+
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+
+
+def start(ctx: click.Context, process: str) -> Settings:
+    """The settings, for a command that is a process of that name: it logs as they say."""
+    settings: Settings = ctx.obj()
+    configure(process, level=settings.log.level, json=settings.log.json_lines)
+    return settings
+
+
+def settings_of(ctx: click.Context) -> Settings:
+    """The settings, for a command that answers a person: the log tells them of trouble only."""
+    settings: Settings = ctx.obj()
+    configure("ivr", level="WARNING", json=settings.log.json_lines)
+    return settings

@@ -1,0 +1,76 @@
+"""``ivr do-not-call``: the numbers that are never called by us."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from appliance.commands.common import JSON, settings_of
+
+
+@click.group("do-not-call", invoke_without_command=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=100,
+    show_default=True,
+    help="How many, the latest first.",
+)
+@JSON
+@click.pass_context
+def do_not_call(ctx: click.Context, limit: int, as_json: bool) -> None:
+    """List the numbers that are never called by us, the latest first.
+
+    Example: ivr do-not-call
+    """
+    if ctx.invoked_subcommand is None:
+        from appliance.ops import donotcall as command
+
+        command.print_list(settings_of(ctx), limit, as_json=as_json)
+
+
+@do_not_call.command("add")
+@click.argument("numbers", nargs=-1, required=True, metavar="NUMBER...")
+@click.option("--reason", default="", help="Why; kept beside the number.")
+@JSON
+@click.pass_context
+def do_not_call_add(
+    ctx: click.Context, numbers: tuple[str, ...], reason: str, as_json: bool
+) -> None:
+    """Never call these numbers again.
+
+    Example: ivr do-not-call add +919876543210 --reason "asked us on the phone"
+    """
+    from appliance.ops import donotcall as command
+
+    command.add(settings_of(ctx), numbers, reason, as_json=as_json)
+
+
+@do_not_call.command("remove")
+@click.argument("number")
+@JSON
+@click.pass_context
+def do_not_call_remove(ctx: click.Context, number: str, as_json: bool) -> None:
+    """Take NUMBER from the list.
+
+    Example: ivr do-not-call remove +919876543210
+    """
+    from appliance.ops import donotcall as command
+
+    command.remove(settings_of(ctx), number, as_json=as_json)
+
+
+@do_not_call.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--reason", default="imported", show_default=True, help="Kept beside each number.")
+@JSON
+@click.pass_context
+def do_not_call_import(ctx: click.Context, file: Path, reason: str, as_json: bool) -> None:
+    """Add the numbers in the first column of FILE (CSV or one a line).
+
+    Example: ivr do-not-call import ndnc.csv --reason NDNC
+    """
+    from appliance.ops import donotcall as command
+
+    command.import_file(settings_of(ctx), file, reason, as_json=as_json)

@@ -1,0 +1,136 @@
+"""``ivr stt``, ``tts``, ``turn``, ``embed``: the engine servers; ``ivr emulate``: their stand-ins.
+
+Each imports only what its process needs, so that a GPL or a heavy package never reaches another.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from appliance.commands.common import start
+
+
+@click.command()
+@click.option(
+    "--engine",
+    type=click.Choice(["pocketsphinx", "faster-whisper"]),
+    default="pocketsphinx",
+    show_default=True,
+    help="faster-whisper: Whisper.",
+)
+@click.option(
+    "--model", default="", metavar="NAME|FOLDER", help="Of Whisper: large-v3-turbo, or a folder."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cuda", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="Of Whisper; auto: a GPU if there is one.",
+)
+@click.option("--compute-type", default="", help="Of Whisper; float16 on a GPU, int8 on a CPU.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=7101, show_default=True, help="0: a free one.")
+@click.pass_context
+def stt(
+    ctx: click.Context,
+    engine: str,
+    model: str,
+    device: str,
+    compute_type: str,
+    host: str,
+    port: int,
+) -> None:
+    """Serve speech recognition to the workers.
+
+    pocketsphinx knows only the words of the agents' knowledge: for demos and tests. For real
+    callers: faster-whisper.
+
+    \b
+    Example: ivr stt --engine faster-whisper --model large-v3-turbo --host 192.168.1.10
+    """
+    from appliance.models import stt_server as process
+    from appliance.models.engine import ModelOptions
+
+    options = ModelOptions(model, device, compute_type)
+    process.run(start(ctx, "stt"), engine, host, port, options)
+
+
+@click.command()
+@click.option(
+    "--engine",
+    type=click.Choice(["flite", "espeak"]),
+    default="flite",
+    show_default=True,
+    help="flite: English; espeak: Indian languages too.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=7201, show_default=True, help="0: a free one.")
+@click.pass_context
+def tts(ctx: click.Context, engine: str, host: str, port: int) -> None:
+    """Serve speech synthesis to the workers.
+
+    Example: ivr tts --engine espeak --port 7202
+    """
+    from appliance.models import tts_server as process
+
+    process.run(start(ctx, "tts"), engine, host, port)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=7301, show_default=True, help="0: a free one.")
+@click.pass_context
+def turn(ctx: click.Context, host: str, port: int) -> None:
+    """Serve the semantic end-of-turn model (Smart Turn).
+
+    Example: ivr turn --port 7301
+    """
+    from appliance.models import turn_server as process
+
+    process.run(start(ctx, "turn"), host, port)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=7401, show_default=True, help="0: a free one.")
+@click.pass_context
+def embed(ctx: click.Context, host: str, port: int) -> None:
+    """Serve text embeddings for knowledge search.
+
+    Example: ivr embed --port 7401
+    """
+    from appliance.models import embed_server as process
+
+    process.run(start(ctx, "embed"), host, port)
+
+
+@click.command()
+@click.option(
+    "--stage",
+    default="stt,tts,llm,turn,embed",
+    show_default=True,
+    help="Any of these, with commas.",
+)
+@click.option("--port", type=int, default=0, help="First port, one a stage; 0: free ports.")
+@click.option(
+    "--script",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="What the callers say (python -m bench.script makes one).",
+)
+@click.pass_context
+def emulate(ctx: click.Context, stage: str, port: int, script: Path) -> None:
+    """Serve emulated engines with declared latencies, for rehearsals.
+
+    Prints their addresses as one line of JSON.
+
+    \b
+    Example: ivr emulate --stage stt,llm --port 7501 --script bench/out/script/script.json
+    """
+    from appliance.engines import emulated as process
+
+    start(ctx, "emulate")
+    process.run(stage.split(","), port, script)
