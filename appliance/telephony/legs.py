@@ -16,6 +16,7 @@ _KINDS: dict[str, Literal["caller", "callee", "person", "supervisor"]] = {
 _BY_US = ("send_bye", "send_refuse", "send_cancel")
 _BY_THEM = ("recv_bye", "recv_refuse", "recv_cancel")
 LONGEST_TEXT = 128
+NO_NUMBER = "0000000000"
 
 
 def leg_of(event: Event, trunk: str) -> Leg:
@@ -31,7 +32,7 @@ def leg_of(event: Event, trunk: str) -> Leg:
         kind=kind,
         started_at=_time(event, "Caller-Channel-Created-Time") or now,
         trunk=trunk,
-        caller=_text(event, "Caller-Caller-ID-Number"),
+        caller=_shown(event),
         callee=_text(event, "variable_ivr_did") or _dialled(event),
         answered_at=_time(event, "Caller-Channel-Answered-Time"),
         ended_at=(_time(event, "Caller-Channel-Hangup-Time") or now) if ended else None,
@@ -46,6 +47,14 @@ def leg_of(event: Event, trunk: str) -> Leg:
 def _dialled(event: Event) -> str:
     """A telephone of our own is dialled as ``2001%DOMAIN``: its contact."""
     return _text(event, "Caller-Destination-Number").partition("%")[0]
+
+
+def _shown(event: Event) -> str:
+    """The number that was shown as calling; FreeSWITCH fills in ten noughts where none was."""
+    number = _text(event, "variable_origination_caller_id_number") or _text(
+        event, "Caller-Caller-ID-Number"
+    )
+    return "" if number == NO_NUMBER else number
 
 
 def packets_of(event: Event) -> tuple[int, int]:
