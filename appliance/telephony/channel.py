@@ -6,6 +6,7 @@ the worker, timers. What must outlive ``ivr switch`` stands in channel variables
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -158,7 +159,8 @@ class LiveCall:
         """Take over a call that was live before we were, as its channel variables tell."""
         names = {state.value: state for state in State}
         self.state = names.get(event.get("variable_ivr_state"), State.FAILED)
-        self.worker = event.get("variable_ivr_worker")
+        if self.state in (State.TALKING, State.TRANSFERRING):
+            self.worker = event.get("variable_ivr_worker")
         self._port = _whole(event.get("variable_ivr_playback")) or None
         self.part = _whole(event.get("variable_ivr_part"))
         self.rate_hz = _whole(event.get("variable_ivr_rate")) or NARROW_HZ
@@ -394,7 +396,9 @@ class LiveCall:
             self._connect()
 
     def _offer_to(self, url: str) -> None:
-        facts, uuid = self.facts, self.facts.call_id
+        facts, uuid, attempt = self.facts, self.facts.call_id, self._attempt
+        # before anything that may fail
+        self._after(ANSWER_TIMEOUT_S, lambda: self._on_unanswered_offer(attempt))
         recording = self._recording()
         if self.part == 1:
             self._to_record = recording
@@ -415,8 +419,6 @@ class LiveCall:
         bearer = token.make(self._office.media_secret, uuid, now_s)
         self._offer = protocol.offer(offer)
         self._fs.start_stream(uuid, f"{url}/call", self.rate_hz, bearer)
-        attempt = self._attempt
-        self._after(ANSWER_TIMEOUT_S, lambda: self._on_unanswered_offer(attempt))
 
     def _speak_port(self) -> int:
         if not self._has_media:
@@ -626,7 +628,8 @@ class LiveCall:
 
     def _leave_worker(self, cause: str) -> None:
         if self.worker:
-            self._tell(protocol.hangup(cause))
+            with contextlib.suppress(SwitchError):  # its stream broke just now
+                self._tell(protocol.hangup(cause))
             self.worker = ""
             self._fs.stop_stream(self.facts.call_id)
 
