@@ -86,11 +86,6 @@ class SwitchSite(Site):
         self.engine.dispose()
         super().close()
 
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """Of its processes, for a command that is run beside them."""
-        return self._environment
-
     def add_trunk(self, trunk: Trunk) -> None:
         with self.engine.begin() as connection:
             save_trunk(connection, trunk)
