@@ -58,6 +58,8 @@ class Telephone(asyncio.DatagramProtocol):
         """INVITEs that came; a test looks at each."""
         self.answers = True
         """Whether an INVITE gets 200 at once; otherwise it rings."""
+        self.moved_to = ""
+        """A SIP URI: every INVITE is sent on there (302)."""
         self.said: list[Request | Response] = []
         self.heard: list[tuple[int, bytes]] = []
         """(payload type, payload) of every RTP packet."""
@@ -219,6 +221,9 @@ class Telephone(asyncio.DatagramProtocol):
                 _uri(request.headers.get("contact")),
             )
             self._lines[line.call_id] = line
+            if self.moved_to:
+                self._respond(request, "302 Moved Temporarily", line.ours)
+                return
             self._respond(request, "180 Ringing", line.ours)
             self.rings.put_nowait((line, request))
             if self.answers:
@@ -239,7 +244,7 @@ class Telephone(asyncio.DatagramProtocol):
             (
                 f"SIP/2.0 {status}\r\n{vias}From: {head.get('from')}\r\nTo: {to or head.get('to')}\r\n"
                 f"Call-ID: {head.get('call-id')}\r\nCSeq: {head.get('cseq')}\r\n"
-                f"Contact: <sip:me@{self.host}:{self.port}>\r\n"
+                f"Contact: <{self.moved_to or f'sip:me@{self.host}:{self.port}'}>\r\n"
                 + ("Content-Type: application/sdp\r\n" if body else "")
                 + f"Content-Length: {len(body)}\r\n\r\n{body}"
             ).encode()

@@ -231,6 +231,28 @@ async def test_nobody_at_all_is_told_so_and_hung_up(tmp_path: Path) -> None:
             assert end.get("Hangup-Cause") == "NORMAL_CLEARING"
 
 
+@pytest.mark.parametrize("profile", ["trunks", "phones"])
+async def test_whom_we_ring_cannot_send_us_on_to_a_number_of_theirs(
+    tmp_path: Path, profile: str
+) -> None:
+    """A 302 would have us call, and pay for, whatever its sender likes."""
+    async with running(tmp_path) as (fs, es), carrier(fs) as phone:
+        ours = ("127.0.0.1", fs.sip_port if profile == "trunks" else fs.phones_port)
+        async with Telephone.at(PERSON, ours) as person, Telephone.at(STRANGER, ours) as premium:
+            person.moved_to = f"sip:+882premium@{STRANGER}:{premium.port}"
+            dial = f"sofia/{profile}/100@{PERSON}:{person.port}"
+            assert (await fs.api(f"originate {dial} &park()")).startswith("-ERR")
+            line = asyncio.create_task(phone.call("1001"))
+            uuid = (await parked(es, fs)).get("Unique-ID")
+            await fs.api(f"uuid_setvar {uuid} ivr_human {dial}")
+            await fs.api(f"uuid_transfer {uuid} blind XML ivr")
+            back = await parked(es, fs)
+            assert back.variable("ivr_returned") == "transfer"
+            assert premium.rings.empty()
+            await fs.api(f"uuid_kill {uuid}")
+            await line
+
+
 HOSTILE = [
     "${system(touch%20MARK)}", "$%7Bsystem(touch%20MARK)%7D", "%24%7Bsystem%28touch+MARK%29%7D",
     "100'%20failed%20XML%20ivr", "100%0A%0Abgapi%20shutdown", "100%0d%0aX:%201", "100\\${uuid}",
