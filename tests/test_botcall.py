@@ -450,7 +450,7 @@ async def test_a_transfer_that_nobody_takes_ends_with_words(
 async def test_an_edge_that_does_not_answer_a_transfer_leaves_nobody_in_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(botcall, "TRANSFER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(botcall, "LONGEST_WAIT_MS", 300)
     async with calling(tmp_path, transfer_to="+9180", url="ws://127.0.0.1:1/") as scene:
         row = await scene.over(9)
     assert row.cause == "NORMAL_TEMPORARY_FAILURE" and scene.edge.told("transfer")

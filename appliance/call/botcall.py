@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,13 +19,16 @@ from appliance.audio import FRAME_MS, halve_rate, ulaw_encode
 from appliance.call.botlink import BotLink
 from appliance.call.botvoice import BotVoice
 from appliance.call.composer import Composer
+from appliance.call.handoff import LONGEST_WAIT_MS
 from appliance.call.holdtone import EVERY_MS, hold_tone
+from appliance.call.life import Life
+from appliance.call.recorded import open_recording, recording_name
 from appliance.call.reply import Reply
 from appliance.call.speaker import Journal
 from appliance.errors import EngineError, ProtocolError
 from appliance.events import Agent, CallRecord, Dtmf, Offer, ReplySource, Transfer
 from appliance.media.playout import Pacer, Playout, Utterance
-from appliance.media.recording import DiskWriter, Recording
+from appliance.media.recording import DiskWriter
 from appliance.media.server import Stream
 from appliance.media.twilio import RATE_HZ, Clear, Mark, Media, TwilioProtocol
 from appliance.telemetry import CallLog
@@ -34,13 +37,6 @@ MEDIA_WAIT_MS = 500
 """How long the bot's first words wait for the caller's first audio, so that none are lost."""
 SAY_TIMEOUT_S = 10.0
 """For one of our own phrases, from the first thought to its last sample."""
-TRANSFER_TIMEOUT_S = 150.0
-"""An edge that has said nothing of a transfer by then has lost it: queues give up after 120 s."""
-HANG_UP_TIMEOUT_S = 10.0
-"""For the edge to play what it has and end the call."""
-
-Side = Literal["caller", "agent", "system"]
-P = ParamSpec("P")
 
 
 class Services(Protocol):
@@ -79,10 +75,7 @@ class BotCall:
         self._log = CallLog(__name__, offer.call_id)
         self._epoch_s = asyncio.get_running_loop().time()
         self._started_at = started_at or datetime.now(UTC)
-        self._tasks = asyncio.TaskGroup()
-        self._over = asyncio.Event()
-        self._ended_by: Side | Literal[""] = ""
-        self._cause = ""
+        self._life = Life(self._log)
         self._answered = False
         self._heard = asyncio.Event()
         """The caller's audio has come, or has been waited for long enough."""
@@ -94,11 +87,16 @@ class BotCall:
         self._bot_left = False
         self._failing = False
         self._refused = 0
-        self._recording = self._open_recording()
+        self._recording = open_recording(
+            offer, agent, datetime.now(UTC), services.disk, services.recordings
+        )
         self._protocol = TwilioProtocol(offer.call_id)
         self._link: BotLink | None = None
         self._playout = Playout(
-            offer.rate_hz, stream.play, self._guard(self._on_frame), self._guard(self._said.set)
+            offer.rate_hz,
+            stream.play,
+            self._life.guard(self._on_frame),
+            self._life.guard(self._said.set),
         )
         self._voice = BotVoice(offer.rate_hz, self._playout, self._echo)
 
@@ -111,27 +109,13 @@ class BotCall:
         about = {"did": self._offer.did, "caller": self._offer.caller, "agent": self._agent.name}
         self._show("call", **about)
         try:
-            async with self._tasks:
-                self._spawn(self._begin())
-                await self._over.wait()
-                raise _Over
-        except* _Over:
-            pass
-        except* Exception:
-            self._log.exception("! the call broke")
-            self.finish("system", "INTERWORKING")
+            await self._life.run(lambda: self._life.spawn(self._begin()))
         finally:
             await self._end()
 
-    def finish(self, by: Side, cause: str) -> None:
-        """End the call; the first to say so is who ended it."""
-        if not self._ended_by:
-            self._ended_by, self._cause = by, cause
-        self._over.set()
-
     def stop(self, cause: str) -> None:
         """End the call from outside, because the worker stops."""
-        self.finish("system", cause)
+        self._life.finish("system", cause)
 
     async def _begin(self) -> None:
         """Ring until the bot is there, then answer; the bot hears at once, and speaks after us."""
@@ -165,27 +149,8 @@ class BotCall:
         if self._voice.dropped_ms:
             self._log.warning("! %d ms of the bot's audio were dropped", self._voice.dropped_ms)
         self._services.journal.call(self._record(datetime.now(UTC)))
-        self._show("end", cause=self._cause, by=self._ended_by)
-        self._log.info("> call over: %s, by %s", self._cause, self._ended_by)
-        if self._ended_by != "caller":
-            self._stream.hang_up(self._cause)
-            await self._stream.closed(HANG_UP_TIMEOUT_S)
-        self._stream.close()
-
-    def _guard(self, work: Callable[P, object]) -> Callable[P, None]:
-        """``work``, called from what all calls share, at the border of this call: an error in it
-        ends this call and no other, and nothing more happens once the call is over."""
-
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-            if self._over.is_set():
-                return
-            try:
-                work(*args, **kwargs)
-            except Exception:
-                self._log.exception("! the call broke")
-                self.finish("system", "INTERWORKING")
-
-        return guarded
+        self._show("end", cause=self._life.cause, by=self._life.ended_by)
+        await self._life.leave(self._stream)
 
     # --- the caller -------------------------------------------------------------------------------
 
@@ -210,7 +175,7 @@ class BotCall:
 
     def on_hangup(self, cause: str) -> None:
         """The caller, or the edge, ended the call."""
-        self.finish("system" if cause == "NETWORK_OUT_OF_ORDER" else "caller", cause)
+        self._life.hung_up(cause)
 
     def on_transfer_failed(self, cause: str) -> None:
         """Nobody took the caller whom we gave away."""
@@ -240,7 +205,7 @@ class BotCall:
         if not self._held:
             self._voice.on_frame(utterance)
         if self._bot_left and self._voice.is_played:
-            self.finish("agent", "NORMAL_CLEARING")
+            self._life.finish("agent", "NORMAL_CLEARING")
         elif now_ms >= self._agent.longest_call_s * 1000 and not self._failing:
             self._log.info("= the longest call is over")
             self._take_over(self._take_leave())
@@ -249,13 +214,13 @@ class BotCall:
 
     def on_bot_message(self, payload: bytes) -> None:
         """A text message of the bot."""
-        self._guard(self._take)(payload)
+        self._life.guard(self._take)(payload)
 
     def on_bot_gone(self, why: str) -> None:
         """The bot closed its websocket, or broke."""
         self._link = None
         if why:
-            self._guard(self._fail)(why)
+            self._life.guard(self._fail)(why)
         else:
             self._log.info("< the bot ends the call")
             self._bot_left = True
@@ -304,7 +269,7 @@ class BotCall:
         if link is not None:
             link.send(self._protocol.stop())
             link.close()
-        self._spawn(work)
+        self._life.spawn(work)
 
     async def _hand_over(self) -> None:
         """The apology, and a person if there is one."""
@@ -321,7 +286,7 @@ class BotCall:
             self._log.warning("! nobody took the call: %s", cause)
             self._playout.flush()
             await self._say("apology", self._agent.apology)
-        self.finish("system", "NORMAL_TEMPORARY_FAILURE")
+        self._life.finish("system", "NORMAL_TEMPORARY_FAILURE")
 
     def _ask_for_person(self) -> None:
         agent, caller = self._agent, self._offer.caller or "an unknown number"
@@ -335,7 +300,7 @@ class BotCall:
         """Why nobody took the call; it ends before that when somebody does. No silence meanwhile."""
         assert self._transferred is not None
         try:
-            async with asyncio.timeout(TRANSFER_TIMEOUT_S):
+            async with asyncio.timeout(LONGEST_WAIT_MS / 1000):
                 while True:
                     done, _ = await asyncio.wait({self._transferred}, timeout=EVERY_MS / 1000)
                     if done:
@@ -349,7 +314,7 @@ class BotCall:
 
     async def _take_leave(self) -> None:
         await self._say("goodbye", self._agent.goodbye)
-        self.finish("agent", "NORMAL_CLEARING")
+        self._life.finish("agent", "NORMAL_CLEARING")
 
     async def _say(self, source: ReplySource, text: str) -> None:
         """Say one of our own phrases, to its last sample."""
@@ -372,30 +337,16 @@ class BotCall:
 
     # --- small things -----------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.create_task(work)
-
     @property
     def _is_recorded(self) -> bool:
         return self._recording is not None or bool(self._offer.recording)
-
-    def _open_recording(self) -> Recording | None:
-        """Where we record: unless the edge does, if the agent says so."""
-        disk = self._services.disk
-        if disk is None or self._offer.recording or not self._agent.record:
-            return None
-        part = f".{self._offer.part}" if self._offer.part > 1 else ""
-        name = f"{datetime.now(UTC):%Y/%m/%d}/{self._offer.call_id}{part}.wav"
-        return Recording(self._services.recordings / name, self._offer.rate_hz, disk)
 
     def _clock(self) -> int:
         """The media clock in ms, between frames too."""
         return round((asyncio.get_running_loop().time() - self._epoch_s) * 1000)
 
     def _record(self, ended_at: datetime | None = None) -> CallRecord:
-        offer, agent, recording = self._offer, self._agent, self._offer.recording
-        if self._recording is not None:
-            recording = str(self._recording.path.relative_to(self._services.recordings))
+        offer, agent = self._offer, self._agent
         return CallRecord(
             call_id=offer.call_id,
             did=offer.did,
@@ -405,9 +356,9 @@ class BotCall:
             language=agent.language,
             started_at=self._started_at,
             ended_at=ended_at,
-            cause=self._cause,
-            ended_by=self._ended_by,
-            recording=recording,
+            cause=self._life.cause,
+            ended_by=self._life.ended_by,
+            recording=recording_name(offer, self._recording, self._services.recordings),
             late_frames=self._playout.late_frames,
             part=offer.part,
             direction=offer.direction,
@@ -417,7 +368,3 @@ class BotCall:
 
     def _show(self, kind: str, **what: object) -> None:
         self._services.watch(self._offer.call_id, {"event": kind, "ms": self._clock(), **what})
-
-
-class _Over(Exception):
-    """Ends the call's TaskGroup: whatever it still does is cancelled."""

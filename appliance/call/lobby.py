@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from appliance.call.botcall import BotCall
+from appliance.call.life import HANG_UP_TIMEOUT_S
 from appliance.call.past import Past
-from appliance.call.session import HANG_UP_TIMEOUT_S, Call, Services
+from appliance.call.session import Call, Services
 from appliance.events import Agent, Dtmf, Offer
 from appliance.media.server import Stream
 from appliance.store.directory import NoAgentError

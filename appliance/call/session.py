@@ -8,26 +8,28 @@ is the call's media clock; the timers are counted in played frames.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, cast
+from typing import cast
 
 from appliance.audio import FRAME_MS, silence
 from appliance.call.composer import Composer
 from appliance.call.handoff import LONGEST_WAIT_MS, Handoff, Reason
 from appliance.call.hearing import Hearing
 from appliance.call.holdtone import EVERY_MS, hold_tone
+from appliance.call.life import Life
 from appliance.call.past import Past, PastCalls
+from appliance.call.recorded import open_recording, recording_name
 from appliance.call.speaker import Journal, Speaker
 from appliance.call.timeline import Timeline
 from appliance.engines.base import Recogniser, TurnJudge
 from appliance.engines.vad import VoiceActivity
 from appliance.events import Agent, AnsweredBy, CallRecord, Dtmf, Offer, Transcript
 from appliance.media.playout import Pacer, Playout, Utterance
-from appliance.media.recording import DiskWriter, Recording
+from appliance.media.recording import DiskWriter
 from appliance.media.server import Stream
 from appliance.store.directory import Directory
 from appliance.telemetry import CallLog
@@ -43,23 +45,16 @@ LATE_AUDIO_MS = 100
 """Caller audio missing for this long is replaced by silence."""
 CONTEST_MS = 1500
 """Speech over the agent's for this long takes the floor, whatever the recogniser makes of it."""
-HANG_UP_TIMEOUT_S = 10.0
-"""For the edge to play what it has and end the call."""
 BEEP_WAIT_MS = 30_000
 """How long an answering machine's greeting may take before the message is said all the same."""
 TIME_UP_AGAIN_MS = 1000
 """The longest call waits for a transfer under way, which has an end of its own."""
 NOT_UNDERSTOOD_MS = 1000
 """Speech this long in which no word was heard is a turn without an answer, no cough."""
-PERSON_HAS_IT = frozenset({"ATTENDED_TRANSFER", "BLIND_TRANSFER"})
-"""Causes with which the edge ends a call that a person has taken over."""
 NO_LISTENER = frozenset({"fax", "intercept"})
 """Machines that take no message."""
 DEAF = frozenset({State.ANSWERING, State.MACHINE, State.CONNECTING})
 """States in which the words of the far end are nobody's turn."""
-
-Side = Literal["caller", "agent", "system"]
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -109,10 +104,8 @@ class Call:
         self._state = State.RINGING
         self._epoch_s = asyncio.get_running_loop().time()
         self._begun_at = datetime.now(UTC)
-        self._tasks = asyncio.TaskGroup()
-        self._over = asyncio.Event()
-        self._ended_by: Side | Literal[""] = ""
-        self._cause = ""
+        self._life = Life(self._log)
+        guard, spawn = self._life.guard, self._life.spawn
         self._timers: dict[Timer, int] = {}
         self._prompts = 0
         self._contested_at_ms = 0
@@ -125,14 +118,16 @@ class Call:
         self._answering: Answering | None = None
         """While it is not known who answered a call that we made."""
         self._answered_by = past.call.answered_by if past.call else ""
-        self._listen = self._guard(self._listen_to_callee)
+        self._listen = guard(self._listen_to_callee)
         self._tone: Utterance | None = None
-        self._recording = self._open_recording()
+        self._recording = open_recording(
+            offer, agent, self._begun_at, services.disk, services.recordings
+        )
         self._playout = Playout(
             offer.rate_hz,
             stream.play,
-            self._guard(self._on_frame),
-            self._guard(self._on_played),
+            guard(self._on_frame),
+            guard(self._on_played),
         )
         self._speaker = Speaker(
             offer,
@@ -141,7 +136,7 @@ class Call:
             self._playout,
             services.journal,
             self._clock,
-            self._spawn,
+            spawn,
             self._show,
             past,
         )
@@ -151,15 +146,15 @@ class Call:
             stream,
             services.composer,
             self._speaker.history,
-            self._spawn,
+            spawn,
             self._show,
         )
         self._hearing = Hearing(
-            agent, offer.rate_hz, services.vad, services.judge, self, self._spawn, self._guard
+            agent, offer.rate_hz, services.vad, services.judge, self, spawn, guard
         )
         self._hearing.utterances.attach(
             services.recogniser.open(
-                offer.call_id, agent, offer.rate_hz, self._guard(self._hearing.on_transcript)
+                offer.call_id, agent, offer.rate_hz, guard(self._hearing.on_transcript)
             )
         )
 
@@ -168,43 +163,14 @@ class Call:
     async def run(self) -> None:
         """Answer, and live to the end. Errors of this call end here."""
         try:
-            async with self._tasks:
-                self._answer()
-                await self._over.wait()
-                raise _Over
-        except* _Over:
-            pass
-        except* Exception:
-            self._log.exception("! the call broke")
-            self.finish("system", "INTERWORKING")
+            await self._life.run(self._answer)
         finally:
             await self._end()
 
-    def finish(self, by: Side, cause: str) -> None:
-        """End the call; the first to say so is who ended it."""
-        if not self._ended_by:
-            self._ended_by, self._cause = by, cause
-        self._over.set()
-
     def stop(self, cause: str) -> None:
         """End the call from outside, because the worker stops."""
-        self.finish("system", cause)
+        self._life.finish("system", cause)
         self._step(Event.HANGUP)
-
-    def _guard(self, work: Callable[P, None]) -> Callable[P, None]:
-        """``work``, called from what all calls share, at the border of this call: an error in it
-        ends this call and no other, and nothing more happens once the call is over."""
-
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-            if self._over.is_set():
-                return
-            try:
-                work(*args, **kwargs)
-            except Exception:
-                self._log.exception("! the call broke")
-                self.finish("system", "INTERWORKING")
-
-        return guarded
 
     def _answer(self) -> None:
         offer = self._offer
@@ -222,21 +188,8 @@ class Call:
         if self._recording is not None:
             self._recording.close()
         self._services.journal.call(self._record(datetime.now(UTC)))
-        self._show("end", cause=self._cause, by=self._ended_by)
-        self._log.info("> call over: %s, by %s", self._cause, self._ended_by)
-        if self._ended_by != "caller":
-            self._stream.hang_up(self._cause)
-            await self._stream.closed(HANG_UP_TIMEOUT_S)
-        self._stream.close()
-
-    def _open_recording(self) -> Recording | None:
-        """Unless the edge records, or nobody does."""
-        if self._services.disk is None or self._offer.recording or not self._agent.record:
-            return None
-        part = f".{self._offer.part}" if self._offer.part > 1 else ""  # never over an earlier one
-        name = f"{self._begun_at:%Y/%m/%d}/{self._offer.call_id}{part}.wav"
-        path = self._services.recordings / name
-        return Recording(path, self._offer.rate_hz, self._services.disk)
+        self._show("end", cause=self._life.cause, by=self._life.ended_by)
+        await self._life.leave(self._stream)
 
     # --- the stream -------------------------------------------------------------------------------
 
@@ -267,13 +220,12 @@ class Call:
 
     def on_hangup(self, cause: str) -> None:
         """The caller, or the edge, ended the call."""
-        lost, passed_on = cause == "NETWORK_OUT_OF_ORDER", cause in PERSON_HAS_IT
-        self.finish("system" if lost else "agent" if passed_on else "caller", cause)
+        self._life.hung_up(cause)
         self._step(Event.HANGUP)
 
     def on_transfer_failed(self, cause: str) -> None:
         """Nobody took the transferred call."""
-        if Event.TRANSFER_FAILED in floor.TABLE[self._state] and not self._over.is_set():
+        if Event.TRANSFER_FAILED in floor.TABLE[self._state] and not self._life.is_over:
             self._handoff.failed(cause)
             self._step(Event.TRANSFER_FAILED)
 
@@ -568,7 +520,7 @@ class Call:
                 self._hearing.forget_words()
                 self._speaker.say("greeting", self._agent.machine_message)
             case Action.HANG_UP:
-                self.finish("agent", "NORMAL_CLEARING")
+                self._life.finish("agent", "NORMAL_CLEARING")
             case _:
                 self._transfer(action, meaning)
 
@@ -621,9 +573,6 @@ class Call:
 
     # --- small things -----------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._tasks.create_task(work)
-
     def _clock(self) -> int:
         """The media clock in ms, between frames too."""
         return round((asyncio.get_running_loop().time() - self._epoch_s) * 1000)
@@ -639,10 +588,10 @@ class Call:
             language=self._agent.language,
             started_at=self._past.started_at or self._begun_at,
             ended_at=ended_at,
-            cause=self._cause,
-            ended_by=self._ended_by,
+            cause=self._life.cause,
+            ended_by=self._life.ended_by,
             turns=self._speaker.turns,
-            recording=self._recording_name(),
+            recording=recording_name(self._offer, self._recording, self._services.recordings),
             late_frames=self._playout.late_frames + (before.late_frames if before else 0),
             part=self._offer.part,
             direction=self._offer.direction,
@@ -651,14 +600,5 @@ class Call:
             answered_by=self._answered_by,
         )
 
-    def _recording_name(self) -> str:
-        if self._recording is None:
-            return self._offer.recording
-        return str(self._recording.path.relative_to(self._services.recordings))
-
     def _show(self, kind: str, **what: object) -> None:
         self._services.watch(self._offer.call_id, {"event": kind, "ms": self._clock(), **what})
-
-
-class _Over(Exception):
-    """Ends the call's TaskGroup: whatever it still does is cancelled."""
