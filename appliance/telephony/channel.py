@@ -110,7 +110,7 @@ class LiveCall:
         self._office = office
         self._fs: FreeSwitch = office.freeswitch
         self._log = CallLog(__name__, facts.call_id)
-        self._inbox: Queue[Callable[[], None] | None] = Queue(INBOX)
+        self._inbox: Queue[Callable[[], None]] = Queue(INBOX)
         self._agent: Agent | None = None
         self._menu_of: Menu | None = None
         self._answered = False
@@ -123,6 +123,8 @@ class LiveCall:
         """Due to the worker as soon as its websocket is open."""
         self._attempt = 0
         """Offers made, to tell a late timer of an earlier one."""
+        self._over = False
+        """The channel has gone."""
         self._resumed = ""
         self._refused_by: list[str] = []
         self._searching_since_s = 0.0
@@ -227,7 +229,8 @@ class LiveCall:
     # --- the greenlet -----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while (work := self._inbox.get()) is not None:
+        while not self._over:
+            work = self._inbox.get()
             try:
                 work()
             except SwitchError as e:
@@ -396,9 +399,9 @@ class LiveCall:
             self._connect()
 
     def _offer_to(self, url: str) -> None:
-        facts, uuid, attempt = self.facts, self.facts.call_id, self._attempt
-        # before anything that may fail
+        attempt = self._attempt  # set first: FreeSWITCH may refuse what follows, or not answer
         self._after(ANSWER_TIMEOUT_S, lambda: self._on_unanswered_offer(attempt))
+        facts, uuid = self.facts, self.facts.call_id
         recording = self._recording()
         if self.part == 1:
             self._to_record = recording
@@ -505,7 +508,12 @@ class LiveCall:
         if self.state is State.TALKING:
             self._searching_since_s = 0.0
             self.state = State.CONNECTING
-        self._fs.stop_stream(self.facts.call_id)
+        try:
+            self._fs.stop_stream(self.facts.call_id)
+        except SwitchError as e:  # it stands still: the next look finds it awake, or gone
+            self._log.warning("! %s", e)
+            self._after(REATTACH_EVERY_S, self._connect_if_alone)
+            return
         self._connect()
 
     def _on_answer(self) -> None:
@@ -670,9 +678,9 @@ class LiveCall:
         if self._port is not None:
             self._office.ports.give_back(self._port)
             self._port = None
+        self._over = True
         self._give_up_handover()
         self._office.ended(self, event)
-        self._inbox.put(None)
 
     def _give_up_handover(self) -> None:
         if self._handover is not None:
