@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.telephony.sdp import chosen_codec
+from appliance.telephony.sdp import chosen_codec, codec_names
 
 
 def offer(formats: str, *lines: str, media: str = "audio") -> bytes:
@@ -26,3 +26,10 @@ def offer(formats: str, *lines: str, media: str = "audio") -> bytes:
 )
 def test_chosen_codec(body: bytes, codec: str | None) -> None:
     assert chosen_codec(body) == codec
+
+
+def test_every_codec_of_an_offer_is_named_in_its_order() -> None:
+    audio = b"m=audio 4000 RTP/AVP 18 8 96 101 77\r\na=rtpmap:96 opus/48000/2\r\n"
+    body = b"v=0\r\n" + audio + b"a=rtpmap:101 telephone-event/8000\r\n"
+    assert codec_names(body) == ["G729", "PCMA", "OPUS", "TELEPHONE-EVENT"]
+    assert codec_names(b"\xff\xfe") == []

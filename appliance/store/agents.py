@@ -87,25 +87,26 @@ def agent_fields(agent: Agent) -> dict[str, Any]:
     return {name: list(x) if isinstance(x, tuple) else x for name, x in fields.items()}
 
 
-_LATEST = (
+LATEST = (
     select(AgentVersionRow.version, AgentVersionRow.config)
     .where(AgentVersionRow.agent_id == AgentRow.id)
     .order_by(AgentVersionRow.version.desc())
     .limit(1)
     .lateral("latest")
 )
+"""Joined to agents: the version that answers, the last one published."""
 _ASSIGNMENTS = (
     select(
         NumberRow.did,
         AgentRow.id,
         AgentRow.name,
-        _LATEST.c.version,
-        _LATEST.c.config,
+        LATEST.c.version,
+        LATEST.c.config,
         func.coalesce(KnowledgeBaseRow.version, 0).label("knowledge_version"),
     )
     .join(AgentRow, AgentRow.id == NumberRow.agent_id)
-    .join(_LATEST, true())
-    .outerjoin(KnowledgeBaseRow, KnowledgeBaseRow.name == _LATEST.c.config["knowledge"].as_string())
+    .join(LATEST, true())
+    .outerjoin(KnowledgeBaseRow, KnowledgeBaseRow.name == LATEST.c.config["knowledge"].as_string())
 )
 
 

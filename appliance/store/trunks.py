@@ -18,11 +18,10 @@ from sqlalchemy.exc import IntegrityError
 from appliance.errors import UserError
 from appliance.events import Agent
 from appliance.numbers import candidates, e164
-from appliance.store.agents import parse_agent
+from appliance.store.agents import LATEST, parse_agent
 from appliance.store.models import (
     ANY_DID,
     AgentRow,
-    AgentVersionRow,
     Base,
     ExtensionRow,
     KnowledgeBaseRow,
@@ -59,24 +58,17 @@ _VERSION = text(
 """Every insert, update and delete gives a row another place (ctid) or writer (xmin), or takes it
 away; so no table needs a column for it, and no trigger. Wide columns are not read."""
 
-_LATEST = (
-    select(AgentVersionRow.version, AgentVersionRow.config)
-    .where(AgentVersionRow.agent_id == AgentRow.id)
-    .order_by(AgentVersionRow.version.desc())
-    .limit(1)
-    .lateral("latest")
-)
 _AGENTS = (
     select(
         AgentRow.id,
         AgentRow.name,
-        _LATEST.c.version,
-        _LATEST.c.config,
+        LATEST.c.version,
+        LATEST.c.config,
         func.coalesce(KnowledgeBaseRow.version, 0).label("knowledge_version"),
     )
     .select_from(AgentRow)
-    .join(_LATEST, true())
-    .outerjoin(KnowledgeBaseRow, KnowledgeBaseRow.name == _LATEST.c.config["knowledge"].as_string())
+    .join(LATEST, true())
+    .outerjoin(KnowledgeBaseRow, KnowledgeBaseRow.name == LATEST.c.config["knowledge"].as_string())
 )
 T = TypeVar("T")
 

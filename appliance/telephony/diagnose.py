@@ -19,7 +19,7 @@ from appliance.errors import ProtocolError
 from appliance.store.phonebook import CODECS, Trunk
 from appliance.telephony.dnssrv import Srv, lookup, nameservers
 from appliance.telephony.registration import digest
-from appliance.telephony.sdp import STATIC_NAMES
+from appliance.telephony.sdp import codec_names
 from appliance.telephony.sipclient import Reply, SipClient
 from appliance.telephony.sipmessage import Response, parse_via
 
@@ -288,16 +288,7 @@ def codecs(response: Response, trunk: Trunk) -> Check:
 
 def offered_codecs(body: bytes) -> list[str]:
     """Names of the audio codecs in an SDP (RFC 8866), in its order; DTMF and comfort noise not."""
-    names = dict(STATIC_NAMES) | {"18": "G729", "4": "G723", "3": "GSM"}
-    formats: list[str] = []
-    for line in body.decode("utf-8", "replace").splitlines():
-        if line.startswith("m=audio ") and not formats:
-            formats = line.split()[3:]
-        elif line.startswith("a=rtpmap:"):
-            number, _, rest = line.removeprefix("a=rtpmap:").partition(" ")
-            names[number] = rest.partition("/")[0].strip().upper()
-    found = (names.get(number, "") for number in formats)
-    return [name for name in found if name not in ("", "TELEPHONE-EVENT", "CN")]
+    return [name for name in codec_names(body) if name not in ("TELEPHONE-EVENT", "CN")]
 
 
 def clock(reply: Reply) -> Check:

@@ -161,13 +161,12 @@ class Dialler:
 
     def _adopt(self, event: Event) -> None:
         call_id, trunk = event.get("Unique-ID"), event.get("variable_ivr_trunk")
-        attempt = event.get("variable_ivr_attempt")
         call = OutboundCall(
             id=event.get("variable_ivr_outbound"),
             number=event.get("variable_ivr_did"),
             agent_id=event.get("variable_ivr_agent"),
             state="dialling",
-            attempts=int(attempt) if attempt.isdecimal() else 0,
+            attempts=event.whole("variable_ivr_attempt"),
             max_attempts=0,
             retry_after_s=0,
             hours="",

@@ -51,6 +51,11 @@ class Event(ESLEvent):
         """Header ``name``, or ``default``."""
         return self.headers.get(name, default)
 
+    def whole(self, name: str) -> int:
+        """Header ``name`` as a number; 0 when it is none."""
+        text = self.get(name)
+        return int(text) if text.isdecimal() else 0
+
 
 def _headers(head: str) -> dict[str, str]:
     found: dict[str, str] = {}

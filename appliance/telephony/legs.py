@@ -37,8 +37,8 @@ def leg_of(event: Event, trunk: str) -> Leg:
         answered_at=_time(event, "Caller-Channel-Answered-Time"),
         ended_at=(_time(event, "Caller-Channel-Hangup-Time") or now) if ended else None,
         cause=_text(event, "Hangup-Cause") if ended else "",
-        cause_code=_whole(event, "variable_hangup_cause_q850"),
-        sip_status=_whole(event, "variable_sip_term_status"),
+        cause_code=event.whole("variable_hangup_cause_q850"),
+        sip_status=event.whole("variable_sip_term_status"),
         ended_by=_ended_by(event.get("variable_sip_hangup_disposition")) if ended else "",
         codec=_text(event, "variable_read_codec") or _text(event, "Channel-Read-Codec-Name"),
     )
@@ -60,8 +60,8 @@ def _shown(event: Event) -> str:
 def packets_of(event: Event) -> tuple[int, int]:
     """RTP packets (received, sent) of a channel that has ended."""
     return (
-        _whole(event, "variable_rtp_audio_in_packet_count"),
-        _whole(event, "variable_rtp_audio_out_packet_count"),
+        event.whole("variable_rtp_audio_in_packet_count"),
+        event.whole("variable_rtp_audio_out_packet_count"),
     )
 
 
@@ -70,13 +70,8 @@ def _ended_by(disposition: str) -> Literal["", "us", "them"]:
 
 
 def _time(event: Event, name: str) -> datetime | None:
-    microseconds = _whole(event, name)
+    microseconds = event.whole(name)
     return datetime.fromtimestamp(microseconds / 1e6, UTC) if microseconds else None
-
-
-def _whole(event: Event, name: str) -> int:
-    text = event.get(name)
-    return int(text) if text.isdecimal() else 0
 
 
 def _text(event: Event, name: str) -> str:

@@ -103,7 +103,7 @@ class Ringing:
     def _fail(self, cause: str) -> None:
         if self._result.ready():
             return
-        status = self._ended.get("variable_sip_term_status") if self._ended else ""
-        person = status.isdecimal() and int(status) >= FIRST_GLOBAL_STATUS
+        status = self._ended.whole("variable_sip_term_status") if self._ended else 0
+        person = status >= FIRST_GLOBAL_STATUS
         cause = _PLAIN.get(cause, cause) or LOST
         self._result.set(Rung(cause, next_trunk_helps(cause) and not person))
