@@ -150,6 +150,8 @@ class Control:
     def _connect(self) -> None:
         switch = self._settings.switch
         self._disconnected.clear()
+        if not self.office.telephony.version:
+            self.roster.read()  # before the first call, or it would be nobody's
         link = EventSocket(switch.esl_host, switch.esl_port, self._password)
         link.connect()
         self._link = link
@@ -160,8 +162,8 @@ class Control:
         try:
             self.office.freeswitch.subscribe()
             self.office.domain = self.office.freeswitch.domain()
-            self.roster.refresh(always=True)
             self._adopt()
+            self.roster.look(always=True)
         except SwitchError:
             self._disconnect()
             raise
@@ -284,9 +286,9 @@ class Control:
         """Take up every call that is live, and end those that are not any more."""
         freeswitch = self.office.freeswitch
         living = freeswitch.channels()
-        for call in list(self.office.calls.values()):
-            if call.facts.call_id not in living:
-                call.on_event(_lost(call.facts.call_id))
+        for call_id, call in list(self.office.calls.items()):
+            if call_id not in living and not freeswitch.exists(call_id):  # the list lags behind
+                call.on_event(_lost(call_id))
         persons, callees = [], []
         for uuid in living:
             try:

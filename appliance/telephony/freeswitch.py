@@ -192,6 +192,16 @@ class FreeSwitch:
         found = json.loads(self._api("show channels as json", LONG_COMMAND_S))
         return [str(row["uuid"]) for row in found.get("rows", [])]
 
+    def exists(self, uuid: str) -> bool:
+        """Whether the channel is live now; :meth:`channels` may not tell for a moment."""
+        try:
+            self._api(f"uuid_dump {_uuid(uuid)} json")
+        except SwitchError as e:
+            if "-ERR" not in str(e):
+                raise
+            return False
+        return True
+
     # --- calls we make ----------------------------------------------------------------------------
 
     def originate(

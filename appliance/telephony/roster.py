@@ -1,22 +1,26 @@
 """Trunks, telephones and numbers in force: read from Postgres, written into FreeSWITCH's ``site``.
 
 Postgres is asked every 5 s whether anything changed. What was read last stays in force while Postgres,
-or a trunk's DNS, is away; the files stay for a FreeSWITCH that starts without us.
+or a trunk's DNS, is away or does not answer; the files stay for a FreeSWITCH that starts without us.
+Whatever hangs, calls are waiting: each step has an end, and threads of its own.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import gevent
-from gevent import socket
+from gevent.event import AsyncResult
 from gevent.lock import RLock
+from gevent.threadpool import ThreadPool
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,6 +39,11 @@ RESOLVE_EVERY_S = 300.0
 AUDIO_CALLS = 20
 """The last calls of each trunk whose packets are remembered."""
 RESOLVE_TIMEOUT_S = 3.0
+"""For all trunks together; a name server that is away takes each thread for half a minute."""
+LOOKUPS = 4
+"""At once."""
+READ_TIMEOUT_S = 3.0
+"""Then the look is given up; its answer is taken by the next one."""
 UP_STATES = ("REGED", "NOREG")
 PING_UP = "UP"
 
@@ -50,6 +59,13 @@ class Roster:
         self._refreshing = RLock()
         """The API and the regular look must not write the same files at once."""
         self._resolve_at_s = 0.0
+        self._reading: AsyncResult[Telephony | None] | None = None
+        self._reader = ThreadPool(1)
+        self._resolvers = ThreadPool(LOOKUPS)
+        self._due = False
+        """Something was read that FreeSWITCH has not been told of yet."""
+        self._changed: set[str] = set()
+        """Gateways whose files have changed since it was told."""
         self._audio: dict[str, deque[tuple[int, int]]] = {}
         self.states: dict[str, str] = {}
         """Last state of each gateway, as FreeSWITCH told it."""
@@ -58,32 +74,51 @@ class Roster:
         """Look for changes, for ever."""
         while True:
             gevent.sleep(LOOK_EVERY_S)
-            try:
-                self.refresh()
-            except SwitchError as e:
-                log.info("= changes wait for FreeSWITCH: %s", e)
-            except OSError as e:
-                log.error("! FreeSWITCH's configuration is not written: %s", e)
+            self.look()
+
+    def look(self, *, always: bool = False) -> None:
+        """As :meth:`refresh`, for whom no trouble may hold up: it is logged, and tried again."""
+        try:
+            self.refresh(always=always)
+        except SwitchError as e:
+            log.info("= changes wait for FreeSWITCH: %s", e)
+        except OSError as e:
+            log.error("! FreeSWITCH's configuration is not written: %s", e)
+        except Exception:  # the border of a job: a row that nobody thought of costs no call
+            log.exception("! what changed is not in force")
+
+    def read(self) -> None:
+        """Have the phonebook in memory, and whose addresses are whose, if Postgres answers soon;
+        tells FreeSWITCH nothing."""
+        with self._refreshing:
+            if self._read():
+                self._due = True
+                self._resolve()
 
     def refresh(self, *, always: bool = False) -> None:
         """Take in what changed; with ``always`` write FreeSWITCH's files even if nothing did.
 
         Raises SwitchError or OSError when FreeSWITCH could not be told: the next look tries again.
+        As long as nothing could be read, its files stay as they are.
         """
         with self._refreshing:
-            changed = self._read()
-            if changed or time.monotonic() >= self._resolve_at_s:
-                always = self._resolve() or always
-            if changed or always:
-                self._write()
+            read = self._read()
+            self._due = read or self._due or always
+            if not self._office.telephony.version:
+                return
+            if read or time.monotonic() >= self._resolve_at_s:
+                self._due = self._resolve() or self._due
                 gevent.spawn(self._speak_notices)
+            if self._due:
+                self._write()
+                self._due = False
 
     def on_gateway(self, name: str, state: str) -> None:
         """FreeSWITCH tells a gateway's new state."""
         if self.states.get(name) != state:
             log.info("= trunk %s: %s", name, state)
         self.states[name] = state
-        self.look_at_gateway(name)
+        gevent.spawn(self.look_at_gateway, name)  # events of calls are waiting behind this one
 
     def heard(self, trunk: str, received: int, sent: int) -> None:
         """RTP packets of a call that is over: what one-way audio is diagnosed from."""
@@ -126,18 +161,24 @@ class Roster:
         return found
 
     def _read(self) -> bool:
+        if self._reading is None:
+            self._reading = self._reader.spawn(self._load)
         try:
-            found = gevent.get_hub().threadpool.apply(self._load)
+            with gevent.Timeout(READ_TIMEOUT_S):
+                found = self._reading.get()
+        except gevent.Timeout:
+            return self._tell_away("it does not answer")
         except SQLAlchemyError as e:
-            if not self._away:
-                self._away = True
-                reason = str(e).strip().partition("\n")[0]
-                log.warning("! Postgres is away, what was read last stays in force: %s", reason)
-            return False
+            self._reading = None
+            return self._tell_away(str(e).strip().partition("\n")[0])
         except UserError as e:
+            self._reading = None
             log.error("! trunks and numbers are not read: %s", e)
             return False
-        self._away = False
+        except Exception:
+            self._reading = None
+            raise
+        self._reading, self._away = None, False
         if found is None:
             return False
         self._office.telephony = found
@@ -146,6 +187,13 @@ class Roster:
             len(found.trunks), len(found.numbers), len(found.extensions), len(found.agents),
         )  # fmt: skip
         return True
+
+    def _tell_away(self, reason: str) -> bool:
+        """False: nothing was read."""
+        if not self._away:
+            self._away = True
+            log.warning("! Postgres is away, what was read last stays in force: %s", reason)
+        return False
 
     def _load(self) -> Telephony | None:
         """In a native thread: everything, or None when nothing changed."""
@@ -158,28 +206,39 @@ class Roster:
     def _resolve(self) -> bool:
         """Look up the trunks' proxies; whether an address changed."""
         self._resolve_at_s = time.monotonic() + RESOLVE_EVERY_S
-        before = self._office.resolved
-        found: dict[str, tuple[str, ...]] = {}
-        for trunk in self._office.telephony.trunks:
-            known = tuple(self._office.resolved.get(trunk.name, ()))
-            found[trunk.name] = _addresses(trunk.host) or known
+        before, trunks = self._office.resolved, self._office.telephony.trunks
+        asked = {
+            trunk.name: gevent.spawn(self._addresses, trunk.host)
+            for trunk in trunks
+            if not _is_address(trunk.host)
+        }
+        gevent.joinall(list(asked.values()), timeout=RESOLVE_TIMEOUT_S)
+        gevent.killall(list(asked.values()), block=False)
+        found = {trunk.name: tuple(before.get(trunk.name, ())) for trunk in trunks}
+        found |= {t.name: (t.host,) for t in trunks if t.name not in asked}
+        found |= {name: job.value for name, job in asked.items() if job.successful() and job.value}
         self._office.resolved = found
         return found != before
+
+    def _addresses(self, host: str) -> tuple[str, ...]:
+        addresses: tuple[str, ...] = self._resolvers.apply(_look_up, (host,))
+        return addresses
 
     def _write(self) -> None:
         telephony, resolved = self._office.telephony, self._office.resolved
         gateways = {t.name: gateway_xml(t) for t in telephony.trunks if t.enabled}
-        changed = _write_folder(self._site / "gateways", gateways)
+        _write_folder(self._site / "gateways", gateways, self._changed)
         phones = {e.extension: directory_xml(e) for e in telephony.extensions.values() if e.enabled}
-        _write_folder(self._site / "directory", phones)
+        _write_folder(self._site / "directory", phones, set())
         _write_file(self._site / "acl.xml", acl_xml(telephony.trunks, resolved))
         self._office.freeswitch.reload(
-            [name for name in changed if name not in gateways],
-            [name for name in changed if name in gateways],
+            [name for name in self._changed if name not in gateways],
+            [name for name in self._changed if name in gateways],
         )
-        for name in changed:
+        for name in self._changed:
             self.states.pop(name, None)
             self._office.down_trunks.discard(name)
+        self._changed.clear()
 
     def _speak_notices(self) -> None:
         """Have everything spoken that FreeSWITCH may have to play by itself."""
@@ -191,29 +250,36 @@ class Roster:
             notices.render(number.closed_text, number.agent)
 
 
-def _addresses(host: str) -> tuple[str, ...]:
+def _is_address(host: str) -> bool:
     try:
-        with gevent.Timeout(RESOLVE_TIMEOUT_S):
-            found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-    except (OSError, gevent.Timeout):
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _look_up(host: str) -> tuple[str, ...]:
+    """In a native thread."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):  # the second: a label of over 63 letters
         return ()
     return tuple(sorted({str(entry[4][0]) for entry in found}))
 
 
-def _write_folder(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Make ``folder`` hold exactly ``files`` (.xml); the names of those gone or changed."""
+def _write_folder(folder: Path, files: Mapping[str, str], changed: set[str]) -> None:
+    """Make ``folder`` hold exactly ``files`` (.xml); names of those gone or changed go to ``changed``,
+    one by one, for the disk may be full half-way. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    changed = []
     for path in folder.glob("*.xml"):
         if path.stem not in files:
             path.unlink()
-            changed.append(path.stem)
+            changed.add(path.stem)
     for name, text in files.items():
         path = folder / f"{name}.xml"
         existed = path.exists()
         if _write_file(path, text) and existed:
-            changed.append(name)
-    return changed
+            changed.add(name)
 
 
 def _write_file(path: Path, text: str) -> bool:
