@@ -13,12 +13,11 @@ import os
 import wave
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import orjson
-from gevent import socket
 
 from appliance.events import Agent
+from appliance.telephony import greenhttp
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ class Notices:
         for url in self._urls:
             try:
                 audio = _speak(url, text, agent)
-            except (OSError, ValueError, http.client.HTTPException) as e:
+            except greenhttp.FAILURES as e:
                 log.info("= a notice is not spoken by %s: %s", url, e)
                 continue
             self._write(self.path(text, agent), audio)
@@ -74,9 +73,7 @@ class Notices:
 
 
 def _speak(url: str, text: str, agent: Agent) -> bytes:
-    """docs/wires.md §3. Raises OSError, ValueError or HTTPException."""
-    parts = urlsplit(url)
-    place = (parts.hostname or "", parts.port or 80)
+    """docs/wires.md §3. Raises one of greenhttp.FAILURES."""
     body = orjson.dumps(
         {
             "model": "default",
@@ -87,16 +84,12 @@ def _speak(url: str, text: str, agent: Agent) -> bytes:
             "sample_rate": RATE_HZ,
         }
     )
-    connection = http.client.HTTPConnection(*place)
-    with socket.create_connection(place, timeout=CONNECT_TIMEOUT_S) as connection.sock:
-        connection.sock.settimeout(READ_TIMEOUT_S)
-        path = parts.path.rstrip("/") + "/v1/audio/speech"
-        headers = {"Content-Type": "application/json", "Connection": "close"}
-        connection.request("POST", path, body, headers)
-        response = connection.getresponse()
-        audio = response.read(LARGEST_BYTES)
-    if response.status != http.client.OK:
-        raise ValueError(f"status {response.status}")
+    status, audio = greenhttp.ask(
+        "POST", f"{url.rstrip('/')}/v1/audio/speech", body, connect_timeout_s=CONNECT_TIMEOUT_S,
+        read_timeout_s=READ_TIMEOUT_S, most_bytes=LARGEST_BYTES,
+    )  # fmt: skip
+    if status != http.client.OK:
+        raise ValueError(f"status {status}")
     if not audio:
         raise ValueError("no audio")
     return audio[: len(audio) // 2 * 2]

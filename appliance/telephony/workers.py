@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
 import orjson
-from gevent import socket
+
+from appliance.telephony import greenhttp
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ class Workers:
         """Whether that worker carries the call; None when it does not answer."""
         try:
             health = _get(f"{url}/health?call={call_id}")
-        except (OSError, ValueError, http.client.HTTPException):
+        except greenhttp.FAILURES:
             return None
         return bool(health.get("holds"))
 
@@ -105,7 +104,7 @@ class Workers:
                 worker.calls, worker.capacity = int(health["calls"]), int(health["capacity"])
                 worker.healthy = health["status"] == "ok"
                 worker.unanswered = 0
-            except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+            except (*greenhttp.FAILURES, KeyError, TypeError):
                 worker.healthy = False
                 worker.unanswered += 1
             if was != worker.healthy:
@@ -121,14 +120,12 @@ class Workers:
 
 
 def _get(url: str) -> dict[str, Any]:
-    """GET, in gevent's way. Raises OSError, ValueError or HTTPException."""
-    parts = urlsplit(url)
-    place = (parts.hostname or "", parts.port or 80)
-    connection = http.client.HTTPConnection(*place, timeout=ASK_TIMEOUT_S)
-    with socket.create_connection(place, timeout=ASK_TIMEOUT_S) as connection.sock:
-        path = parts.path + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", path, headers={"Connection": "close"})
-        found = orjson.loads(connection.getresponse().read(LARGEST_ANSWER_BYTES))
+    """An object, whatever the status: one that drains says so with 503. Raises greenhttp.FAILURES."""
+    _, body = greenhttp.ask(
+        "GET", url, connect_timeout_s=ASK_TIMEOUT_S, read_timeout_s=ASK_TIMEOUT_S,
+        most_bytes=LARGEST_ANSWER_BYTES,
+    )  # fmt: skip
+    found = orjson.loads(body)
     if not isinstance(found, dict):
         raise ValueError(f"{url} answers no object")
     return found
