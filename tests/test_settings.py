@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import stat
 import threading
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,21 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_defaults_need_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert load(environ={}) == Settings()
+
+
+def test_the_example_has_every_setting_with_its_default() -> None:
+    file = Path(__file__).parent.parent / "ivr.toml.example"
+    shown = tomllib.loads(file.read_text())
+    assert Settings.model_validate(shown) == Settings()
+    assert _names(shown) == _names(Settings().model_dump())
+
+
+def _names(values: dict[str, Any], above: str = "") -> set[str]:
+    names = set()
+    for name, value in values.items():
+        inside = isinstance(value, dict)
+        names |= _names(value, f"{above}{name}.") if inside else {f"{above}{name}"}
+    return names
 
 
 def test_the_file_is_read_and_the_environment_overrides_it(tmp_path: Path) -> None:
