@@ -252,7 +252,6 @@ class Control:
         country = self._settings.switch.country
         out = event.get("variable_ivr_direction") == "out"
         dialled = event.get("variable_ivr_did") or event.get("Caller-Destination-Number")
-        attempt = event.get("variable_ivr_attempt")
         calling = event.get("variable_ivr_caller") or event.get("Caller-Caller-ID-Number")
         return Facts(
             call_id=event.get("Unique-ID"),
@@ -263,7 +262,7 @@ class Control:
             agent=event.get("variable_ivr_agent"),
             encrypted=bool(event.get("variable_rtp_has_crypto")),
             outbound=event.get("variable_ivr_outbound"),
-            attempt=int(attempt) if attempt.isdecimal() else 0,
+            attempt=event.whole("variable_ivr_attempt"),
         )
 
     def _on_call_end(self, call: LiveCall, event: Event) -> None:
@@ -311,8 +310,7 @@ class Control:
         elif state := event.get("variable_ivr_state"):
             call = LiveCall(self._facts(event), self.office)
             self.office.calls[uuid] = call
-            port = event.get("variable_ivr_playback", "0")
-            self.office.ports.adopt(int(port) if port.isdecimal() else 0)
+            self.office.ports.adopt(event.whole("variable_ivr_playback"))
             call.adopt(event)
             if call.facts.outbound:
                 self.dialler.on_answer(call.facts)

@@ -170,10 +170,6 @@ class FreeSwitch:
         self._api(f"uuid_setvar {_uuid(uuid)} RECORD_STEREO true")
         self._api(f"uuid_record {uuid} start {_path(path)}")
 
-    def stop_recording(self, uuid: str, path: str) -> None:
-        """End one recording of a channel."""
-        self._api(f"uuid_record {_uuid(uuid)} stop {_path(path)}")
-
     def play(self, uuid: str, path: str) -> None:
         """Play a file to a parked channel that no unicast speaks to."""
         self._api(f"uuid_broadcast {_uuid(uuid)} {_path(path)} aleg")
@@ -267,7 +263,3 @@ def _path(text: str) -> str:
     if not re.fullmatch(r"/[\w./-]+", text, re.ASCII):
         raise SwitchError(f"{text!r:.200} is no path for FreeSWITCH; keep data_dir free of spaces")
     return text
-
-
-def _count(text: str) -> int:
-    return int(text) if text.isdecimal() else 0

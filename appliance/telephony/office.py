@@ -68,10 +68,6 @@ class Office:
     """The trunks through which telephones ring for the list of calls, one entry a telephone."""
 
     @property
-    def failure_to(self) -> str:
-        return self.settings.switch.failure_to
-
-    @property
     def recordings(self) -> bool:
         return self.settings.worker.recordings
 
