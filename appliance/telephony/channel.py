@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -110,7 +111,8 @@ class LiveCall:
         self._office = office
         self._fs: FreeSwitch = office.freeswitch
         self._log = CallLog(__name__, facts.call_id)
-        self._inbox: Queue[Callable[[], None]] = Queue(INBOX)
+        self._inbox: Queue[Callable[[], None]] = Queue(INBOX + 1)
+        """The last place is the end's, which no flood of other events may push out."""
         self._agent: Agent | None = None
         self._menu_of: Menu | None = None
         self._answered = False
@@ -125,6 +127,7 @@ class LiveCall:
         """Offers made, to tell a late timer of an earlier one."""
         self._over = False
         """The channel has gone."""
+        self._dropped_at_s = 0
         self._resumed = ""
         self._refused_by: list[str] = []
         self._searching_since_s = 0.0
@@ -136,14 +139,19 @@ class LiveCall:
 
     def post(self, work: Callable[[], None]) -> None:
         """Let ``work`` be done in this call's greenlet, after what came before."""
-        try:
+        if self._inbox.qsize() < INBOX:
             self._inbox.put_nowait(work)
-        except Full:
-            self._log.error("! the call does not keep up; an event is dropped")
+        elif self._dropped_at_s != (now_s := int(time.monotonic())):
+            self._dropped_at_s = now_s  # a line a second
+            self._log.error("! the call does not keep up; events are dropped")
 
     def on_event(self, event: Event) -> None:
         """An event of this call's own channel."""
-        self.post(lambda: self._on_event(event))
+        if event.get("Event-Name") != "CHANNEL_HANGUP_COMPLETE":
+            self.post(lambda: self._on_event(event))
+            return
+        with suppress(Full):  # it has been told already
+            self._inbox.put_nowait(lambda: self._on_end(event))
 
     def on_stream(self, name: str, body: str) -> None:
         """An event of its stream: a worker's message, or its end."""
@@ -198,8 +206,9 @@ class LiveCall:
         self.post(lambda: self._take_over(plan, extension))
 
     def whisper(self, text: str) -> None:
-        """Tell the agent something that the caller does not hear."""
-        self.post(lambda: self._tell(protocol.whisper(Whisper(text))))
+        """Tell the agent something that the caller does not hear. Raises ProtocolError: no line."""
+        message = protocol.whisper(Whisper(text))
+        self.post(lambda: self._tell(message))
 
     def hang_up(self, cause: str) -> None:
         """End the call."""
@@ -238,7 +247,8 @@ class LiveCall:
                     self._log.warning("! %s", e)
             except Exception:  # the border of a call: no other is touched
                 self._log.exception("! the call broke")
-                self._fail("a fault of ours")
+                with suppress(SwitchError):  # it has gone, or its guard does the same
+                    self._fail("a fault of ours")
 
     def _after(self, seconds: float, work: Callable[[], None]) -> None:
         gevent.spawn_later(seconds, self.post, work)
@@ -259,8 +269,6 @@ class LiveCall:
                 self._record()
             case "CHANNEL_BRIDGE":
                 self._on_bridge()
-            case "CHANNEL_HANGUP_COMPLETE":
-                self._on_end(event)
 
     def _on_park(self, event: Event) -> None:
         rate = event.get("Channel-Read-Codec-Rate", "8000")

@@ -20,7 +20,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.errors import UserError
+from appliance.errors import ProtocolError, UserError
 from appliance.settings import SWITCH_SECRET, Settings
 from appliance.store import outbound
 from appliance.telephony.channel import LiveCall
@@ -41,7 +41,8 @@ DATABASE_TIMEOUT_S = 5.0
 _STATUS = {
     200: "200 OK", 202: "202 Accepted", 400: "400 Bad Request", 401: "401 Unauthorized",
     404: "404 Not Found", 405: "405 Method Not Allowed", 409: "409 Conflict",
-    413: "413 Content Too Large", 503: "503 Service Unavailable",
+    413: "413 Content Too Large", 500: "500 Internal Server Error",
+    503: "503 Service Unavailable",
 }  # fmt: skip
 
 T = TypeVar("T")
@@ -173,8 +174,13 @@ class SwitchApi:
             return 400, {"error": f"{where}: {item['msg']}."}
         except UserError as e:
             return 400, {"error": str(e)}
-        except (SwitchError, SQLAlchemyError) as e:
+        except ProtocolError as e:
+            return 400, {"error": f"That cannot be said: {e}."}
+        except (SwitchError, SQLAlchemyError, OSError) as e:
             return 503, {"error": str(e).strip().partition("\n")[0]}
+        except Exception:  # the border of a request
+            log.exception("! a request broke: %s %s", environ["REQUEST_METHOD"], work.__name__)
+            return 500, {"error": "A fault of ours; the log of ivr switch has it."}
 
     # --- calls ------------------------------------------------------------------------------------
 
