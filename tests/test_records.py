@@ -9,7 +9,8 @@ from pathlib import Path
 
 import gevent
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import OperationalError
 
 from appliance.store.database import open_sync_engine
 from appliance.store.legs import Leg, legs_of
@@ -83,9 +84,37 @@ def test_what_a_dead_switch_left_is_stored_by_the_next(store: Engine, tmp_path: 
                 gevent.sleep(0.05)
 
 
+def test_what_a_dead_switch_left_outlasts_a_postgres_that_is_away(
+    store: Engine, tmp_path: Path
+) -> None:
+    """The next switch starts before Postgres does."""
+    nowhere = open_sync_engine("postgresql://nobody@127.0.0.1:9/none")
+    with writing(nowhere, tmp_path) as records:
+        records.leg(leg("patient"))
+        gevent.sleep(0.3)
+    nowhere.dispose()
+    away = True
+    event.listen(store, "do_connect", lambda *_: _refuse() if away else None)
+    store.dispose()
+    with writing(store, tmp_path) as records:
+        for n in range(3):  # tries, each of which finds the dead one's file
+            records.leg(leg(f"later-{n}"))
+            gevent.sleep(0.1)
+        assert not records.caught_up.is_set()
+        away = False
+        records.leg(leg("at-last"))
+        assert len(stored(store, "patient", 1)) == 1
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+def _refuse() -> None:
+    raise OperationalError("connect", {}, Exception("away"))
+
+
 def test_a_row_that_can_never_be_stored_holds_up_no_other(store: Engine, tmp_path: Path) -> None:
     with writing(store, tmp_path) as records:
         records.leg(leg("bad", caller="nul\0byte"))
+        records.complete("bad", of_another_version=1)
         records.leg(leg("good"))
         stored(store, "good", 1)
     with store.connect() as connection:

@@ -15,7 +15,7 @@ from typing import Any
 import gevent
 import orjson
 from gevent.event import Event as Signal
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
@@ -42,6 +42,8 @@ class Records:
         self._queue: deque[bytes] = deque()
         self._arrived = Signal()
         self._spool: Spool | None = None
+        self._heritage: list[Spool] = []
+        """Of dead switches, locked by us until it is stored."""
         self._away = False
         self.caught_up = Signal()
         """Set once everything that killed switches left is in Postgres."""
@@ -95,6 +97,8 @@ class Records:
         """Leave what is not stored to the next process."""
         if self._spool is not None:
             self._spool.close(remove=not self._spool.unshipped_bytes)
+        for heritage in self._heritage:
+            heritage.close(remove=False)
 
     def _take(self, row: dict[str, Any]) -> None:
         if len(self._queue) >= QUEUE_ROWS:
@@ -117,9 +121,10 @@ class Records:
         assert self._spool is not None
         if batch:
             self._spool.append(batch)
-        for heritage in adopt(self._folder):
-            self._ship(heritage)
-            heritage.close(remove=True)
+        self._heritage += adopt(self._folder)
+        while self._heritage:
+            self._ship(self._heritage[0])
+            self._heritage.pop(0).close(remove=True)
         self._ship(self._spool)
 
     def _ship(self, spool: Spool) -> None:
@@ -134,9 +139,20 @@ class Records:
             work = _work(line)
             with self._engine.begin() as connection:
                 work(connection)
-        except (ValueError, KeyError, ValidationError, DataError, IntegrityError) as e:
-            reason = str(e).strip().partition("\n")[0]
-            log.error("! a row of a leg can never be stored (%s): %.300s", reason, line.decode())
+        except (DataError, IntegrityError) as e:
+            self._give_up(line, e)
+        except (SQLAlchemyError, OSError):
+            raise  # later
+        except Exception as e:  # the border of a job: what another version wrote, or a torn disk
+            self._give_up(line, e)
+
+    def _give_up(self, line: bytes, error: Exception) -> None:
+        reason = str(error).strip().partition("\n")[0]
+        log.error(
+            "! a row of a leg can never be stored (%s): %.300s",
+            reason,
+            line.decode(errors="replace"),
+        )
 
 
 def _work(line: bytes) -> Callable[[Connection], object]:
