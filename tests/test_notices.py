@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,3 +47,40 @@ def test_each_voice_and_language_has_its_own(tmp_path: Path) -> None:
     texts = {notices.path("a", AGENT), notices.path("b", AGENT), notices.path("a", hindi)}
     assert len(texts) == 3
     assert notices.path("a", AGENT) == notices.path("a", AGENT)
+
+
+def test_a_voice_server_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
+    """It takes the request, and a byte of its answer comes now and then: no read is ever late."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                while True:
+                    connection.send(b"H")
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        notices = Notices(tmp_path, (f"http://127.0.0.1:{server.getsockname()[1]}",))
+        begun = time.monotonic()
+        assert notices.render("We are closed.", AGENT, 0.5) == ""
+        assert time.monotonic() - begun < 3
+
+
+@pytest.mark.server
+async def test_a_disk_that_takes_nothing_breaks_no_call(tmp_path: Path) -> None:
+    (tmp_path / "notices").write_text("in the way")
+    async with serving(tmp_path / "data", "tts", "--engine", "flite") as served:
+        notices = Notices(tmp_path / "notices", (served.url,))
+        assert await asyncio.to_thread(notices.render, "We are closed.", AGENT) == ""
+
+
+def test_old_summaries_go_and_notices_stay(tmp_path: Path) -> None:
+    notices = Notices(tmp_path, ())
+    kept, summary, fresh = (notices.path(text, AGENT) for text in ("notice", "summary", "fresh"))
+    for path in (kept, summary, fresh):
+        path.write_bytes(b"")
+    for path in (kept, summary):
+        os.utime(path, (1e9, 1e9))
+    notices.sweep({kept})
+    assert set(tmp_path.iterdir()) == {kept, fresh}

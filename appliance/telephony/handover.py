@@ -16,6 +16,7 @@ from appliance.telemetry import CallLog
 from appliance.telephony.destinations import DialPlan, next_trunk_helps
 from appliance.telephony.eventsocket import Event, SwitchError
 from appliance.telephony.freeswitch import FETCHED
+from appliance.telephony.notices import PATIENT_S
 from appliance.telephony.office import Office
 
 AGAIN_S = 3.0
@@ -158,7 +159,7 @@ class Handover:
         self._nobody(cause)
 
     def _speak(self, text: str) -> None:
-        spoken = self._office.notices.render(text, self._agent)
+        spoken = self._office.notices.render(text, self._agent, PATIENT_S)
         if text == self._summary and not self._person:
             self._spoken = spoken
 

@@ -10,10 +10,12 @@ import hashlib
 import http.client
 import logging
 import os
+import time
 import wave
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import gevent
 import orjson
 
 from appliance.events import Agent
@@ -24,6 +26,12 @@ log = logging.getLogger(__name__)
 RATE_HZ = 8000
 CONNECT_TIMEOUT_S = 1.0
 READ_TIMEOUT_S = 5.0
+SOON_S = 2.0
+"""For all of it, where a caller waits: their guard takes them elsewhere after 4 s."""
+PATIENT_S = 20.0
+"""Where nobody does."""
+KEPT_S = 3600
+"""What is in no row is a summary of what a caller said: an hour after it was spoken it goes."""
 LARGEST_BYTES = RATE_HZ * 2 * 120
 """Two minutes: a notice is a sentence or two."""
 
@@ -45,20 +53,38 @@ class Notices:
         path = self.path(text, agent)
         return str(path) if text and path.exists() else ""
 
-    def render(self, text: str, agent: Agent) -> str:
-        """Path of the file, spoken now if it was not before; empty when no server can."""
+    def render(self, text: str, agent: Agent, within_s: float = SOON_S) -> str:
+        """Path of the file, spoken now if it was not before; empty when no server can, in time, or
+        the disk takes none."""
         if not text or (known := self.ready(text, agent)):
             return known if text else ""
-        for url in self._urls:
-            try:
-                audio = _speak(url, text, agent)
-            except greenhttp.FAILURES as e:
-                log.info("= a notice is not spoken by %s: %s", url, e)
-                continue
-            self._write(self.path(text, agent), audio)
-            return str(self.path(text, agent))
+        try:
+            with gevent.Timeout(within_s):
+                if self._spoken(text, agent):
+                    return str(self.path(text, agent))
+        except gevent.Timeout:
+            log.info("= a notice is not spoken within %.0f s", within_s)
         log.warning("! no voice server speaks a notice of %s", agent.name)
         return ""
+
+    def sweep(self, kept: Collection[Path]) -> None:
+        """Remove old files but for ``kept``: each transfer leaves a summary behind."""
+        oldest_s = time.time() - KEPT_S
+        for path in self._folder.glob("*.wav*"):
+            try:
+                if path not in kept and path.stat().st_mtime < oldest_s:
+                    path.unlink()
+            except OSError as e:
+                log.warning("! a notice that nobody needs stays: %s", e)
+
+    def _spoken(self, text: str, agent: Agent) -> bool:
+        for url in self._urls:
+            try:
+                self._write(self.path(text, agent), _speak(url, text, agent))
+                return True
+            except greenhttp.FAILURES as e:
+                log.info("= a notice is not spoken by %s: %s", url, e)
+        return False
 
     def _write(self, path: Path, audio: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

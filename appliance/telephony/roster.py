@@ -28,6 +28,7 @@ from appliance.errors import UserError
 from appliance.store.phonebook import Telephony, Trunk
 from appliance.store.trunks import load_telephony, telephony_version
 from appliance.telephony.eventsocket import SwitchError
+from appliance.telephony.notices import PATIENT_S
 from appliance.telephony.office import Office
 from appliance.telephony.trunkfiles import acl_xml, directory_xml, gateway_xml
 
@@ -241,13 +242,15 @@ class Roster:
         self._changed.clear()
 
     def _speak_notices(self) -> None:
-        """Have everything spoken that FreeSWITCH may have to play by itself."""
+        """Have everything spoken that FreeSWITCH may have to play by itself, and nothing kept that
+        it will not."""
         telephony, notices = self._office.telephony, self._office.notices
-        for agent in telephony.agents.values():
-            for text in (agent.apology, agent.language_prompt):
-                notices.render(text, agent)
-        for number in telephony.numbers.values():
-            notices.render(number.closed_text, number.agent)
+        wanted = [(a.apology, a) for a in telephony.agents.values()]
+        wanted += [(a.language_prompt, a) for a in telephony.agents.values()]
+        wanted += [(n.closed_text, n.agent) for n in telephony.numbers.values()]
+        for text, agent in wanted:
+            notices.render(text, agent, PATIENT_S)
+        notices.sweep({notices.path(text, agent) for text, agent in wanted})
 
 
 def _is_address(host: str) -> bool:
@@ -284,7 +287,7 @@ def _write_folder(folder: Path, files: Mapping[str, str], changed: set[str]) -> 
 
 def _write_file(path: Path, text: str) -> bool:
     """Write ``text`` unless it stands there already; True when it did not. Holds passwords: 0640."""
-    if path.exists() and path.read_text() == text:
+    if path.exists() and path.read_bytes() == text.encode():
         return False
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
