@@ -365,6 +365,8 @@ class Channel:
                 self.hangup(data or "NORMAL_CLEARING")
             case "pre_answer":
                 self._pre_answer()
+            case "record_session":
+                self.record(data)
             case "ring_ready":
                 pass
             case _:

@@ -166,9 +166,16 @@ class FreeSwitch:
         self._api(f"uuid_transfer {_uuid(uuid)} {_word(extension)} XML ivr")
 
     def record(self, uuid: str, path: str) -> None:
-        """Record both sides, caller left, until the channel ends."""
+        """Record both sides, caller left, until the channel ends; asked of a parked channel.
+
+        By its own thread: ``uuid_record`` works beside it, and where the caller hangs up in the same
+        tens of milliseconds, the channel waits for its recorder for ever and is never freed (1.10.12).
+        """
         self._api(f"uuid_setvar {_uuid(uuid)} RECORD_STEREO true")
-        self._api(f"uuid_record {uuid} start {_path(path)}")
+        self._link.command(
+            f"sendmsg {_uuid(uuid)}\ncall-command: execute\nexecute-app-name: record_session\n"
+            f"execute-app-arg: {_path(path)}"
+        )
 
     def play(self, uuid: str, path: str) -> None:
         """Play a file to a parked channel that no unicast speaks to."""
