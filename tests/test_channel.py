@@ -84,3 +84,14 @@ def test_a_whisper_that_no_worker_takes_is_refused_and_touches_no_call(
     assert call.state is State.NEW
     hang_up(call)
     gevent.sleep(0.05)
+
+
+def test_while_nobody_knows_the_numbers_a_caller_is_not_refused(
+    call: LiveCall, ended: list[str]
+) -> None:
+    """Postgres was away when we started: the guard's apology and person are better than 403."""
+    call.on_event(event("CHANNEL_PARK", Answer_State="early"))
+    gevent.sleep(0.05)
+    assert call.state is State.FAILED
+    hang_up(call)
+    gevent.sleep(0.05)

@@ -306,6 +306,9 @@ class LiveCall:
             self._agent = office.telephony.agents.get(facts.agent)
             self._connect()
             return
+        if not office.telephony.version:
+            self._fail("Postgres has not told us yet whose number it is")
+            return
         trunk = office.telephony.trunk(facts.trunk)
         if trunk is not None and trunk.srtp == "required" and not facts.encrypted:
             self._log.warning("! refused: trunk %s requires SRTP", trunk.name)

@@ -15,6 +15,7 @@ from gevent.event import Event as Signal
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from appliance.errors import UserError
 from appliance.numbers import e164
 from appliance.settings import EVENT_SOCKET_SECRET, MEDIA_SECRET, Settings
 from appliance.store.database import database_url, open_sync_engine
@@ -100,7 +101,7 @@ class Control:
         """Serve until :meth:`stop`. Raises UserError: a port is taken, the password is wrong."""
         hub = gevent.get_hub()
         # what fails in a native thread is raised where it was asked for, and told of there
-        hub.NOT_ERROR = (*hub.NOT_ERROR, Exception)
+        hub.NOT_ERROR = (*hub.NOT_ERROR, SQLAlchemyError, OSError, UserError)
         self.api.start()
         beside = [
             gevent.spawn(work)

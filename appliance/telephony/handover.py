@@ -134,7 +134,13 @@ class Handover:
         }
         left_s = self._give_up_at_s - time.monotonic()
         timeout_s = min(attempt.timeout_s, max(1, round(left_s)))
-        self._job = self._office.ring(attempt.dial, variables, "&park()", timeout_s, self._hear)
+        try:
+            self._job = self._office.ring(attempt.dial, variables, "&park()", timeout_s, self._hear)
+        except SwitchError as e:
+            if not self._office.freeswitch.attached:
+                raise  # all is looked at again when it is back
+            self._log.warning("! %s", e)
+            self._ring_next("NORMAL_TEMPORARY_FAILURE")
 
     def _on_answer(self, uuid: str) -> None:
         self._person = uuid

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
-from gevent.pywsgi import WSGIServer
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIHandler, WSGIServer
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -38,6 +39,10 @@ log = logging.getLogger(__name__)
 
 LARGEST_BODY_BYTES = 64 * 1024
 DATABASE_TIMEOUT_S = 5.0
+MOST_CLIENTS = 64
+"""At once; who comes later waits. Each holds a file descriptor that a call may need."""
+CLIENT_TIMEOUT_S = 5.0
+"""Without a word from it, a client is left."""
 _STATUS = {
     200: "200 OK", 202: "202 Accepted", 400: "400 Bad Request", 401: "401 Unauthorized",
     404: "404 Not Found", 405: "405 Method Not Allowed", 409: "409 Conflict",
@@ -93,6 +98,14 @@ class Whisper(_Body):
     text: str = Field(min_length=1, max_length=1000)
 
 
+class _Handler(WSGIHandler):
+    """One client; gevent would wait for it for ever."""
+
+    def __init__(self, sock: Any, address: Any, server: Any) -> None:
+        sock.settimeout(CLIENT_TIMEOUT_S)
+        super().__init__(sock, address, server)
+
+
 class SwitchApi:
     """The server; it runs in greenlets of its own."""
 
@@ -106,7 +119,10 @@ class SwitchApi:
         self._roster = roster
         self._dialler = dialler
         self._secret = settings.secret(SWITCH_SECRET)
-        self._server = WSGIServer((switch.api_host, switch.api_port), self._serve, log=None)
+        self._server = WSGIServer(
+            (switch.api_host, switch.api_port), self._serve, log=None, spawn=Pool(MOST_CLIENTS),
+            handler_class=_Handler,
+        )  # fmt: skip
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
             ("GET", re.compile(r"/v1/calls"), self._calls),
             ("POST", re.compile(r"/v1/calls"), self._make_call),
