@@ -10,8 +10,9 @@ import pytest
 
 from appliance.errors import ProtocolError
 from appliance.settings import Settings
-from appliance.telephony.channel import INBOX, Facts, LiveCall, State
+from appliance.telephony.channel import INBOX, LiveCall
 from appliance.telephony.eventsocket import Event
+from appliance.telephony.facts import Facts, State
 from appliance.telephony.freeswitch import FreeSwitch
 from appliance.telephony.notices import Notices
 from appliance.telephony.office import Office

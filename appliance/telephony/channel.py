@@ -6,13 +6,11 @@ the worker, timers. What must outlive ``ivr switch`` stands in channel variables
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import Enum
 
 import gevent
 from gevent.queue import Full, Queue
@@ -24,18 +22,19 @@ from appliance.events import (
     Dtmf,
     Hangup,
     Hold,
-    Offer,
     Summary,
     Transfer,
     TransferFailed,
     Whisper,
 )
-from appliance.media import protocol, token
+from appliance.media import protocol
 from appliance.telemetry import CallLog
 from appliance.telephony.destinations import Destination, DialPlan
 from appliance.telephony.eventsocket import Event, SwitchError
+from appliance.telephony.facts import Facts, State
 from appliance.telephony.freeswitch import FreeSwitch
 from appliance.telephony.handover import Handover
+from appliance.telephony.line import Line, Resumed
 from appliance.telephony.office import Office
 from appliance.telephony.routing import Answer, Closed, Menu, Overflow, Refuse, Ring
 
@@ -54,42 +53,6 @@ GUARD_S = 60
 GUARD_EVERY_S = 20.0
 TAIL_S = 0.12
 """After the worker's last frame: the caller's own jitter buffer empties before BYE."""
-NARROW_HZ, WIDE_HZ = 8000, 16000
-
-
-class State(Enum):
-    """What is being done with the caller; its name stands in ``ivr_state``."""
-
-    NEW = "new"
-    MENU = "menu"
-    CONNECTING = "connecting"
-    TALKING = "talking"
-    TRANSFERRING = "transferring"
-    """A person is fetched while the agent keeps the caller company."""
-    BLIND = "blind"
-    """A person's telephone rings and the caller hears it; the dialplan does all that."""
-    PERSON = "person"
-    FAILED = "failed"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Who calls whom, and through what."""
-
-    call_id: str
-    did: str
-    caller: str
-    trunk: str = ""
-    direction: str = "in"
-    agent: str = ""
-    """Id of the agent, once it is known."""
-    encrypted: bool = False
-    """Its audio is SRTP."""
-    outbound: str = ""
-    """Row of ``outbound_calls`` that this call is an attempt of."""
-    attempt: int = 0
-    """The number of that attempt, from 1."""
 
 
 class LiveCall:
@@ -98,9 +61,6 @@ class LiveCall:
     def __init__(self, facts: Facts, office: Office) -> None:
         self.facts = facts
         self.state = State.NEW
-        self.worker = ""
-        self.part = 0
-        self.rate_hz = NARROW_HZ
         self.started_at = datetime.now(UTC)
         self.answered_by = ""
         """Of a call that we made: ``human:…``, ``machine:…`` or ``uncertain:…`` and what told."""
@@ -118,17 +78,13 @@ class LiveCall:
         self._answered = False
         self._to_record = ""
         """Where to, until the recording has begun."""
-        self._has_media = False
-        self._port: int | None = None
-        """Of unicast, while the channel is parked."""
-        self._offer = b""
-        """Due to the worker as soon as its websocket is open."""
         self._attempt = 0
         """Offers made, to tell a late timer of an earlier one."""
         self._over = False
         """The channel has gone."""
         self._dropped_at_s = 0
-        self._resumed = ""
+        self._line = Line(facts.call_id, office)
+        self._resumed: Resumed = ""
         self._refused_by: list[str] = []
         self._searching_since_s = 0.0
         self._handover: Handover | None = None
@@ -169,18 +125,13 @@ class LiveCall:
         """Take over a call that was live before we were, as its channel variables tell."""
         names = {state.value: state for state in State}
         self.state = names.get(event.get("variable_ivr_state"), State.FAILED)
-        if self.state in (State.TALKING, State.TRANSFERRING):
-            self.worker = event.get("variable_ivr_worker")
-        self._port = _whole(event.get("variable_ivr_playback")) or None
-        self.part = _whole(event.get("variable_ivr_part"))
-        self.rate_hz = _whole(event.get("variable_ivr_rate")) or NARROW_HZ
-        self.started_at = datetime.fromtimestamp(_whole(event.get("variable_ivr_started")), UTC)
+        self._line.adopt(event, talks=self.state in (State.TALKING, State.TRANSFERRING))
+        self.started_at = datetime.fromtimestamp(event.whole("variable_ivr_started"), UTC)
         self.transferred_to = event.get("variable_ivr_person")
         self._answered = event.get("Answer-State") == "answered"
         self.answered_by = event.get("variable_ivr_answered_by").replace("_", " ")
         carried = (State.TALKING, State.TRANSFERRING, State.BLIND, State.PERSON)
         self.talked = self.state in carried or bool(self.answered_by)
-        self._has_media = True
         self._agent = self._office.telephony.agents.get(self.facts.agent)
         parked = event.get("variable_current_application") == "park"
         if parked and event.get("variable_ivr_returned") == "transfer":
@@ -208,7 +159,7 @@ class LiveCall:
     def whisper(self, text: str) -> None:
         """Tell the agent something that the caller does not hear. Raises ProtocolError: no line."""
         message = protocol.whisper(Whisper(text))
-        self.post(lambda: self._tell(message))
+        self.post(lambda: self._line.tell(message))
 
     def hang_up(self, cause: str) -> None:
         """End the call."""
@@ -217,6 +168,11 @@ class LiveCall:
     def renew_guard(self) -> None:
         """Put the guard off: we are alive."""
         self.post(self._renew_guard)
+
+    @property
+    def worker(self) -> str:
+        """URL of the worker that is on it; empty: none."""
+        return self._line.worker
 
     def describe(self) -> dict[str, object]:
         """For the API: what is going on."""
@@ -231,7 +187,7 @@ class LiveCall:
             "state": self.state.value,
             "transferred_to": self.transferred_to,
             "worker": self.worker,
-            "part": self.part,
+            "part": self._line.part,
             "started_at": self.started_at.isoformat(),
         }
 
@@ -258,12 +214,11 @@ class LiveCall:
             case "CHANNEL_PARK":
                 self._on_park(event)
             case "DTMF" if self.state in (State.TALKING, State.TRANSFERRING):
-                duration = event.get("DTMF-Duration", "0")
                 # FreeSWITCH counts in samples of the RTP clock
-                ms = int(duration) // 8 if duration.isdecimal() else 0
-                self._tell(protocol.dtmf(Dtmf(event.get("DTMF-Digit"), ms)))
+                ms = event.whole("DTMF-Duration") // 8
+                self._line.tell(protocol.dtmf(Dtmf(event.get("DTMF-Digit"), ms)))
             case "CHANNEL_HOLD" | "CHANNEL_UNHOLD" if self.worker:
-                self._tell(protocol.hold(Hold(event.get("Event-Name") == "CHANNEL_HOLD")))
+                self._line.tell(protocol.hold(Hold(event.get("Event-Name") == "CHANNEL_HOLD")))
             case "CHANNEL_ANSWER":
                 self._answered = True
                 self._record()
@@ -271,12 +226,7 @@ class LiveCall:
                 self._on_bridge()
 
     def _on_park(self, event: Event) -> None:
-        rate = event.get("Channel-Read-Codec-Rate", "8000")
-        self.rate_hz = NARROW_HZ if rate == "8000" else WIDE_HZ
-        if self._port is not None:  # unicast ended when the channel left its first park
-            self._office.ports.give_back(self._port)
-            self._port = None
-        self._has_media = event.get("Answer-State") in ("early", "answered")
+        self._line.parked(event)
         if event.get("Answer-State") == "answered":
             self._answered = True
         if event.get("variable_ivr_returned") == "transfer":
@@ -292,7 +242,7 @@ class LiveCall:
 
     def _come_back(self) -> None:
         """Parked again in the middle of the call: the agent goes on, as its next part."""
-        self._leave_worker("NORMAL_TEMPORARY_FAILURE")
+        self._line.leave("NORMAL_TEMPORARY_FAILURE")
         self._resumed = "transfer"
         self._handover = None
         self.state = State.CONNECTING
@@ -389,7 +339,7 @@ class LiveCall:
         if self.state is State.ENDED:
             return
         searched_s = time.monotonic() - self._searching_since_s
-        if searched_s > (SEARCH_TIMEOUT_S if self.part else FIRST_SEARCH_S):
+        if searched_s > (SEARCH_TIMEOUT_S if self._line.part else FIRST_SEARCH_S):
             self._fail("no worker took the call")
             return
         url = self._office.workers.pick(self._refused_by)
@@ -399,78 +349,26 @@ class LiveCall:
             return
         if self.state is not State.TRANSFERRING:
             self.state = State.CONNECTING
-        self.worker = url
-        if self.talked or not self.part:
-            self.part += 1  # who never answered carried no part
+        self._line.take(url, new_part=self.talked or not self._line.part)
         self._attempt += 1
-        self._offer_to(url)
+        self._offer()
 
     def _connect_if_alone(self) -> None:
         if not self.worker and self.state is not State.FAILED:
             self._connect()
 
-    def _offer_to(self, url: str) -> None:
+    def _offer(self) -> None:
         attempt = self._attempt  # set first: FreeSWITCH may refuse what follows, or not answer
         self._after(ANSWER_TIMEOUT_S, lambda: self._on_unanswered_offer(attempt))
-        facts, uuid = self.facts, self.facts.call_id
         recording = self._recording()
-        if self.part == 1:
+        if self._line.part == 1:
             self._to_record = recording
-        offer = Offer(
-            call_id=uuid,
-            did=facts.did,
-            caller=facts.caller,
-            rate_hz=self.rate_hz,
-            playback=(self._office.ports.host, self._speak_port()),
-            agent=facts.agent,
-            direction="out" if facts.direction == "out" else "in",
-            recording=recording,
-            part=self.part,
-            resumed=self._resumed,  # type: ignore[arg-type]
-        )
-        self._remember()
-        now_s = time.time()
-        bearer = token.make(self._office.media_secret, uuid, now_s)
-        self._offer = protocol.offer(offer)
-        self._fs.start_stream(uuid, f"{url}/call", self.rate_hz, bearer)
-
-    def _speak_port(self) -> int:
-        if not self._has_media:
-            raise SwitchError("the channel has no media yet; is our dialplan in force?")
-        if self._port is None:
-            self._port = self._office.ports.take()
-            if self._port is None:
-                raise SwitchError("no UDP port is left for playback; raise switch.playback_ports")
-            ports = self._office.ports
-            self._fs.unicast(self.facts.call_id, ports.host, self._port, ports.mirror)
-        return self._port
+        self._line.offer(self.facts, recording, self._resumed, self.started_at)
 
     def _recording(self) -> str:
         if self._agent is None or not self._agent.record or not self._office.recordings:
             return ""
         return f"{self.started_at:%Y/%m/%d}/{self.facts.call_id}.wav"
-
-    def _remember(self) -> None:
-        """What an ``ivr switch`` that is started anew reads from the channel."""
-        facts = self.facts
-        self._fs.set_variables(
-            facts.call_id,
-            {
-                "ivr_state": "talking",
-                "ivr_agent": facts.agent,
-                "ivr_did": facts.did,
-                "ivr_caller": facts.caller,
-                "ivr_trunk": facts.trunk,
-                "ivr_direction": facts.direction,
-                "ivr_outbound": facts.outbound,
-                "ivr_worker": self.worker,
-                "ivr_playback": str(self._port or 0),
-                "ivr_part": str(self.part),
-                "ivr_rate": str(self.rate_hz),
-                "ivr_started": str(int(self.started_at.timestamp())),
-                "hangup_after_bridge": "true",
-            },
-        )
 
     def _on_unanswered_offer(self, attempt: int) -> None:
         if self.state is State.CONNECTING and self._attempt == attempt and self.worker:
@@ -481,7 +379,7 @@ class LiveCall:
         if not self.worker:
             return  # the last words of one that has been left: it says goodbye to a live call
         if name == "connect":
-            self._tell(self._offer)
+            self._line.connected()
             return
         if name != "json":
             if self.state in (State.CONNECTING, State.TALKING, State.TRANSFERRING):
@@ -511,9 +409,9 @@ class LiveCall:
             self._lose_worker()
 
     def _lose_worker(self) -> None:
-        self._office.workers.failed(self.worker)
-        self._refused_by.append(self.worker)
-        self.worker = ""
+        lost = self._line.drop()
+        self._office.workers.failed(lost)
+        self._refused_by.append(lost)
         if self._answered and self.state is not State.CONNECTING:
             self._resumed = "worker"
         if self.state is State.TALKING:
@@ -543,7 +441,7 @@ class LiveCall:
         else:
             self._fs.answer(uuid)  # and the recording begins with CHANNEL_ANSWER
         self._fs.guard(uuid, GUARD_S)
-        self._log.info("= %s talks, part %d", self.worker, self.part)
+        self._log.info("= %s talks, part %d", self.worker, self._line.part)
 
     def _record(self) -> None:
         """Once a call: FreeSWITCH goes on with it over all parts, and while a person has the call."""
@@ -572,7 +470,7 @@ class LiveCall:
         self._log.info("> transfer, %s, because %s", asked.mode, asked.reason)
         plan = self._office.plan_for(asked.to, self.facts)
         if plan is None:
-            self._tell(protocol.transfer_failed(TransferFailed("UNALLOCATED_NUMBER")))
+            self._line.tell(protocol.transfer_failed(TransferFailed("UNALLOCATED_NUMBER")))
             return
         self._going_to = asked.to
         if asked.mode == "blind":
@@ -599,7 +497,7 @@ class LiveCall:
         hint = {"bridge_pre_execute_bleg_app": "playback", "bridge_pre_execute_bleg_data": file}
         self._fs.set_variables(uuid, (hint if file else {}) | {"ivr_state": "blind"})
         self._fs.set_dial_string(uuid, "ivr_human", dial_string)
-        self._leave_worker("BLIND_TRANSFER")
+        self._line.leave("BLIND_TRANSFER")
         self._fs.transfer(uuid, "blind")
 
     def _take_over(self, plan: DialPlan, extension: str) -> None:
@@ -628,7 +526,7 @@ class LiveCall:
         if self.state is State.TRANSFERRING:
             self._handover = None
             self._fs.unguard(self.facts.call_id)  # it may have been put off since they were told
-            self._leave_worker("ATTENDED_TRANSFER")
+            self._line.leave("ATTENDED_TRANSFER")
         if self.state in (State.TRANSFERRING, State.BLIND):
             self.state = State.PERSON
             told = {"ivr_state": "person", "ivr_person": self._going_to}
@@ -643,14 +541,7 @@ class LiveCall:
             return
         self.state = State.TALKING
         self._fs.set_variables(self.facts.call_id, {"ivr_state": "talking"})
-        self._tell(protocol.transfer_failed(TransferFailed(cause)))
-
-    def _leave_worker(self, cause: str) -> None:
-        if self.worker:
-            with contextlib.suppress(SwitchError):  # its stream broke just now
-                self._tell(protocol.hangup(cause))
-            self.worker = ""
-            self._fs.stop_stream(self.facts.call_id)
+        self._line.tell(protocol.transfer_failed(TransferFailed(cause)))
 
     # --- trouble and end --------------------------------------------------------------------------
 
@@ -662,7 +553,7 @@ class LiveCall:
         uuid, agent = self.facts.call_id, self._agent
         self._give_up_handover()
         self.state = State.FAILED
-        self.worker = ""
+        self._line.drop()
         if self.facts.direction == "out" and not self.talked:
             self._kill("NORMAL_TEMPORARY_FAILURE")
             return
@@ -677,18 +568,12 @@ class LiveCall:
         dial_string = plan.bridge if plan else ""
         self._fs.set_dial_string(self.facts.call_id, "ivr_human", dial_string)
 
-    def _tell(self, message: bytes) -> None:
-        if self.worker:
-            self._fs.tell_worker(self.facts.call_id, message)
-
     def _kill(self, cause: str) -> None:
         self._fs.kill(self.facts.call_id, cause)
 
     def _on_end(self, event: Event) -> None:
         self.state = State.ENDED
-        if self._port is not None:
-            self._office.ports.give_back(self._port)
-            self._port = None
+        self._line.close()
         self._over = True
         self._give_up_handover()
         self._office.ended(self, event)
@@ -711,20 +596,16 @@ class LiveCall:
             self.state = State.TALKING
         if self.state is not State.TALKING:
             return
-        held = (
-            self._office.workers.holds(self.worker, uuid) if self._fs.is_streaming(uuid) else None
-        )
+        held = self._line.is_held()
         if held:
             self._fs.guard(uuid, GUARD_S)
             self._log.info("= adopted, %s talks", self.worker)
             if transferring:
                 self._fs.set_variables(uuid, {"ivr_state": "talking"})
-                self._tell(protocol.transfer_failed(TransferFailed("NORMAL_TEMPORARY_FAILURE")))
+                self._line.tell(
+                    protocol.transfer_failed(TransferFailed("NORMAL_TEMPORARY_FAILURE"))
+                )
         elif held is False:
             self._kill("NORMAL_CLEARING")  # its worker ended it while we were away
         else:
             self._lose_worker()
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.isdecimal() else 0

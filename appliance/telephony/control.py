@@ -20,10 +20,11 @@ from appliance.numbers import e164
 from appliance.settings import EVENT_SOCKET_SECRET, MEDIA_SECRET, Settings
 from appliance.store.database import database_url, open_sync_engine
 from appliance.store.legs import close_lost_legs
-from appliance.telephony.channel import GUARD_EVERY_S, Facts, LiveCall, State
+from appliance.telephony.channel import GUARD_EVERY_S, LiveCall
 from appliance.telephony.clerk import Clerk
 from appliance.telephony.dialler import Dialler
 from appliance.telephony.eventsocket import DISCONNECTED, Event, EventSocket, SwitchError
+from appliance.telephony.facts import Facts, State
 from appliance.telephony.freeswitch import (
     EVENTS,
     FETCHED,

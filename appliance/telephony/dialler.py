@@ -20,10 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from appliance.errors import UserError
 from appliance.store import outbound
 from appliance.store.outbound import CANCELLED, OutboundCall, Outcome
-from appliance.telephony.channel import Facts, LiveCall
+from appliance.telephony.channel import LiveCall
 from appliance.telephony.clerk import Clerk
 from appliance.telephony.destinations import Attempt, Destination, Dialling, Kind, dial_plan
 from appliance.telephony.eventsocket import Event, SwitchError
+from appliance.telephony.facts import Facts
 from appliance.telephony.hours import parse_hours
 from appliance.telephony.office import Office
 from appliance.telephony.records import Records

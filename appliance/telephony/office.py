@@ -24,13 +24,14 @@ from appliance.telephony.destinations import (
     parse_destination,
 )
 from appliance.telephony.eventsocket import Event
+from appliance.telephony.facts import Facts
 from appliance.telephony.freeswitch import TRUNK_PROFILE, FreeSwitch
 from appliance.telephony.notices import Notices
 from appliance.telephony.playbackports import PlaybackPorts
 from appliance.telephony.workers import Workers
 
 if TYPE_CHECKING:
-    from appliance.telephony.channel import Facts, LiveCall
+    from appliance.telephony.channel import LiveCall
 
 log = logging.getLogger(__name__)
 

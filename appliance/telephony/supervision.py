@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from appliance.errors import UserError
-from appliance.telephony.channel import LiveCall, State
+from appliance.telephony.channel import LiveCall
 from appliance.telephony.destinations import Destination
+from appliance.telephony.facts import State
 from appliance.telephony.office import Office
 
 MODES = ("listen", "whisper", "take-over")
