@@ -91,7 +91,6 @@ def _params(trunk: Trunk) -> dict[str, str]:
         "retry-seconds": str(RETRY_S),
         "timeout-seconds": str(REGISTER_TIMEOUT_S),
         "caller-id-in-from": _truth(bool(trunk.caller_id) or trunk.caller_id_rule == "pass"),
-        "extension-in-contact": "true",
         # a registered trunk's calls come to our Contact: the dialled number stands in To alone
         "extension": "auto_to_user",
     }
