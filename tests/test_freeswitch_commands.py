@@ -6,7 +6,7 @@ import string
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.events import Dtmf, Whisper
@@ -47,12 +47,19 @@ def split_as_freeswitch(text: str) -> list[str]:
     return [*words, word]
 
 
-@given(st.text(min_size=1, max_size=200).filter(lambda t: t.isprintable() or " " in t))
+@given(st.text(min_size=1, max_size=200).filter(lambda t: t.isprintable() and t.strip()))
+@example("a\u00a0b\u2003c")
 def test_a_message_survives_as_one_argument(text: str) -> None:
-    message = orjson.dumps({"type": "whisper", "text": text.encode("utf-8", "replace").decode()})
+    message = protocol.whisper(Whisper(text))
     words = split_as_freeswitch(f"uuid send_text {argument(message)}")
     assert len(words) == 3
-    assert orjson.loads(words[2]) == orjson.loads(message)
+    assert orjson.loads(words[2]) == {"type": "whisper", "text": text}
+
+
+@pytest.mark.parametrize("text", ["a b", "it's", 'a"b', "a\\b", "a\nb"])
+def test_a_message_that_freeswitch_would_change_is_not_sent(text: str) -> None:
+    with pytest.raises(SwitchError, match="would change"):
+        argument(orjson.dumps({"type": "whisper", "text": text}))
 
 
 def test_a_supervisors_words_and_a_key() -> None:

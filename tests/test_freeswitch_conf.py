@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import ssl
@@ -16,6 +17,9 @@ from aiohttp import WSMsgType, web
 from freeswitch_kit import Event, EventSocket, FreeSwitch, free_port, freeswitch, needs_freeswitch
 from rawsip import Telephone
 
+from appliance.events import Whisper
+from appliance.media import protocol
+from appliance.telephony.freeswitch import argument
 from appliance.telephony.site import Options
 
 pytestmark = [needs_freeswitch, pytest.mark.server, pytest.mark.sip]
@@ -482,6 +486,10 @@ async def test_a_stream_and_its_digits_and_the_end_of_both(tmp_path: Path) -> No
         await fs.api("fsctl loglevel debug")
         await fs.api(f'uuid_audio_stream {uuid} send_text {{"digit":"98761234"}}')
         await fs.until(lambda: _has(worker.texts, "98761234"))
+        said = Whisper('it\'s "नमस्ते" \\n \\u0041 ' + "\U0001f600" * 400)
+        await fs.api(f"uuid_audio_stream {uuid} send_text {argument(protocol.whisper(said))}")
+        await fs.until(lambda: _has(worker.texts, "whisper"))
+        assert json.loads(worker.texts[-1])["text"] == said.text
         await fs.api(f"uuid_recv_dtmf {uuid} 98761234")
         await fs.api(f"uuid_transfer {uuid} failed XML ivr")
         await asyncio.wait_for(worker.over.wait(), 3)
