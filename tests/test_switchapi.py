@@ -16,9 +16,10 @@ import pytest
 
 from appliance.settings import Settings, Switch
 from appliance.store.database import open_sync_engine
-from appliance.telephony.channel import Facts, LiveCall, State
+from appliance.telephony.channel import LiveCall
 from appliance.telephony.clerk import Clerk
 from appliance.telephony.dialler import Dialler
+from appliance.telephony.facts import Facts, State
 from appliance.telephony.freeswitch import FreeSwitch
 from appliance.telephony.notices import Notices
 from appliance.telephony.office import Office

@@ -95,6 +95,7 @@ class Ringing:
             "direction": "out",
             "agent": call.agent_id,
             "state": "ringing",
+            "transferred_to": "",
             "worker": "",
             "part": 0,
             "started_at": self.started_at.isoformat(),
