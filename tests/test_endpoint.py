@@ -86,8 +86,11 @@ class EchoDoor:
         self.cause = ""
         self._stream: Stream | None = None
 
-    def refusal(self, call_id: str) -> str:
+    def refusal(self, call_id: str, part: int = 0) -> str:
         return ""
+
+    def holds(self, call_id: str) -> bool:
+        return False
 
     def admit(self, offer: Offer, stream: Stream) -> EchoDoor:
         self._stream = stream
