@@ -21,6 +21,8 @@ import pytest_asyncio
 from aiohttp import WSMsgType, web
 
 from appliance.audio import level_db, write_wav
+from appliance.events import Whisper
+from appliance.media import protocol
 from appliance.telephony.eventsocket import EventSocket as GreenEventSocket
 from appliance.telephony.eventsocket import SwitchError
 from appliance.telephony.freeswitch import EVENTS, SUBCLASSES, argument
@@ -416,7 +418,7 @@ async def test_a_stream_from_offer_to_stop(switch: Switch, worker: Worker) -> No
     headers = '{"Authorization":"Bearer v1.a.b"}'
     await switch.api(f"uuid_setvar {uuid} STREAM_EXTRA_HEADERS {headers}")
     assert "audio_stream" not in await switch.api(f"uuid_buglist {uuid}")
-    offer = json.dumps({"did": 'a "quoted" it\'s é', "path": "c:\\new\n"}).encode()
+    offer = protocol.whisper(Whisper('a "quoted" it\'s é c:\\new'))
     await start(switch, uuid, worker, argument(offer))
     assert json.loads(worker.texts[-1]) == json.loads(offer)
     assert worker.headers[-1]["Authorization"] == "Bearer v1.a.b"
@@ -822,7 +824,7 @@ async def test_the_appliance_speaks_to_it(switch: Switch, worker: Worker) -> Non
         client.answer(uuid)
 
     def look(client: Commands) -> tuple[str, bool, dict[str, str]]:
-        client.tell_worker(uuid, b'{"call_id":"x y"}')
+        client.tell_worker(uuid, protocol.whisper(Whisper("x y")))
         client.reload([])
         return client.domain(), client.is_streaming(uuid), client.variables(uuid)
 
@@ -836,7 +838,7 @@ async def test_the_appliance_speaks_to_it(switch: Switch, worker: Worker) -> Non
     assert variables["variable_ivr_worker"] == worker.url
     assert variables["variable_ivr_human"] == dial
     await worker.until(lambda: worker.texts)
-    assert json.loads(worker.texts[0]) == {"call_id": "x y"}
+    assert json.loads(worker.texts[0]) == {"type": "whisper", "text": "x y"}
     assert worker.headers[0]["Authorization"] == "Bearer v1.t"
     with pytest.raises(SwitchError, match="-ERR No such channel!"):
         await asyncio.to_thread(

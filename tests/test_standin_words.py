@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.events import Whisper
+from appliance.media import protocol
 from appliance.telephony.freeswitch import argument
 from tests.standin_words import plain_event, separate
 
@@ -27,9 +29,10 @@ def test_words(text: str, words: list[str]) -> None:
     assert separate(text, 6) == words
 
 
-@given(st.dictionaries(st.text(), st.text()))
-def test_what_the_switch_writes_arrives(message: dict[str, str]) -> None:
-    sent = argument(json.dumps(message).encode())
+@given(st.text(min_size=1, max_size=80).filter(lambda t: t.isprintable() and t.strip()))
+def test_what_the_switch_writes_arrives(text: str) -> None:
+    sent = argument(protocol.whisper(Whisper(text)))
+    message = {"type": "whisper", "text": text}
     assert json.loads(separate(f"u start x mono 8000 {sent}", 6)[5]) == message
     assert json.loads(separate(f"u send_text {sent}", 6)[2]) == message
 
