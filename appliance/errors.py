@@ -9,6 +9,11 @@ outside that is refused at the edge. What else leaves a part of the appliance is
 from __future__ import annotations
 
 
+def reason_of(error: BaseException) -> str:
+    """The first line of ``error``, or its kind when it says nothing: what a log line has room for."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 class UserError(Exception):
     """Something the person at the keyboard can mend; the message says what and how."""
 

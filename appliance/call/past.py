@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.errors import reason_of
 from appliance.events import CallRecord, Offer, Turn
 from appliance.store.calls import read_past
 from appliance.telemetry import CallLog
@@ -75,12 +76,12 @@ class PastCalls:
         try:
             await self._within(STORE_TIMEOUT_S, self._store())
         except _Away as e:
-            call_log.warning("! rows of the call's earlier part may be missing: %s", _reason(e))
+            call_log.warning("! rows of the call's earlier part may be missing: %s", reason_of(e))
         unknown = (offer.part - 1) * INDEX_GAP
         try:
             found = await self._within(READ_TIMEOUT_S, read_past(self._engine, offer.call_id))
         except _Away as e:
-            call_log.warning("! the call goes on without its history: %s", _reason(e))
+            call_log.warning("! the call goes on without its history: %s", reason_of(e))
             return Past(last_index=unknown)
         except Exception:  # a row that cannot be read: the border of a job
             call_log.exception("! the call goes on without its history")
@@ -132,8 +133,4 @@ class PastCalls:
     def _came_late(self, task: asyncio.Task[Any]) -> None:
         self._let_go.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.debug("! a look-up that nobody waited for has failed: %s", _reason(error))
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+            log.debug("! a look-up that nobody waited for has failed: %s", reason_of(error))

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.engines.base import Embedder
-from appliance.errors import EngineError
+from appliance.errors import EngineError, reason_of
 from appliance.events import Passage
 from appliance.knowledge.copies import read_copy, write_copy
 from appliance.knowledge.memory import Memory, best_first
@@ -187,8 +187,7 @@ class Search:
         self._under_way.discard(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, SQLAlchemyError | OSError | TimeoutError):
-            why = str(error).partition("\n")[0] or type(error).__name__
-            self._seldom.warn(_log, "postgres", "! search: Postgres: %s", why)
+            self._seldom.warn(_log, "postgres", "! search: Postgres: %s", reason_of(error))
         elif error:
             _log.error("! search failed", exc_info=error)
 

@@ -18,7 +18,7 @@ import orjson
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from appliance.errors import UserError
+from appliance.errors import UserError, reason_of
 from appliance.events import Agent
 from appliance.numbers import candidates
 from appliance.settings import Settings
@@ -86,7 +86,7 @@ class Directory:
         try:
             found = await self._promptly(look_up)
         except (*_Database, UserError) as e:
-            return self._last_known(did, [*candidates(did, self._country), ANY_DID], _reason(e))
+            return self._last_known(did, [*candidates(did, self._country), ANY_DID], reason_of(e))
         if found is None:
             raise NoAgentError(did, "the number is not assigned to a published agent")
         return found.agent
@@ -108,7 +108,7 @@ class Directory:
             found = await self._promptly(look_up)
         except (*_Database, UserError) as e:
             keys = [key, *(k for k, agent in self._known.items() if agent.id == agent_id)]
-            return self._last_known(key, keys, _reason(e))
+            return self._last_known(key, keys, reason_of(e))
         if found is None:
             raise NoAgentError(key, "no version of it is published")
         return found
@@ -135,7 +135,7 @@ class Directory:
         try:
             await self._within(PREWARM_TIMEOUT_S, read_all())
         except _Database as e:
-            log.warning("! agents not read from Postgres (%s), using the last known", _reason(e))
+            log.warning("! agents not read from Postgres (%s), using the last known", reason_of(e))
         return list({agent.context: agent for agent in self._known.values()}.values())
 
     async def close(self) -> None:
@@ -176,7 +176,7 @@ class Directory:
     def _came_late(self, task: asyncio.Task[Any]) -> None:
         self._hanging.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.warning("! a look-up that nobody waited for has failed: %s", _reason(error))
+            log.warning("! a look-up that nobody waited for has failed: %s", reason_of(error))
 
     def _last_known(self, asked: str, keys: Sequence[str], reason: str) -> Agent:
         agent = next((self._known[key] for key in keys if key in self._known), None)
@@ -216,10 +216,6 @@ class Directory:
                 await asyncio.to_thread(_write, self._file, written)
             except OSError as e:
                 log.warning("! %s not written: %s", self._file, e)
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _read(file: Path) -> dict[str, Agent]:

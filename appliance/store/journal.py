@@ -22,10 +22,10 @@ from typing import Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from appliance.errors import UserError
+from appliance.errors import UserError, reason_of
 from appliance.events import CallRecord, Turn
 from appliance.store.rows import BadRowError, encode
-from appliance.store.shipper import AWAY, CHUNK_BYTES, Quarantine, Shipper, reason_of
+from appliance.store.shipper import AWAY, CHUNK_BYTES, Quarantine, Shipper
 from appliance.store.spool import Spool
 
 log = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.errors import reason_of
 from appliance.events import CallRecord, Turn
 from appliance.store.rows import BadRowError, decode, end_lost_calls, upsert
 from appliance.store.spool import Spool, adopt
@@ -128,11 +129,6 @@ def _row_at_fault(error: StatementError) -> bool:
         return True  # it could not even be written into the statement
     sqlstate = getattr(error.orig, "sqlstate", None) or ""
     return isinstance(error, DataError | IntegrityError) or sqlstate.startswith(PROGRAM_LIMIT)
-
-
-def reason_of(error: BaseException) -> str:
-    """The first line of ``error``, or its kind when it says nothing."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _private(path: str, flags: int) -> int:

@@ -509,7 +509,7 @@ class LiveCall:
         if self._handover is not None:
             self._handover.on_person(event)
         elif event.get("Event-Name") in ("CHANNEL_ORIGINATE", "CHANNEL_PARK"):
-            self._fs.kill(event.get("Unique-ID"), "ORIGINATOR_CANCEL")  # nobody waits for them now
+            self._fs.dismiss(event.get("Unique-ID"))
 
     def _on_person(self, person: str) -> None:
         """Somebody has answered, and heard the summary."""

@@ -15,7 +15,7 @@ from gevent.event import Event as Signal
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.errors import UserError
+from appliance.errors import UserError, reason_of
 from appliance.numbers import e164
 from appliance.settings import EVENT_SOCKET_SECRET, MEDIA_SECRET, Settings
 from appliance.store.database import database_url, open_sync_engine
@@ -231,13 +231,7 @@ class Control:
         if owner := self.office.calls.get(event.get("variable_ivr_call")):
             owner.on_person(event)
         elif name in ("CHANNEL_ORIGINATE", "CHANNEL_PARK"):
-            self._dismiss(uuid)  # the call was over before their telephone rang
-
-    def _dismiss(self, uuid: str) -> None:
-        try:
-            self.office.freeswitch.kill(uuid, "ORIGINATOR_CANCEL")
-        except SwitchError:
-            pass  # gone already
+            self.office.freeswitch.dismiss(uuid)  # the call was over before their telephone rang
 
     def _begin(self, event: Event) -> LiveCall:
         facts = self._facts(event)
@@ -328,7 +322,7 @@ class Control:
         for event in persons:
             call = self.office.calls.get(event.get("variable_ivr_call"))
             if event.get(_FETCHED) and (call is None or call.state is not State.PERSON):
-                self._dismiss(event.get("Unique-ID"))
+                self.office.freeswitch.dismiss(event.get("Unique-ID"))
 
     def _close_lost(self, living: list[str]) -> None:
         """In a native thread: legs that ended while nobody looked."""
@@ -336,7 +330,7 @@ class Control:
             with self._engine.begin() as connection:
                 close_lost_legs(connection, living, datetime.now(UTC), LOST_CAUSE)
         except SQLAlchemyError as e:
-            log.warning("! lost legs are not closed: %s", str(e).partition("\n")[0])
+            log.warning("! lost legs are not closed: %s", reason_of(e))
 
 
 def _lost(uuid: str) -> Event:

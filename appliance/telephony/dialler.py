@@ -17,7 +17,7 @@ import gevent
 from gevent.event import Event as Signal
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.errors import UserError
+from appliance.errors import UserError, reason_of
 from appliance.store import outbound
 from appliance.store.outbound import CANCELLED, OutboundCall, Outcome
 from appliance.telephony.channel import LiveCall
@@ -192,7 +192,7 @@ class Dialler:
         try:
             work(call)
         except SQLAlchemyError as e:
-            log.warning("! call %s: Postgres is away: %s", call.id[:8], str(e).partition("\n")[0])
+            log.warning("! call %s: Postgres is away: %s", call.id[:8], reason_of(e))
             self._postpone(call, NO_ROOM_S, AWAY)
         except Exception:  # the border of a job: the other calls are made
             log.exception("! call %s could not be made", call.id[:8])

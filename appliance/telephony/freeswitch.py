@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -55,6 +56,11 @@ def argument(message: bytes) -> str:
     if _UNSAFE.search(text):
         raise SwitchError("a message that FreeSWITCH would change")
     return text
+
+
+def cause_of(result: str) -> str:
+    """Why ``originate`` failed, of its result ``-ERR CAUSE``, in Q.850 words."""
+    return result.removeprefix("-ERR").strip() or "NO_ANSWER"
 
 
 def value(text: str) -> str:
@@ -143,6 +149,11 @@ class FreeSwitch:
     def kill(self, uuid: str, cause: str) -> None:
         """End a channel; an unanswered one is refused with the SIP status of ``cause``."""
         self._api(f"uuid_kill {_uuid(uuid)} {_word(cause)}")
+
+    def dismiss(self, uuid: str) -> None:
+        """End the channel of somebody whom nobody waits for any more; gone already is no error."""
+        with suppress(SwitchError):
+            self.kill(uuid, "ORIGINATOR_CANCEL")
 
     def guard(self, uuid: str, seconds: int) -> None:
         """Let the caller go to ``failed`` in ``seconds`` unless this is said again."""

@@ -15,7 +15,7 @@ from appliance.events import Agent
 from appliance.telemetry import CallLog
 from appliance.telephony.destinations import DialPlan, next_trunk_helps
 from appliance.telephony.eventsocket import Event, SwitchError
-from appliance.telephony.freeswitch import FETCHED
+from appliance.telephony.freeswitch import FETCHED, cause_of
 from appliance.telephony.notices import PATIENT_S
 from appliance.telephony.office import Office
 
@@ -78,7 +78,7 @@ class Handover:
         uuid = event.get("Unique-ID")
         match event.get("Event-Name"):
             case "CHANNEL_ORIGINATE" | "CHANNEL_PARK" if self._over and uuid != self._person:
-                self._dismiss(uuid)  # rung before we gave up, there only now
+                self._office.freeswitch.dismiss(uuid)  # rung before we gave up, there only now
             case "CHANNEL_ORIGINATE":
                 self._ringing.add(uuid)
             case "CHANNEL_PARK" if not self._person:
@@ -94,7 +94,7 @@ class Handover:
     def on_job(self, job: str, result: str) -> None:
         """What became of an attempt: ``+OK UUID`` or ``-ERR CAUSE``."""
         if job == self._job and not self._over and not self._person and result.startswith("-ERR"):
-            cause = result.removeprefix("-ERR").strip() or NOBODY
+            cause = cause_of(result)
             self._log.info("= nobody answers: %s", cause)
             self._ring_next(cause)
 
@@ -102,13 +102,7 @@ class Handover:
         """The caller has gone, or somebody else has them: whoever still rings is told."""
         self._over = True
         for uuid in {*self._ringing, self._person} - {""}:
-            self._dismiss(uuid)
-
-    def _dismiss(self, uuid: str) -> None:
-        try:
-            self._office.freeswitch.kill(uuid, "ORIGINATOR_CANCEL")
-        except SwitchError:
-            pass  # gone by itself
+            self._office.freeswitch.dismiss(uuid)
 
     def _ring_next(self, cause: str = NOBODY) -> None:
         now_s = time.monotonic()

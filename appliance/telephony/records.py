@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from appliance.errors import reason_of
 from appliance.store.legs import Leg, complete_call, upsert_leg
 from appliance.store.outbound import Outcome, settle
 from appliance.store.spool import Spool, adopt
@@ -113,8 +114,7 @@ class Records:
     def _tell_away(self, error: SQLAlchemyError) -> None:
         if not self._away:
             self._away = True
-            reason = str(error).strip().partition("\n")[0]
-            log.warning("! Postgres is away, legs stay on disk: %s", reason)
+            log.warning("! Postgres is away, legs stay on disk: %s", reason_of(error))
 
     def _write(self, batch: list[bytes]) -> None:
         """In a native thread: to the disk, then everything on it to Postgres."""
@@ -147,10 +147,9 @@ class Records:
             self._give_up(line, e)
 
     def _give_up(self, line: bytes, error: Exception) -> None:
-        reason = str(error).strip().partition("\n")[0]
         log.error(
             "! a row of a leg can never be stored (%s): %.300s",
-            reason,
+            reason_of(error),
             line.decode(errors="replace"),
         )
 

@@ -16,6 +16,7 @@ from gevent.event import AsyncResult
 from appliance.store.outbound import CANCELLED, LOST, OutboundCall
 from appliance.telephony.destinations import next_trunk_helps
 from appliance.telephony.eventsocket import Event
+from appliance.telephony.freeswitch import cause_of
 
 REFUSED = "CALL_REJECTED"
 """403 of a trunk, or 603 of the person: only the channel's end tells which."""
@@ -60,7 +61,7 @@ class Ringing:
         if said.startswith("+OK"):
             self.adopted()
         elif attached():
-            cause = said.removeprefix("-ERR").strip() or "NO_ANSWER"
+            cause = cause_of(said)
             wait_s = STATUS_WAIT_S if cause == REFUSED and self._ended is None else 0
             gevent.spawn_later(wait_s, self._fail, cause)
 

@@ -24,7 +24,7 @@ from gevent.threadpool import ThreadPool
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.errors import UserError
+from appliance.errors import UserError, reason_of
 from appliance.store.phonebook import Telephony, Trunk
 from appliance.store.trunks import load_telephony, telephony_version
 from appliance.telephony.eventsocket import SwitchError
@@ -171,7 +171,7 @@ class Roster:
             return self._tell_away("it does not answer")
         except SQLAlchemyError as e:
             self._reading = None
-            return self._tell_away(str(e).strip().partition("\n")[0])
+            return self._tell_away(reason_of(e))
         except UserError as e:
             self._reading = None
             log.error("! trunks and numbers are not read: %s", e)

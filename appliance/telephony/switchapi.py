@@ -21,7 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.errors import ProtocolError, UserError
+from appliance.errors import ProtocolError, UserError, reason_of
 from appliance.settings import SWITCH_SECRET, Settings
 from appliance.store import outbound
 from appliance.telephony.channel import LiveCall
@@ -193,7 +193,7 @@ class SwitchApi:
         except ProtocolError as e:
             return 400, {"error": f"That cannot be said: {e}."}
         except (SwitchError, SQLAlchemyError, OSError) as e:
-            return 503, {"error": str(e).strip().partition("\n")[0]}
+            return 503, {"error": reason_of(e)}
         except Exception:  # the border of a request
             log.exception("! a request broke: %s %s", environ["REQUEST_METHOD"], work.__name__)
             return 500, {"error": "A fault of ours; the log of ivr switch has it."}
