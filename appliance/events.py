@@ -204,6 +204,16 @@ class Agent:
     """Said after the beep of an answering machine that we rang; empty: hang up."""
     bot_url: str = ""
     """ws://… of an external bot that takes this agent's calls in Twilio's media-stream form."""
+    stt_engine: str = ""
+    """Engine that hears this agent's callers; empty: as ``engines.stt.prefer`` says."""
+    speech_context: str = ""
+    """What callers mostly say, for that table: ``digits``, ``names``, …; empty: conversation."""
+    tts_engine: str = ""
+    """Engine that speaks for this agent; empty: the one that has its voice."""
+    llm_model: str = ""
+    """Model (or LoRA adapter) that writes its replies; empty: ``engines.llm.model``."""
+    pronunciations: Mapping[str, str] = field(default_factory=dict)
+    """Written word -> how it is spelt for the voice; goes before every rule of spoken_form."""
     knowledge: str = ""
     """Name of the knowledge base it answers from; empty for none."""
     knowledge_version: int = 0
@@ -239,6 +249,10 @@ class Stages:
     """First audio from the TTS engine."""
     first_frame: int | None = None
     """First frame of the reply on the wire."""
+    last_token: int | None = None
+    """The language model had written it all."""
+    last_audio: int | None = None
+    """The TTS engine had spoken it all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import secrets
 import tomllib
+from datetime import date
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from appliance.errors import UserError
@@ -61,35 +62,201 @@ class Worker(_Section):
     """How long an arriving call waits for Postgres before the last known agent answers it."""
     search_deadline_ms: int = Field(60, ge=5)
     """How long a reply waits for its passages."""
+    admission: bool = True
+    """Refuse new calls at the knee that the worker itself finds, before ``max_calls``."""
+    frame_late_ms: float = Field(10, gt=0)
+    """The knee of the call path: 95 % of frames go out less than this late."""
+    stage_late: float = Field(2.0, gt=1)
+    """The knee of a stage: it takes so many times as long as when it was idle."""
+
+
+class Run(_Section):
+    """One kind of engine server that this machine runs for a stage (``ivr up``, ``ivr pools``):
+    ``least`` servers always, up to ``most`` at the peak, on consecutive ports."""
+
+    engine: str
+    """What ``ivr stt|tts|turn|embed|llm --engine`` calls it."""
+    model: str = ""
+    """A name that `ivr models list` shows, or a folder; empty: the engine's own."""
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    compute_type: str = ""
+    languages: tuple[str, ...] = ()
+    """Which languages are asked of it (BCP 47 primary subtags); empty: all that it knows."""
+    capacity: int = Field(0, ge=0)
+    """Calls (STT) or requests at once that one server carries; 0: the engine's own figure."""
+    port: int = Field(0, ge=0, le=65535)
+    """First port on 127.0.0.1, server i listens on ``port`` + i; 0: after the entry before it."""
+    least: int = Field(1, ge=0)
+    most: int = Field(1, ge=1)
+    python: str = ""
+    """Python interpreter of the environment that holds the engine; empty: ours."""
+    options: tuple[str, ...] = ()
+    """More arguments of its command, as they are."""
+
+    @model_validator(mode="after")
+    def _least_first(self) -> Self:
+        if self.most < self.least:
+            raise ValueError(f"most ({self.most}) is less than least ({self.least})")
+        return self
+
+
+class Place(NamedTuple):
+    """One server of a :class:`Run`."""
+
+    run: Run
+    number: int
+    """0 to ``run.most`` - 1; those under ``run.least`` run always."""
+    port: int
 
 
 class Stage(_Section):
     """One engine stage: the servers that share its load."""
 
     urls: tuple[str, ...] = ()
+    """Servers that somebody else runs."""
+    run: tuple[Run, ...] = ()
+    """Servers that this machine runs."""
     timeout_ms: int = Field(2000, ge=50)
     """Longest wait for the first answer of a server before it counts as slow."""
+    first_port: Port = 7100
+    """Of ``run``, where an entry names none."""
+
+    SCHEME: ClassVar[str] = "http"
+    EMBEDDED: ClassVar[tuple[Run, ...]] = ()
+    """What runs when neither ``urls`` nor ``run`` are set."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _embedded(cls, value: Any) -> Any:
+        if isinstance(value, dict) and not ({"urls", "run"} & value.keys()):
+            return {**value, "run": cls.EMBEDDED}
+        return value
+
+    def places(self) -> tuple[Place, ...]:
+        """Every server that may run here, with its port."""
+        found, next_port = [], self.first_port
+        for run in self.run:
+            port = run.port or next_port
+            found += [Place(run, number, port + number) for number in range(run.most)]
+            next_port = port + run.most
+        return tuple(found)
+
+    def addresses(self) -> tuple[str, ...]:
+        """Every server that may be there: ``urls``, and all of ``places()``. One that is not
+        running just counts as down."""
+        ours = (f"{self.SCHEME}://127.0.0.1:{place.port}" for place in self.places())
+        return (*self.urls, *ours)
 
 
-class Llm(Stage):
+class Stt(Stage):
+    timeout_ms: int = Field(800, ge=50)
+    first_port: Port = 7101
+    prefer: dict[str, tuple[str, ...]] = {}
+    """Which engines hear a language, the best first: ``{"hi": ["wav2vec2"], "hi/digits": […]}``; the
+    part after the slash is the agent's ``speech_context``, ``*`` any language. An engine that is not
+    named comes last: a call is never refused for a preference."""
+
+    SCHEME: ClassVar[str] = "ws"
+    EMBEDDED: ClassVar[tuple[Run, ...]] = (Run(engine="pocketsphinx", least=2, most=2),)
+
+    def preferred(self, language: str, context: str = "") -> tuple[str, ...]:
+        """The row of ``prefer`` for a language (BCP 47) and a speech context, the nearest first."""
+        primary = language.replace("_", "-").partition("-")[0].lower()
+        for key in (f"{primary}/{context}", f"*/{context}", primary, "*"):
+            if key in self.prefer:
+                return self.prefer[key]
+        return ()
+
+
+class Tts(Stage):
+    first_port: Port = 7201
+    EMBEDDED: ClassVar[tuple[Run, ...]] = (Run(engine="flite"), Run(engine="espeak"))
+
+
+class TurnStage(Stage):
+    timeout_ms: int = Field(250, ge=50)
+    first_port: Port = 7301
+    EMBEDDED: ClassVar[tuple[Run, ...]] = (Run(engine="smart-turn"),)
+
+
+class Embed(Stage):
+    first_port: Port = 7401
+    EMBEDDED: ClassVar[tuple[Run, ...]] = (Run(engine="minilm"),)
+
+
+class LlmServers(Stage):
+    """Servers of one language model, OpenAI's chat completions. ``run`` starts ``vllm serve``."""
+
     model: str = ""
-    """Name of the served model; empty together with ``urls``: answers are extractive."""
+    """Name of the served model; empty together with ``urls`` and ``run``: answers are extractive."""
     api_key: str = Field("", repr=False)
-    max_tokens: int = Field(160, ge=1)
-    temperature: float = Field(0.3, ge=0)
     timeout_ms: int = Field(2000, ge=50)
     """To the first token; well under the agent's ``answer_deadline_ms``, so that a second server
     can still be asked."""
     priorities: bool = False
     """Send vLLM's ``priority`` field (needs ``--scheduling-policy priority``)."""
+    first_port: Port = 7501
+    max_model_len: int = Field(8192, ge=256)
+    """Of a server that ``run`` starts: prompt and answer together, in tokens."""
+    gpu_share: float = Field(0.45, gt=0, le=1)
+    """Of the GPU's memory, for weights and KV cache of one server."""
+    max_num_seqs: int = Field(64, ge=1)
+    """Requests that one server works on at once."""
+
+
+class Llm(LlmServers):
+    max_tokens: int = Field(160, ge=1)
+    temperature: float = Field(0.3, ge=0)
+    answer_timeout_s: float = Field(20.0, gt=0)
+    """Longest that one answer may be written for."""
+    keep_warm_s: float = Field(20.0, ge=0)
+    """A server asked nothing for so long gets the agents' prompts again; 0: never."""
+    fallback: LlmServers = LlmServers(first_port=7551)
+    """A smaller model that answers when no server of the first one does in time."""
 
 
 class Engines(_Section):
-    stt: Stage = Stage(urls=("ws://127.0.0.1:7101", "ws://127.0.0.1:7102"), timeout_ms=800)
-    tts: Stage = Stage(urls=("http://127.0.0.1:7201", "http://127.0.0.1:7202"))
-    turn: Stage = Stage(urls=("http://127.0.0.1:7301",), timeout_ms=250)
-    embed: Stage = Stage(urls=("http://127.0.0.1:7401",))
+    stt: Stt = Stt.model_validate({})
+    tts: Tts = Tts.model_validate({})
+    turn: TurnStage = TurnStage.model_validate({})
+    embed: Embed = Embed.model_validate({})
     llm: Llm = Llm()
+    roster_url: str = ""
+    """``GET`` answers ``{"stt": ["ws://…"], …}``: servers that come and go (docs/wires.md §7)."""
+
+
+class Capacity(_Section):
+    """How many engine servers are wanted, and when. docs/capacity.md."""
+
+    plan: bool = True
+    """Start servers before the forecast peak; else only when load asks for them."""
+    interval_s: int = Field(300, ge=60, le=3600)
+    """Width of one step of the forecast."""
+    history_days: int = Field(42, ge=7)
+    quantile: float = Field(0.95, gt=0.5, lt=1)
+    """The plan holds for the calls of so many intervals out of all."""
+    wait_share: float = Field(0.01, gt=0, lt=1)
+    """Most requests that may find every slot of a stage busy (Erlang C)."""
+    headroom: float = Field(0.2, ge=0)
+    """Servers above what the forecast needs, as a share."""
+    holidays: dict[date, Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = {}
+    """Days that are like another day of the week: ``{"2026-11-08" = "sun"}``."""
+    warm_up_s: dict[str, float] = {"stt": 30, "tts": 30, "turn": 10, "embed": 10, "llm": 120}
+    """From the start of a server to its first answer, where none was measured."""
+    idle_s: float = Field(300, ge=10)
+    """A server above the plan that was not needed for so long is stopped."""
+
+
+class Cluster(_Section):
+    """Engine servers on several machines, placed by Ray Serve (`ivr cluster`)."""
+
+    address: str = ""
+    """Of a Ray cluster; empty: one on this machine."""
+    host: str = "127.0.0.1"
+    port: Port = 7800
+    """Where the roster is served: ``engines.roster_url`` of the workers names it."""
+    gpu_share: dict[str, float] = {}
+    """GPUs that one server of a stage takes: ``{stt = 0.25, llm = 1}``; left out: none."""
 
 
 class Sip(_Section):
@@ -152,6 +319,8 @@ class Settings(_Section):
     database: Database = Database()
     worker: Worker = Worker()
     engines: Engines = Engines()
+    capacity: Capacity = Capacity()
+    cluster: Cluster = Cluster()
     sip: Sip = Sip()
     switch: Switch = Switch()
     log: Log = Log()
@@ -176,6 +345,16 @@ class Settings(_Section):
     @property
     def cache_dir(self) -> Path:
         return self.data_dir / "cache"
+
+    @property
+    def models_dir(self) -> Path:
+        """Checkpoints, one folder a model; `ivr models`."""
+        return self.data_dir / "models"
+
+    @property
+    def plan_file(self) -> Path:
+        """The capacity plan in force, for what starts and stops engine servers."""
+        return self.data_dir / "plan.json"
 
     def secret(self, name: str) -> str:
         """The generated secret ``name``, made on first use and kept readable by us alone."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 import orjson
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from appliance.engines.emulated_script import load_script
 from appliance.errors import UserError

@@ -41,7 +41,7 @@ def noise(ms: int, seed: int = 1) -> bytes:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("faster_whisper", reason="needs pip install '.[gpu]'")
+    pytest.importorskip("faster_whisper", reason="needs pip install '.[stt]'")
     from tests.tiny_whisper import make
 
     return make(tmp_path_factory.mktemp("tiny"))
@@ -83,7 +83,7 @@ def no_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_without_the_package_it_says_what_to_install(no_package: None) -> None:
     result = CliRunner().invoke(main, ["stt", "--engine", "faster-whisper", "--model", "base"])
     assert result.exit_code == 2
-    assert "Install it: pip install -e '.[gpu]'" in result.output
+    assert "Install it: pip install -e '.[stt]'" in result.output
 
 
 def test_pocketsphinx_has_no_model_to_choose() -> None:

@@ -92,17 +92,19 @@ class _Worker:
         self._pools: list[Pool] = []
 
         def pool(stage: str, section: Stage) -> Pool:
-            made = Pool(stage, section.urls, http)
+            made = Pool(stage, section.addresses(), http)
             self._pools.append(made)
             return made
 
         self.directory = Directory(engine, settings)
         embedder = HttpEmbedder(pool("embed", engines.embed), http, engines.embed.timeout_ms)
         self.search = Search(engine, embedder, settings.cache_dir / "knowledge")
-        self.recogniser = HttpRecogniser(pool("stt", engines.stt), http, engines.stt.timeout_ms)
+        self.recogniser = HttpRecogniser(
+            pool("stt", engines.stt), http, engines.stt.timeout_ms, engines.stt.preferred
+        )
         voice = HttpVoice(pool("tts", engines.tts), http, engines.tts.timeout_ms)
         writer = None
-        if engines.llm.urls:
+        if engines.llm.addresses():
             writer = OpenAiWriter(pool("llm", engines.llm), http, engines.llm)
         self.composer = Composer(voice, writer, self.search, settings.worker.search_deadline_ms)
         self.judge = HttpTurnJudge(pool("turn", engines.turn), http, engines.turn.timeout_ms)

@@ -5,78 +5,101 @@ Each imports only what its process needs, so that a GPL or a heavy package never
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from appliance.commands.common import start
 
+if TYPE_CHECKING:
+    from appliance.models.engine import ModelOptions
+
+Command = Callable[..., None]
+
+
+def _model_options(command: Command) -> Command:
+    """Which checkpoint, where it computes, and how much of it is offered."""
+    for option in reversed(
+        (
+            click.option(
+                "--model", default="", metavar="NAME|FOLDER", help="As `ivr models list` has it."
+            ),
+            click.option(
+                "--device",
+                type=click.Choice(["auto", "cuda", "cpu"]),
+                default="auto",
+                show_default=True,
+                help="auto: a GPU if there is one.",
+            ),
+            click.option(
+                "--compute-type", default="", help="float16 on a GPU, int8 on a CPU, by default."
+            ),
+            click.option(
+                "--languages", default="", metavar="LIST", help="Offer only these: hi,mr."
+            ),
+            click.option("--capacity", type=int, default=0, help="At once; 0: the engine's own."),
+            click.option("--host", default="127.0.0.1", show_default=True, help="Listen here."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _options(
+    model: str, device: str, compute_type: str, languages: str, capacity: int
+) -> ModelOptions:
+    from appliance.models.engine import ModelOptions
+
+    offered = tuple(name.strip() for name in languages.split(",") if name.strip())
+    return ModelOptions(model, device, compute_type, offered, capacity)
+
 
 @click.command()
 @click.option(
     "--engine",
-    type=click.Choice(["pocketsphinx", "faster-whisper"]),
+    type=click.Choice(["pocketsphinx", "faster-whisper", "wav2vec2"]),
     default="pocketsphinx",
     show_default=True,
-    help="faster-whisper: Whisper.",
+    help="faster-whisper: (Indic)Whisper; wav2vec2: (Indic)Wav2Vec2 with CTC.",
 )
-@click.option(
-    "--model", default="", metavar="NAME|FOLDER", help="Of Whisper: large-v3-turbo, or a folder."
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cuda", "cpu"]),
-    default="auto",
-    show_default=True,
-    help="Of Whisper; auto: a GPU if there is one.",
-)
-@click.option("--compute-type", default="", help="Of Whisper; float16 on a GPU, int8 on a CPU.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@_model_options
 @click.option("--port", type=int, default=7101, show_default=True, help="0: a free one.")
 @click.pass_context
-def stt(
-    ctx: click.Context,
-    engine: str,
-    model: str,
-    device: str,
-    compute_type: str,
-    host: str,
-    port: int,
-) -> None:
+def stt(ctx: click.Context, /, engine: str, host: str, port: int, **model: Any) -> None:
     """Serve speech recognition to the workers.
 
     pocketsphinx knows only the words of the agents' knowledge: for demos and tests. For real
-    callers: faster-whisper.
+    callers: faster-whisper, wav2vec2.
 
     \b
     Example: ivr stt --engine faster-whisper --model large-v3-turbo --host 192.168.1.10
     """
     from appliance.models import stt_server as process
-    from appliance.models.engine import ModelOptions
 
-    options = ModelOptions(model, device, compute_type)
-    process.run(start(ctx, "stt"), engine, host, port, options)
+    process.run(start(ctx, "stt"), engine, host, port, _options(**model))
 
 
 @click.command()
 @click.option(
     "--engine",
-    type=click.Choice(["flite", "espeak"]),
+    type=click.Choice(["flite", "espeak", "coqui"]),
     default="flite",
     show_default=True,
-    help="flite: English; espeak: Indian languages too.",
+    help="flite: English; espeak: Indian languages too; coqui: AI4Bharat's voices.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@_model_options
 @click.option("--port", type=int, default=7201, show_default=True, help="0: a free one.")
 @click.pass_context
-def tts(ctx: click.Context, engine: str, host: str, port: int) -> None:
+def tts(ctx: click.Context, /, engine: str, host: str, port: int, **model: Any) -> None:
     """Serve speech synthesis to the workers.
 
-    Example: ivr tts --engine espeak --port 7202
+    Example: ivr tts --engine coqui --model indic-tts-hi --port 7202
     """
     from appliance.models import tts_server as process
 
-    process.run(start(ctx, "tts"), engine, host, port)
+    process.run(start(ctx, "tts"), engine, host, port, _options(**model))
 
 
 @click.command()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -27,6 +28,10 @@ FIRST_REST_S = 0.5
 LONGEST_REST_S = 15.0
 GOOD_FOR_S = 30.0
 """A server without trouble for this long is trusted as if it had never failed."""
+RECENT_S = 10.0
+MOST_RECENT = 256
+FEW_RECENT = 8
+"""Fewer uses than this say nothing about how busy a stage is."""
 
 
 class Health(Enum):
@@ -47,6 +52,10 @@ class Server:
     languages: frozenset[str] = frozenset({"*"})
     voices: frozenset[str] = frozenset()
     """What a TTS server can sound like; empty where it does not say."""
+    engine: str = ""
+    """As it calls itself; empty where it does not say (vLLM)."""
+    capacity: int = 0
+    """Uses at once that it says it carries; 0 where it does not say."""
     in_flight: int = 0
     """Uses by this process."""
     reported: int = 0
@@ -59,6 +68,11 @@ class Server:
     def http_url(self) -> str:
         """Its base URL for plain HTTP, also when the engine speaks websocket."""
         return self.url.replace("ws://", "http://").replace("wss://", "https://").rstrip("/")
+
+    @property
+    def is_full(self) -> bool:
+        """As far as is known: it might refuse one use more."""
+        return 0 < self.capacity <= max(self.in_flight, self.reported)
 
     def serves(self, language: str) -> bool:
         """Whether it can work in this language (BCP 47); ``*`` asks for none in particular."""
@@ -73,13 +87,28 @@ class Pool:
     def __init__(self, stage: str, urls: tuple[str, ...], http: aiohttp.ClientSession) -> None:
         self.stage = stage
         self.servers = [Server(url) for url in urls]
+        self._fixed = frozenset(urls)
         self._http = http
+        self._recent: deque[tuple[float, float]] = deque(maxlen=MOST_RECENT)
+
+    def follow(self, urls: Iterable[str]) -> None:
+        """Take up what a roster names beside the servers of the settings; what it names no more is
+        asked nothing new, and what is under way there goes on."""
+        wanted = self._fixed | set(urls)
+        known = {server.url for server in self.servers}
+        self.servers = [server for server in self.servers if server.url in wanted]
+        self.servers += [Server(url) for url in sorted(wanted - known)]
 
     def pick(
-        self, language: str = "*", avoid: frozenset[Server] = frozenset(), voice: str = ""
+        self,
+        language: str = "*",
+        avoid: frozenset[Server] = frozenset(),
+        voice: str = "",
+        prefer: Sequence[str] = (),
     ) -> Server:
         """The least busy server that is up and serves ``language``; one that has ``voice`` goes
-        before any other, since a caller hears the difference.
+        before any other, since a caller hears the difference; then the engines of ``prefer``, in
+        their order, before all others.
 
         Raises EngineError when there is none; ``avoid`` are those already tried for this use.
         """
@@ -90,7 +119,21 @@ class Pool:
         if not usable:
             raise EngineError(self.stage, f"no server is up for language {language!r}")
         usable = [s for s in usable if voice in s.voices] or usable
-        return min(usable, key=lambda s: (max(s.in_flight, s.reported), s.in_flight))
+        for engine in prefer:
+            if preferred := [s for s in usable if s.engine == engine]:
+                usable = preferred
+                break
+        return min(usable, key=lambda s: (s.is_full, max(s.in_flight, s.reported), s.in_flight))
+
+    def took(self, seconds: float) -> None:
+        """A use had its first answer (final words, first token, first audio) after ``seconds``."""
+        self._recent.append((asyncio.get_running_loop().time(), seconds))
+
+    def recent_s(self, quantile: float = 0.95) -> float | None:
+        """What the first answers of the last 10 s took, at ``quantile``; None for too few of them."""
+        since = asyncio.get_running_loop().time() - RECENT_S
+        took = sorted(seconds for at, seconds in self._recent if at >= since)
+        return took[int(quantile * (len(took) - 1))] if len(took) >= FEW_RECENT else None
 
     def is_up(self) -> bool:
         """Whether at least one server is known to be up."""
@@ -108,8 +151,10 @@ class Pool:
     def failed(self, server: Server, why: str) -> None:
         """Take a server out: it broke, or was too slow, in the middle of a use."""
         now = asyncio.get_running_loop().time()
-        if server.health is not Health.DOWN:
+        if server.health is Health.UP:
             log.warning("! %s %s is out: %s", self.stage, server.url, why)
+        elif server.health is Health.UNKNOWN:  # a place where none runs yet, as often as not
+            log.info("= %s %s is not there: %s", self.stage, server.url, why)
         if now - server.failed_at > GOOD_FOR_S:
             server.rest_s = FIRST_REST_S
         else:
@@ -154,5 +199,7 @@ def _read(server: Server, body: bytes) -> None:
         server.languages = frozenset(map(str, said["languages"]))
         server.voices = frozenset(map(str, said.get("voices", ())))
         server.reported = int(said["in_flight"])
+        server.engine = str(said.get("engine", ""))
+        server.capacity = int(said.get("capacity", 0))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return

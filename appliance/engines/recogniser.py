@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import aiohttp
 import orjson
@@ -33,9 +33,17 @@ LONGEST_UTTERANCE_BYTES = 16000 * 2 * 35
 class HttpRecogniser:
     """Speech to text by a pool of servers; holds what they must know of each agent."""
 
-    def __init__(self, pool: Pool, http: aiohttp.ClientSession, timeout_ms: int) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        http: aiohttp.ClientSession,
+        timeout_ms: int,
+        preferred: Callable[[str, str], tuple[str, ...]] = lambda language, context: (),
+    ) -> None:
+        """``preferred(language, speech_context)``: engines, the best first."""
         self._pool = pool
         self._http = http
+        self._preferred = preferred
         self.final_timeout_s = timeout_ms / 1000
         self._contexts: dict[str, bytes] = {}
 
@@ -53,6 +61,11 @@ class HttpRecogniser:
     def open(self, call_id: str, agent: Agent, rate_hz: int, heard: Heard) -> StreamSession:
         """Open a session for one call; it connects at once, in the background."""
         return StreamSession(self, self._pool, call_id, agent, rate_hz, heard)
+
+    def engines_for(self, agent: Agent) -> tuple[str, ...]:
+        """The engines that hear this agent's callers, the best first."""
+        table = self._preferred(agent.language, agent.speech_context)
+        return (agent.stt_engine, *table) if agent.stt_engine else table
 
     async def put_context(self, server: Server, context: str) -> None:
         """Teach one server one context.
@@ -128,6 +141,7 @@ class StreamSession:
         self._recogniser = recogniser
         self._pool = pool
         self._agent = agent
+        self._engines = recogniser.engines_for(agent)
         self._open = {
             "type": "open",
             "call_id": call_id,
@@ -143,6 +157,7 @@ class StreamSession:
         self._utterance = 0
         self._audio = bytearray()
         self._finished = False
+        self._asked_at = 0.0
         self._tried: set[Server] = set()
         self._final_timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -173,6 +188,7 @@ class StreamSession:
         if not self._utterance or self._finished:
             return
         self._finished = True
+        self._asked_at = asyncio.get_running_loop().time()
         self._send_json({"type": "finish", "utterance": self._utterance})
         self._arm_timer()
         self._reconnect_if_lost()
@@ -194,6 +210,8 @@ class StreamSession:
         final = kind == "final"
         if final:
             self._cancel_timer()
+            if self._finished:
+                self._pool.took(asyncio.get_running_loop().time() - self._asked_at)
             self._finished = True
         confidence, audio_ms = message.get("confidence"), message.get("audio_ms")
         self._heard(
@@ -239,7 +257,9 @@ class StreamSession:
         """Find a server, open there, and tell it all of the utterance under way."""
         for _ in range(MOST_TRIES):
             try:
-                server = self._pool.pick(self._agent.language, frozenset(self._tried))
+                server = self._pool.pick(
+                    self._agent.language, frozenset(self._tried), prefer=self._engines
+                )
             except EngineError:
                 break
             self._tried.add(server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -37,10 +38,12 @@ class HttpVoice:
         sent, most = 0, bytes_of(LONGEST_PHRASE_MS + len(text) * LONGEST_LETTER_MS, rate_hz)
         tried: set[Server] = set()
         for _ in range(MOST_TRIES):
-            server = self._pool.pick(agent.language, frozenset(tried), agent.voice)
+            engines = (agent.tts_engine,) if agent.tts_engine else ()
+            server = self._pool.pick(agent.language, frozenset(tried), agent.voice, engines)
             tried.add(server)
             with self._pool.use(server):
                 try:
+                    asked_at = asyncio.get_running_loop().time()
                     skip = sent  # synthesis is repeatable: the next server's first bytes were heard
                     async with aclosing(self._stream(server, text, agent, rate_hz)) as chunks:
                         async for chunk in chunks:
@@ -49,6 +52,8 @@ class HttpVoice:
                                 log.warning("! tts %s does not end a phrase", server.url)
                                 return
                             if fresh:
+                                if not sent:
+                                    self._pool.took(asyncio.get_running_loop().time() - asked_at)
                                 sent += len(fresh)
                                 yield fresh
                     return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -47,9 +48,12 @@ class OpenAiWriter:
             begun = False
             with self._pool.use(server):
                 try:
+                    asked_at = asyncio.get_running_loop().time()
                     texts = self._stream(server, messages, speculative, call_id)
                     async with aclosing(texts):
                         async for text in texts:
+                            if not begun:
+                                self._pool.took(asyncio.get_running_loop().time() - asked_at)
                             begun = True
                             yield text
                     return

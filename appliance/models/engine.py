@@ -45,6 +45,10 @@ class ModelOptions:
     device: str = "auto"
     compute_type: str = ""
     """Empty: what suits the device."""
+    languages: tuple[str, ...] = ()
+    """BCP 47 primary subtags that this server offers; empty: all that the model knows."""
+    capacity: int = 0
+    """Calls (STT) or phrases (TTS) at once; 0: the engine's own figure."""
 
 
 def primary(language: str) -> str:

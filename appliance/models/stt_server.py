@@ -299,7 +299,7 @@ def _faster_whisper(options: ModelOptions) -> SttEngine:
         from appliance.models.faster_whisper import FasterWhisper
     except ImportError as e:
         raise UserError(
-            f"faster-whisper is not installed ({e}). Install it: pip install -e '.[gpu]'."
+            f"faster-whisper is not installed ({e}). Install it: pip install -e '.[stt]'."
         ) from e
     from appliance.models.whisper import WhisperEngine
 

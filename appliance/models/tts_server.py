@@ -12,7 +12,7 @@ from aiohttp import web
 
 from appliance.errors import UserError
 from appliance.models import http
-from appliance.models.engine import TtsEngine, primary
+from appliance.models.engine import ModelOptions, TtsEngine, primary
 from appliance.models.shaping import Shaper
 from appliance.settings import Settings
 
@@ -146,7 +146,9 @@ def _engine(name: str) -> TtsEngine:
     raise UserError(f"There is no voice engine {name!r}; there are flite and espeak.")
 
 
-def run(settings: Settings, engine: str, host: str, port: int) -> None:
+def run(
+    settings: Settings, engine: str, host: str, port: int, options: ModelOptions | None = None
+) -> None:
     """Serve ``engine`` until SIGTERM. Raises UserError."""
 
     async def build() -> web.Application:

@@ -36,11 +36,11 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
     engine = open_engine(url, connect_timeout_s=settings.database.connect_timeout_s)
     try:
         async with aiohttp.ClientSession() as http:
-            pool = Pool("embed", settings.engines.embed.urls, http)
+            pool = Pool("embed", settings.engines.embed.addresses(), http)
             await pool.check()
             yield Backends(engine, HttpEmbedder(pool, http, EMBED_TIMEOUT_MS), pool)
     except EngineError as e:
-        urls = ", ".join(settings.engines.embed.urls) or "none set"
+        urls = ", ".join(settings.engines.embed.addresses()) or "none set"
         raise UserError(f"{e} (servers: {urls}). Start one with `ivr embed`.") from e
     except SQLAlchemyError as e:
         raise UserError(explain(url, e)) from e

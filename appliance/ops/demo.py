@@ -161,12 +161,13 @@ embedded_port = {next(ports)}
 [worker]
 port = {(worker := next(ports))}
 [engines]
-stt.urls = ["ws://127.0.0.1:{next(ports)}", "ws://127.0.0.1:{next(ports)}"]
-stt.timeout_ms = 800
-tts.urls = ["http://127.0.0.1:{next(ports)}"]
-turn.urls = ["http://127.0.0.1:{next(ports)}"]
-turn.timeout_ms = 250
-embed.urls = ["http://127.0.0.1:{next(ports)}"]
+stt.run = [
+    {{ engine = "pocketsphinx", port = {next(ports)} }},
+    {{ engine = "pocketsphinx", port = {next(ports)} }},
+]
+tts.run = [{{ engine = "flite", port = {next(ports)} }}]
+turn.run = [{{ engine = "smart-turn", port = {next(ports)} }}]
+embed.run = [{{ engine = "minilm", port = {next(ports)} }}]
 [sip]
 port = {next(ports)}
 processes = 1

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -19,7 +18,7 @@ from appliance.errors import UserError
 from appliance.ops import probe
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.ops.program import Address, Program
-from appliance.settings import Settings
+from appliance.settings import Place, Settings, Stage
 from appliance.telephony.sip import check_host
 
 _log = logging.getLogger(__name__)
@@ -29,6 +28,10 @@ DRAIN_MARGIN_S = 15.0
 POSTGRES_STOP_S = 15.0
 """A fast shutdown writes a checkpoint."""
 ESPEAK = "espeak-ng"
+LOOPBACK = "127.0.0.1"
+STAGES = ("stt", "tts", "turn", "embed", "llm")
+ENGINES_BY_NAME = ("stt", "tts")
+"""Stages whose command is told which engine to be; the others have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,11 @@ def plan(settings: Settings) -> Plan:
     """The programs for ``settings``. Raises UserError where an address cannot be served."""
     check_host(settings.sip.host)
     postgres = None if settings.database.url else EmbeddedPostgres(settings)
-    engines, voices = _engines(settings)
     return Plan(
         postgres=postgres,
         database=(_postgres(postgres),) if postgres else (),
-        engines=engines,
-        worker=_worker(settings, voices),
+        engines=_engines(settings),
+        worker=_worker(settings),
         sip=_sip(settings),
     )
 
@@ -87,71 +89,51 @@ def check_addresses(programs: tuple[Program, ...]) -> None:
         )
 
 
-def local_address(setting: str, url: str) -> Address | None:
-    """Where ``url`` is served if that is on loopback, which is ours to serve; else None.
-
-    Raises UserError for a URL without a host and port.
-    """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as e:
-        raise UserError(f"Setting {setting} = {url!r} is no URL: {e}.") from e
-    if not host:
-        raise UserError(f"Setting {setting} = {url!r} names no host; write http://host:port.")
-    if host == "localhost":
-        host = "127.0.0.1"
-    try:
-        if not ip_address(host).is_loopback:
-            return None
-    except ValueError:
-        return None  # a name: somebody else's server
-    if port is None:
-        raise UserError(f"Setting {setting} = {url!r} names no port; write http://host:port.")
-    return Address(setting, host, port)
+def _engines(settings: Settings) -> tuple[Program, ...]:
+    """The engine servers that run here always."""
+    found = []
+    for stage in STAGES:
+        section: Stage = getattr(settings.engines, stage)
+        for number, place in enumerate(section.places()):
+            if place.number < place.run.least and _is_installed(stage, place):
+                found.append(engine_program(stage, number, place))
+    return tuple(found)
 
 
-def _engines(settings: Settings) -> tuple[tuple[Program, ...], tuple[str, ...]]:
-    """The engine servers that are ours to run, and the voice URLs that will answer."""
-    stages = settings.engines
-    found = [
-        _engine(stage, index, address)
-        for stage in ("stt", "turn", "embed")
-        for index, address in _ours(stage, getattr(stages, stage).urls)
+def _is_installed(stage: str, place: Place) -> bool:
+    if place.run.engine != "espeak" or shutil.which(ESPEAK) is not None:
+        return True
+    _log.warning(
+        "! %s on port %d is left out: %s is not installed, so there is English only"
+        " (apt-get install %s)",
+        *(stage, place.port, ESPEAK, ESPEAK),
+    )
+    return False
+
+
+def engine_program(stage: str, number: int, place: Place) -> Program:
+    """How to run one engine server; ``number`` is its place among those of its stage."""
+    run = place.run
+    options = [
+        *(("--engine", run.engine) if stage in ENGINES_BY_NAME else ()),
+        *(("--model", run.model) if run.model else ()),
+        *(("--device", run.device) if run.device != "auto" else ()),
+        *(("--compute-type", run.compute_type) if run.compute_type else ()),
+        *(("--languages", ",".join(run.languages)) if run.languages else ()),
+        *(("--capacity", str(run.capacity)) if run.capacity else ()),
+        *run.options,
     ]
-    voices = list(stages.tts.urls)
-    for index, address in _ours("tts", stages.tts.urls):
-        engine = "espeak" if index == 1 else "flite"
-        if engine == "espeak" and shutil.which(ESPEAK) is None:
-            _log.warning(
-                "! tts.1 left out: %s is not installed, so there is English only"
-                " (apt-get install %s)",
-                ESPEAK,
-                ESPEAK,
-            )
-            voices.remove(stages.tts.urls[index])
-            continue
-        found.append(_engine("tts", index, address, "--engine", engine))
-    return tuple(found), tuple(voices)
-
-
-def _ours(stage: str, urls: tuple[str, ...]) -> list[tuple[int, Address]]:
-    places = [local_address(f"engines.{stage}.urls", url) for url in urls]
-    return [(index, place) for index, place in enumerate(places) if place is not None]
-
-
-def _engine(stage: str, index: int, address: Address, *options: str) -> Program:
-    place = ("--host", address.host, "--port", str(address.port))
+    address = Address(f"engines.{stage}.run", LOOPBACK, place.port)
     return Program(
-        name=f"{stage}.{index}",
-        command=_ivr(stage, *options, *place),
+        name=f"{stage}.{number}",
+        command=_ivr(stage, *options, "--port", str(place.port), python=run.python),
         ready=lambda: probe.http_ok(address.host, address.port),
         remedy=f"See its last words above, or run it by itself: ivr {' '.join((stage, *options))}.",
         addresses=(address,),
     )
 
 
-def _worker(settings: Settings, voices: tuple[str, ...]) -> Program:
+def _worker(settings: Settings) -> Program:
     host, port = settings.worker.host, settings.worker.port
     return Program(
         name="worker",
@@ -159,7 +141,6 @@ def _worker(settings: Settings, voices: tuple[str, ...]) -> Program:
         ready=lambda: probe.http_ok(_reached(host), port),
         remedy="See its last words above: it waits 20 s for engines and then takes calls.",
         addresses=(Address("worker.port", host, port),),
-        environment={"IVR_ENGINES__TTS__URLS": orjson.dumps(voices).decode()},
         stop_timeout_s=settings.worker.drain_timeout_s + DRAIN_MARGIN_S,
     )
 
@@ -221,9 +202,10 @@ def _postgres(server: EmbeddedPostgres) -> Program:
     )
 
 
-def _ivr(*arguments: str) -> Callable[[], list[str]]:
-    """``ivr ARGUMENTS``, in the Python that we run in; settings come by the environment."""
-    return lambda: [sys.executable, "-m", "appliance", *arguments]
+def _ivr(*arguments: str, python: str = "") -> Callable[[], list[str]]:
+    """``ivr ARGUMENTS``, in the Python that we run in, or another that has an engine's packages;
+    settings come by the environment."""
+    return lambda: [python or sys.executable, "-m", "appliance", *arguments]
 
 
 def _reached(host: str) -> str:

@@ -83,7 +83,7 @@ class Control:
             freeswitch=FreeSwitch(),
             workers=Workers(switch.worker_urls),
             ports=PlaybackPorts(switch.playback_host, switch.playback_port, switch.playback_ports),
-            notices=Notices(settings.announcements_dir, settings.engines.tts.urls),
+            notices=Notices(settings.announcements_dir, settings.engines.tts.addresses()),
             media_secret=settings.secret(MEDIA_SECRET),
         )
         self.records = Records(engine, settings.spool_dir / "switch")

@@ -1,0 +1,1 @@
+"""How many engine servers are needed, and when: forecast, plan, scaling."""

@@ -1,0 +1,1 @@
+"""Callers that test the whole appliance, and the report of what they heard."""
