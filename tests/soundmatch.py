@@ -92,11 +92,11 @@ class _Places:
 def assert_heard(expected: bytes, heard: bytes, rate_hz: int) -> list[Found]:
     """All of ``expected`` stands in ``heard``, in its order; silence may stand in between.
 
-    One piece in ten may be damaged: a busy machine loses a frame. Returns the pieces.
+    One piece in ten, or two, may be damaged: a busy machine loses a frame. Returns the pieces.
     """
     pieces = pieces_in(expected, heard, rate_hz)
     good = [piece for piece in pieces if piece.likeness >= LIKE]
-    assert len(good) >= 0.9 * len(pieces) > 0, pieces
+    assert good and len(pieces) - len(good) <= max(2, len(pieces) // 10), pieces
     assert pieces[0] in good or pieces[1] in good, f"its beginning is missing: {pieces}"
     assert pieces[-1] in good, f"its end is missing: {pieces}"
     return good

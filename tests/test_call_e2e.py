@@ -21,6 +21,7 @@ from appliance.events import Agent, CallRecord, Stages, Turn
 from appliance.ops.ear import Exchange, exchanges
 from appliance.turn.words import normal
 from tests.appliance_kit import LiveCall, Site, real_engine, ringing
+from tests.metronome import Metronome
 from tests.soundmatch import Found, assert_heard
 from tests.spoken import RATE_HZ, on_the_line, say, word_errors
 
@@ -32,6 +33,7 @@ pytestmark = [
 
 SHORT, PROTECTED, HINDI = "1003", "1004", "1002"
 """Numbers of agents that differ from the sample in one thing each."""
+MOST_ATTEMPTS = 3
 PAUSE_MS = 600
 FAINT_DB = -58.0
 """An "f" is so faint; without it "family" is another word."""
@@ -176,10 +178,15 @@ def hum() -> bytes:
 
 
 async def evidence_of(site: Site, did: str, script: Script, files: dict[str, Path]) -> Evidence:
-    """Place a call, lead it through ``script``, and gather what it left."""
-    async with ringing(site, did) as call:
-        await call.heard("answered")
-        await script(call, files)
+    """Place a call, lead it through ``script``, and gather what it left; again while the machine
+    was busy with other things, for then the sound says nothing about us."""
+    for _ in range(MOST_ATTEMPTS):
+        async with Metronome() as metronome, ringing(site, did) as call:
+            await call.heard("answered")
+            await script(call, files)
+        print(f"woken late {metronome.starved} times, {metronome.worst_ms:.0f} ms at worst")
+        if not metronome.machine_was_busy:
+            break
     return await left_by(call)
 
 
@@ -262,7 +269,7 @@ async def test_the_right_passage_is_cited_and_its_fact_is_said(talk: Evidence) -
 
 async def test_a_pause_in_mid_sentence_does_not_end_the_turn(talk: Evidence) -> None:
     turn = talk.turn_on("family")
-    assert "how" in turn.said and "cost" in turn.said
+    assert "much" in turn.said and "cost" in turn.said  # its two halves
     assert [e["said"] for e in talk.told if e["event"] == "turn"].count(turn.said) == 1
     start_ms, end_ms = next(s for s in spans_of(talk.said, 900) if s[1] - s[0] > 2 * PAUSE_MS + 600)
     over = [span for span in spans_of(talk.heard, 100) if start_ms < span[0] < end_ms]
