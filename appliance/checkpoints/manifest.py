@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from appliance.checkpoints.catalogue import load_catalogue
+from appliance.checkpoints.forms import Form
 from appliance.errors import UserError
 from appliance.settings import Settings
 
@@ -72,6 +74,12 @@ def folder_of(settings: Settings, name: str) -> Path:
         return installed
     if path.is_dir():
         return path
+    entry = load_catalogue(settings).find(name)
+    if entry.name != name and (settings.models_dir / entry.name).is_dir():
+        return settings.models_dir / entry.name  # an alias
+    name = entry.name
+    if entry.form is Form.BUILT_IN:
+        raise UserError(f"{name} is built into its engine: leave the model out.")
     if (settings.models_dir / ORIGINALS / name).is_dir():
         raise UserError(f"The model {name} is not converted yet. Do so: ivr models convert {name}")
     raise UserError(f"The model {name} is not here. Fetch it: ivr models pull {name}")
