@@ -18,12 +18,12 @@ import orjson
 
 from appliance.errors import UserError
 from appliance.ops.ports import free_port
+from appliance.ops.temporarysite import READY_S, Site, ivr, running, tail
 from appliance.settings import EVENT_SOCKET_SECRET, Settings, load
 from appliance.store.database import database_url, open_sync_engine
 from appliance.store.phonebook import Trunk
 from appliance.store.trunks import save_trunk
 from appliance.telephony.site import Options, configure
-from bench.place import READY_S, Site, ivr, running, tail
 
 HOST = "127.0.0.1"
 LEG_PORTS = 4

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from appliance.errors import UserError
-from bench.clock import arrival_s
-from bench.conversation import Spurt, Spurts, sound_edges
+from appliance.rehearsal.clock import arrival_s
+from appliance.rehearsal.conversation import Spurt, Spurts, sound_edges
 
 DRAIN_EVERY_S = 0.05
 """The kernel has stamped the datagrams: to read them late costs nothing, to wake up for each would."""

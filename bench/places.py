@@ -11,18 +11,19 @@ import click
 import uvloop
 
 from appliance.engines.emulated_script import Script
+from appliance.ops.temporarysite import Site, sip_office
+from appliance.rehearsal.calls import Watch
+from appliance.rehearsal.sip_caller import RATE_HZ, SipPlan, rehearse_sip
 from bench import overhear, sipp
 from bench.freeswitch_place import SwitchOffice, switch_office
-from bench.place import Site, sip_office
-from bench.rehearsal import Rehearsal, Watch
-from bench.sip_caller import RATE_HZ, SipPlan, rehearse_sip
+from bench.report import Rehearsed
 from bench.ws_caller import Plan, rehearse_ws
 
 SIPP_CALLS, SIPP_HOLD_S = 20, 5.0
 MAP_AFTER_S = 1.0
 """When the last call that was placed has long been answered."""
 
-Caller = Callable[[int, float, Watch], Rehearsal]
+Caller = Callable[[int, float, Watch], Rehearsed]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,9 +38,9 @@ class Placed:
 def ws_place(site_: Site, script_: Script, most: int) -> Iterator[Placed]:
     """Callers on the worker's own websocket."""
 
-    def call(calls: int, seconds: float, watch: Watch) -> Rehearsal:
+    def call(calls: int, seconds: float, watch: Watch) -> Rehearsed:
         plan = Plan(site_.worker_url, site_.secret, script_, calls, seconds)
-        return uvloop.run(rehearse_ws(plan, watch))
+        return Rehearsed(uvloop.run(rehearse_ws(plan, watch)))
 
     yield Placed(call)
 
@@ -50,8 +51,9 @@ def sip_place(site_: Site, script_: Script, most: int) -> Iterator[Placed]:
     with sip_office(site_, most) as target:
         _sipp_calls(target, site_, script_, most)
 
-        def call(calls: int, seconds: float, watch: Watch) -> Rehearsal:
-            return uvloop.run(rehearse_sip(SipPlan(target, script_, calls, seconds), watch))
+        def call(calls: int, seconds: float, watch: Watch) -> Rehearsed:
+            plan = SipPlan(target, script_, calls, seconds)
+            return Rehearsed(uvloop.run(rehearse_sip(plan, watch)))
 
         yield Placed(call)
 
@@ -71,7 +73,7 @@ def freeswitch_place(site_: Site, script_: Script, most: int) -> Iterator[Placed
     with switch_office(site_, most) as office:
         _sipp_calls(office.target, site_, script_, most)
 
-        def call(calls: int, seconds: float, watch: Watch) -> Rehearsal:
+        def call(calls: int, seconds: float, watch: Watch) -> Rehearsed:
             plan = SipPlan(office.target, script_, calls, seconds)
             return _overheard(office, plan, watch)
 
@@ -79,7 +81,7 @@ def freeswitch_place(site_: Site, script_: Script, most: int) -> Iterator[Placed
         yield Placed(call, pids | {"freeswitch": office.freeswitch_pid})
 
 
-def _overheard(office: SwitchOffice, plan: SipPlan, watch: Watch) -> Rehearsal:
+def _overheard(office: SwitchOffice, plan: SipPlan, watch: Watch) -> Rehearsed:
     """A rehearsal, with what the worker said beside what the callers heard."""
     ports: dict[int, int] = {}
     asking = threading.Thread(target=lambda: ports.update(office.playback_port_of()), daemon=True)
@@ -98,7 +100,7 @@ def _overheard(office: SwitchOffice, plan: SipPlan, watch: Watch) -> Rehearsal:
     by_port = worker.spurts()
     said = {n: overhear.ended(by_port.get(port, []), rehearsal.end_s) for n, port in ports.items()}
     heard = {call.number: call.conversation.spurts for call in rehearsal.calls}
-    return dataclasses.replace(rehearsal, trips=overhear.trips(said, heard))
+    return Rehearsed(rehearsal, overhear.trips(said, heard))
 
 
 Place = Callable[[Site, Script, int], AbstractContextManager[Placed]]

@@ -8,9 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.lateness import Lateness
+from appliance.rehearsal.calls import Rehearsal
+from appliance.rehearsal.lateness import Lateness
 from bench.overhear import Trips
-from bench.rehearsal import Rehearsal
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """One rehearsal, and the worker's audio on its way to the callers where it was listened to."""
+
+    rehearsal: Rehearsal
+    trips: Trips | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +99,11 @@ def figures(
     load: Load | None = None,
     idle_rss_mb: float = 0.0,
     beside: Mapping[str, Load] | None = None,
+    overheard: Trips | None = None,
 ) -> Figures:
     """Sum up one rehearsal; ``beside``: the load of the processes beside the worker."""
-    trips = rehearsal.trips or Trips()
-    listened = rehearsal.trips is not None
+    trips = overheard or Trips()
+    listened = overheard is not None
     exchanges = [e for call in rehearsal.calls for e in call.conversation.exchanges]
     gaps = [e.gap_ms for e in exchanges if e.gap_ms is not None]
     barge_ins = [e.barge_in_ms for e in exchanges if e.barge_in_ms is not None]

@@ -13,8 +13,9 @@ import uvloop
 from appliance.engines.emulated_script import Script
 from appliance.errors import UserError
 from appliance.ops.ports import free_port
-from bench.place import ROOT, ready, running
-from bench.rehearsal import Rehearsal, Watch
+from appliance.ops.temporarysite import ROOT, ready, running
+from appliance.rehearsal.calls import Watch
+from bench.report import Rehearsed
 from bench.ws_caller import Plan, rehearse_ws
 
 PYTHON = ROOT / ".venv-pipecat" / "bin" / "python"
@@ -27,12 +28,12 @@ class Bot:
     url: str
     pid: int
 
-    def caller(self, script: Script) -> Callable[[int, float, Watch], Rehearsal]:
+    def caller(self, script: Script) -> Callable[[int, float, Watch], Rehearsed]:
         """Places N calls to the bot."""
 
-        def call(calls: int, seconds: float, watch: Watch) -> Rehearsal:
+        def call(calls: int, seconds: float, watch: Watch) -> Rehearsed:
             plan = Plan(self.url, "none", script, calls, seconds)
-            return uvloop.run(rehearse_ws(plan, watch))
+            return Rehearsed(uvloop.run(rehearse_ws(plan, watch)))
 
         return call
 

@@ -17,11 +17,12 @@ import psutil
 
 from appliance.engines.emulated_script import load_script
 from appliance.errors import UserError
-from bench import report, script
-from bench.meter import Gauge
-from bench.place import site
+from appliance.ops.temporarysite import site
+from appliance.rehearsal import script
+from appliance.rehearsal.calls import Watch
+from bench import report
+from bench.gauge import Gauge
 from bench.places import PLACES, Place, Placed
-from bench.rehearsal import Watch
 from bench.report import Figures
 from bench.rival import pipecat_bot
 
@@ -141,13 +142,14 @@ def _measure(name: str, pid: int, placed: Placed, calls: int, seconds: float, ou
         _each(gauges, Gauge.sample)
         watch(turns, since_s)
 
-    rehearsal = placed.call(calls, seconds, metered)
+    done = placed.call(calls, seconds, metered)
     busy = psutil.cpu_percent() / 100
     if placed.beside:
         time.sleep(SETTLE_S)  # until the last call is torn down everywhere
     _each(gauges, Gauge.sample)
-    loads = {each: gauge.load(rehearsal, busy) for each, gauge in gauges.items()}
-    return report.figures(rehearsal, loads.pop(""), gauges[""].idle_rss_mb, loads)
+    loads = {each: gauge.load(done.rehearsal, busy) for each, gauge in gauges.items()}
+    own = loads.pop("")
+    return report.figures(done.rehearsal, own, gauges[""].idle_rss_mb, loads, done.trips)
 
 
 def _each(gauges: Mapping[str, Gauge], work: Callable[[Gauge], None]) -> None:

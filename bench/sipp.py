@@ -11,7 +11,7 @@ from appliance.audio import ulaw_encode
 from appliance.engines.emulated_script import Script
 from appliance.errors import UserError
 from appliance.ops.ports import free_port
-from bench.sip_message import address_of
+from appliance.rehearsal.sip_message import address_of
 
 SCENARIO = Path(__file__).resolve().parent / "sipp_uac.xml"
 CALLS_PER_S = 5

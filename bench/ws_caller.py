@@ -20,10 +20,10 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_
 
 from appliance.audio import frame_bytes
 from appliance.engines.emulated_script import Script
-from bench.clock import arrival_s, stamped_socket
-from bench.conversation import FRAME_S, Conversation, Line
-from bench.lateness import lateness
-from bench.rehearsal import CallReport, Rehearsal, Watch, lines_for, rehearse
+from appliance.rehearsal.calls import CallReport, Rehearsal, Watch, lines_for, rehearse
+from appliance.rehearsal.clock import arrival_s, stamped_socket
+from appliance.rehearsal.conversation import FRAME_S, Conversation, Line
+from appliance.rehearsal.lateness import lateness
 
 TOKEN_LIFE_S = 60
 CONNECT_S = 5

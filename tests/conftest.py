@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.engines.emulated_script import Script, load_script
 from appliance.ops.ports import free_port
 from appliance.ops.postgres import EmbeddedPostgres
+from appliance.rehearsal.script import make
 from appliance.settings import Database, Settings
 from appliance.store.database import EMBEDDED_ROLE, migrate, open_engine
-from bench.script import make
 from tests.knowledge_servers import EmbedProcess
 
 TEMPLATE = "ivr_template"

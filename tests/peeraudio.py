@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from appliance.audio import ulaw_decode, ulaw_encode
-from bench.clock import arrival_s
+from appliance.rehearsal.clock import arrival_s
 
 FRAME_BYTES = 320
 """20 ms of L16 at 8 kHz."""

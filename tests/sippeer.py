@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Literal
 
-from bench.sip_message import SipMessage, address_of, parse, request, routes, uri_of
+from appliance.rehearsal.sip_message import SipMessage, address_of, parse, request, routes, uri_of
 from tests.peeraudio import PCMA, PCMU, Audio
 
 T1_S, T2_S = 0.5, 4.0

@@ -23,9 +23,9 @@ import soxr
 
 from appliance.audio import read_wav, sound_spans
 from appliance.events import Agent, CallRecord, Turn
+from appliance.rehearsal import script as bench_script
 from appliance.store.legs import Leg
 from appliance.store.phonebook import Queue, Trunk
-from bench import script as bench_script
 from tests.appliance_kit import Agents
 from tests.freeswitch_kit import FreeSwitch
 from tests.sippeer import Answer, Peer, PeerCall, Refuse, Ring, peer

@@ -23,8 +23,8 @@ from picows import (
 )
 
 from appliance.engines.emulated_script import Script
-from bench.conversation import Conversation, Line, State, lines_of, sound_edges
-from bench.lateness import lateness
+from appliance.rehearsal.conversation import Conversation, Line, State, lines_of, sound_edges
+from appliance.rehearsal.lateness import lateness
 from bench.report import Load, figures, plot, table
 from bench.ws_caller import Plan, rehearse_ws
 

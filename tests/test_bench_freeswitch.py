@@ -10,8 +10,9 @@ import pytest
 
 from appliance.engines.emulated_script import load_script
 from appliance.errors import UserError
-from bench import places, script
-from bench.place import site
+from appliance.ops.temporarysite import site
+from appliance.rehearsal import script
+from bench import places
 from bench.places import freeswitch_place
 from bench.report import figures
 from tests.freeswitch_kit import needs_freeswitch
@@ -42,12 +43,12 @@ def test_callers_through_freeswitch_hear_all_and_are_heard_in_time(
         try:
             with freeswitch_place(running, load_script(path), CALLS) as placed:
                 assert set(placed.beside) == {"worker", "switch", "freeswitch"}
-                rehearsal = placed.call(CALLS, TALK_S, watch)
+                done = placed.call(CALLS, TALK_S, watch)
         except UserError as e:
             if "CAP_NET_RAW" in str(e):
                 pytest.skip(str(e))
             raise
-    row = figures(rehearsal)
+    row = figures(done.rehearsal, overheard=done.trips)
     assert f"{CALLS} calls set up and torn down, 0 failed" in capsys.readouterr().err
     assert (row.errors, row.first_error, row.lost_packets) == (0, "", 0)
     assert row.frames >= CALLS * (TALK_S - 1) * 50

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from appliance.errors import UserError
-from bench.conversation import Conversation, Line, Spurt, Spurts
-from bench.lateness import lateness
-from bench.meter import Meter
+from appliance.rehearsal.calls import CallReport, Rehearsal
+from appliance.rehearsal.conversation import Conversation, Line, Spurt, Spurts
+from appliance.rehearsal.lateness import lateness
+from appliance.rehearsal.meter import Meter
 from bench.overhear import Overhearing, ended, trips, udp_towards
-from bench.rehearsal import CallReport, Rehearsal
 from bench.report import Load, edge_table, figures, share_table
 
 SOUND = np.full(160, 4000, "<i2").tobytes()
@@ -107,11 +107,12 @@ def test_the_meter_reads_another_process_to_the_millisecond() -> None:
 
 def test_shares_and_the_way_out_stand_in_the_report() -> None:
     heard = {0: [Spurt(1.01, 2.01, 49)]}
-    rehearsal = Rehearsal([], 0.0, 1.0, trips=trips({0: [Spurt(1.0, 2.0, 50)]}, heard))
+    rehearsal = Rehearsal([], 0.0, 1.0)
+    overheard = trips({0: [Spurt(1.0, 2.0, 50)]}, heard)
     report = CallReport(0, Conversation([Line("a", (SOUND,))], 320, 0), lateness([]), "", 3)
     rehearsal.calls.extend([report] * 10)
     beside = {"switch": Load(cores=0.1, rss_mb=1, idle_cores=0.05, shifting_s=0.2)}
-    row = figures(rehearsal, Load(cores=1, rss_mb=1), beside=beside)
+    row = figures(rehearsal, Load(cores=1, rss_mb=1), beside=beside, overheard=overheard)
     assert row.lost_packets == 30
     share = row.shares["switch"]
     assert (share.cores_per_call, share.own_cores_per_call) == (0.01, 0.005)

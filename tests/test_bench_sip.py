@@ -17,11 +17,10 @@ import pytest
 from appliance.audio import ulaw_decode, ulaw_encode
 from appliance.engines.emulated_script import Script
 from appliance.ops.ports import free_port
-from bench.conversation import Conversation, Line, State, sound_edges
-from bench.report import figures
-from bench.rtp import EVENT, RtpStream, Weather
-from bench.sip_caller import SipCall, SipPlan, SipSocket, SipState, rehearse_sip
-from bench.sip_message import (
+from appliance.rehearsal.conversation import Conversation, Line, State, sound_edges
+from appliance.rehearsal.rtp import EVENT, RtpStream, Weather
+from appliance.rehearsal.sip_caller import SipCall, SipPlan, SipSocket, SipState, rehearse_sip
+from appliance.rehearsal.sip_message import (
     SipMessage,
     address_of,
     media_address,
@@ -32,6 +31,7 @@ from bench.sip_message import (
     routes,
     uri_of,
 )
+from bench.report import figures
 from bench.sipp import call
 
 SOUND = np.full(160, 4000, "<i2").tobytes()
@@ -217,7 +217,7 @@ async def test_a_refusal_and_a_dead_server_are_errors_of_the_call(
     assert refused.calls[0].error == "INVITE was answered 486"
     assert server.acks == 1
     server.refuse, server.silent = 0, True
-    monkeypatch.setattr("bench.sip_caller.ANSWER_S", 0.3)
+    monkeypatch.setattr("appliance.rehearsal.sip_caller.ANSWER_S", 0.3)
     dead = await rehearse_sip(SipPlan(target, script, calls=1, seconds=0.1))
     assert dead.calls[0].error == "not answered in time"
     assert server.cancels == 1

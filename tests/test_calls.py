@@ -15,7 +15,7 @@ from appliance.__main__ import main
 from appliance.errors import UserError
 from appliance.events import CallRecord, Passage, Stages, Turn
 from appliance.ops.calls import parse_since
-from appliance.ops.timeline import BAR_COLUMNS, Span, bar, slowest, spans
+from appliance.rehearsal.timeline import BAR_COLUMNS, Span, bar, slowest, spans
 from appliance.store.database import open_engine
 from appliance.store.journal import Journal
 from tests.conftest import free_port

@@ -25,11 +25,11 @@ from appliance.audio import read_wav, sound_spans
 from appliance.engines.emulated_tts import WORD_MS
 from appliance.events import Agent
 from appliance.media import token
+from appliance.rehearsal import script as bench_script
 from appliance.store.calls import read_past
 from appliance.store.database import open_engine
 from appliance.store.models import ANY_DID
 from appliance.store.rows import LOST_CAUSE
-from bench import script as bench_script
 from tests.appliance_kit import SIP_PROCESSES, Site, emulated_engine, options_from, ringing
 
 pytestmark = [

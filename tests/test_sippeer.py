@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from appliance.audio import level_db, silence
-from bench.sip_message import parse, request
+from appliance.rehearsal.sip_message import parse, request
 from tests.freeswitch_kit import HOST, freeswitch, needs_freeswitch
 from tests.peeraudio import alaw_decode, alaw_encode
 from tests.sippeer import Answer, Refuse, Ring, State, peer

@@ -23,8 +23,8 @@ import soxr
 
 from appliance.audio import read_wav
 from appliance.events import Agent
+from appliance.rehearsal import script as bench_script
 from appliance.store.phonebook import Extension, Queue
-from bench import script as bench_script
 from tests.appliance_kit import Agents
 from tests.freeswitch_kit import needs_freeswitch
 from tests.sippeer import Answer, Peer, PeerCall, Refuse, Ring, peer

@@ -142,7 +142,7 @@ def embed(ctx: click.Context, host: str, port: int) -> None:
     "--script",
     type=click.Path(path_type=Path),
     required=True,
-    help="What the callers say (python -m bench.script makes one).",
+    help="What the callers say (python -m appliance.rehearsal.script makes one).",
 )
 @click.pass_context
 def emulate(ctx: click.Context, stage: str, port: int, script: Path) -> None:

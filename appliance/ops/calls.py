@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError
 from appliance.events import CallRecord, Turn
-from appliance.ops.timeline import bar, slowest, spans
+from appliance.rehearsal.timeline import bar, slowest, spans
 from appliance.settings import Settings
 from appliance.store.calls import CallSummary, list_calls, read_call
 from appliance.store.database import database_url, explain, open_engine

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from appliance.engines.emulated_script import Script
-from bench.conversation import FRAME_S, Conversation, Line
-from bench.lateness import lateness
-from bench.rehearsal import CallReport, Rehearsal, Watch, lines_for, rehearse
-from bench.rtp import RtpStream, Weather, ip_towards
-from bench.sip_message import (
+from appliance.rehearsal.calls import CallReport, Rehearsal, Watch, lines_for, rehearse
+from appliance.rehearsal.conversation import FRAME_S, Conversation, Line
+from appliance.rehearsal.lateness import lateness
+from appliance.rehearsal.rtp import RtpStream, Weather, ip_towards
+from appliance.rehearsal.sip_message import (
     SipMessage,
     address_of,
     media_address,
@@ -33,7 +33,7 @@ T1_S = 0.5
 """RFC 3261 §17.1.1.1: first retransmission; doubles up to T2."""
 T2_S = 4.0
 TRANSACTION_S = 10.0
-"""Shorter than the RFC's 64·T1: a bench does not wait half a minute for a dead server."""
+"""Shorter than the RFC's 64·T1: a rehearsal does not wait half a minute for a dead server."""
 ANSWER_S = 10.0
 _INBOX = 64
 """Messages of one call not yet looked at; full: dropped, as UDP may at any time."""
@@ -222,7 +222,7 @@ class SipCall:
             ("Call-ID", self._call_id),
             ("CSeq", f"{cseq} {method}"),
             ("Contact", f"<sip:caller{self._number}@{own}>"),
-            ("User-Agent", "ivr-bench"),
+            ("User-Agent", "ivr-rehearsal"),
         ]
         if body:
             headers.append(("Content-Type", "application/sdp"))

@@ -28,7 +28,8 @@ from appliance.ops.seed import seed
 from appliance.settings import MEDIA_SECRET, load
 from appliance.store import database
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+"""What holds the package, so that its children find it."""
 READY_S = 30
 STOP_S = 10
 RTP_PORT = 12000
@@ -58,7 +59,7 @@ def site(script: Path, max_calls: int) -> Iterator[Site]:
     Raises UserError when one of them does not come up, with the end of its log.
     """
     with ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="ivr-bench-"))
+        folder = Path(tempfile.mkdtemp(prefix="ivr-site-"))
         folder.chmod(0o755)  # root's Postgres runs as another user
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         engines = _engines(stack, script, folder)

@@ -1,5 +1,5 @@
 """SIP as a caller needs it (RFC 3261), without I/O; written apart from the appliance's own parser,
-so that the bench is an independent peer of it.
+so that a rehearsal is an independent peer of it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from bench.conversation import FRAME_S
+from appliance.rehearsal.conversation import FRAME_S
 
 SLOTS = 10
 """Calls are spread over the 20 ms in steps of 2 ms, as unrelated telephones are."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from appliance.audio import ulaw_decode, ulaw_encode
-from bench.clock import arrival_s, stamped_socket
+from appliance.rehearsal.clock import arrival_s, stamped_socket
 
 _HEADER = struct.Struct("!BBHII")
 _EVENT = struct.Struct("!BBH")

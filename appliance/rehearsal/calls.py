@@ -10,10 +10,9 @@ from typing import Protocol
 
 from appliance.audio import frame_bytes
 from appliance.engines.emulated_script import Script
-from bench.clock import keep_pace
-from bench.conversation import Conversation, Line, lines_of
-from bench.lateness import Lateness
-from bench.overhear import Trips
+from appliance.rehearsal.clock import keep_pace
+from appliance.rehearsal.conversation import Conversation, Line, lines_of
+from appliance.rehearsal.lateness import Lateness
 
 BARGE_IN_EVERY = 4
 STAGGER_S = 0.05
@@ -46,8 +45,6 @@ class Rehearsal:
     """When the first one was hung up."""
     own_late_ms: list[float] = field(default_factory=list)
     """How late the callers' own frames were: what the measuring itself adds."""
-    trips: Trips | None = None
-    """The worker's audio on its way to the callers, where it was listened to."""
 
 
 class Call(Protocol):

@@ -1,8 +1,8 @@
 """Makes the callers' recordings and their script once, with flite (voice awb).
 
-``python -m bench.script FOLDER`` writes one 16 kHz WAV an utterance and ``script.json``. Every
-recording begins and ends with its speech, to the millisecond, so that the end of the file is the
-end of the caller's turn.
+``python -m appliance.rehearsal.script FOLDER`` writes one 16 kHz WAV an utterance and
+``script.json``. Every recording begins and ends with its speech, to the millisecond, so that the
+end of the file is the end of the caller's turn.
 """
 
 from __future__ import annotations
@@ -154,4 +154,4 @@ def _flite(*arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    print(make(Path(sys.argv[1] if len(sys.argv) > 1 else "bench/out/script")))
+    print(make(Path(sys.argv[1])))
