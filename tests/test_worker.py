@@ -15,7 +15,7 @@ from appliance.call import worker as workers
 from appliance.call.worker import MOST_RETIRED, _Worker
 from appliance.events import Agent
 from appliance.ops.ports import free_port
-from appliance.settings import Database, Engines, Settings, Stage
+from appliance.settings import Database, Engines, Settings
 from appliance.settings import Worker as WorkerSettings
 
 AGENT = Agent("a", 1, "Sunrise", greeting="Hello.", silence_prompts=())
@@ -24,12 +24,12 @@ AGENT = Agent("a", 1, "Sunrise", greeting="Hello.", silence_prompts=())
 @pytest.fixture
 async def worker(tmp_path: Path) -> AsyncIterator[_Worker]:
     """A worker whose Postgres and engines are all away."""
-    nobody = Stage(urls=(f"http://127.0.0.1:{free_port()}",))
+    nobody = {"urls": (f"http://127.0.0.1:{free_port()}",)}
     settings = Settings(
         data_dir=tmp_path,
         database=Database(url=f"postgresql://a:b@127.0.0.1:{free_port()}/c"),
         worker=WorkerSettings(recordings=False),
-        engines=Engines(stt=nobody, tts=nobody, turn=nobody, embed=nobody),
+        engines=Engines.model_validate(dict.fromkeys(("stt", "tts", "turn", "embed"), nobody)),
     )
     async with AsyncExitStack() as stack:
         yield await _Worker.create(settings, stack)

@@ -7,6 +7,7 @@ import logging
 
 import orjson
 
+from appliance.call.admission import Admission
 from appliance.call.lobby import Lobby
 from appliance.call.session import Services
 from appliance.events import Offer
@@ -18,8 +19,10 @@ log = logging.getLogger(__name__)
 class Desk:
     """All calls of one worker; the door of its media server."""
 
-    def __init__(self, max_calls: int) -> None:
+    def __init__(self, max_calls: int, admission: Admission | None = None) -> None:
+        """``admission``: where the worker's own limit is found, under ``max_calls``; None: not."""
         self._max_calls = max_calls
+        self._admission = admission
         self._services: Services | None = None
         self._calls: dict[str, tuple[Lobby, asyncio.Task[None]]] = {}
         self._watchers: set[Watcher] = set()
@@ -42,9 +45,20 @@ class Desk:
         if call_id in self._calls:
             here = self._calls[call_id][0].offer.part
             return "this call is here already" if 0 < part <= here else ""
-        if len(self._calls) >= self._max_calls:
-            return f"the worker carries its limit of {self._max_calls} calls"
+        if len(self._calls) >= self.limit:
+            why = self._admission.why if self._admission else ""
+            return f"the worker carries its limit of {self.limit} calls{why and f': {why}'}"
         return ""
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be carried now."""
+        return self._admission.limit if self._admission else self._max_calls
+
+    @property
+    def calls(self) -> int:
+        """Live calls."""
+        return len(self._calls)
 
     def admit(self, offer: Offer, stream: Stream) -> Caller:
         """Take a call and let it live in a task of its own; its earlier part, if that is here,
@@ -63,7 +77,14 @@ class Desk:
     def health(self) -> dict[str, object]:
         """What the edge reads to find the least busy worker."""
         status = "draining" if self._draining else "ok" if self._services else "starting"
-        return {"status": status, "calls": len(self._calls), "capacity": self._max_calls}
+        health: dict[str, object] = {
+            "status": status,
+            "calls": len(self._calls),
+            "capacity": self.limit,
+        }
+        if self._admission and self._admission.why:
+            health["why"] = self._admission.why
+        return health
 
     def holds(self, call_id: str) -> bool:
         """Whether this call is live here."""

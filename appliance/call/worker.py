@@ -14,6 +14,7 @@ import aiohttp
 import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.call.admission import Admission, Sample
 from appliance.call.composer import Composer
 from appliance.call.desk import Desk
 from appliance.call.past import PastCalls
@@ -38,6 +39,7 @@ from appliance.store.journal import Journal
 
 log = logging.getLogger(__name__)
 
+LOOK_EVERY_S = 1.0
 WARM_EVERY_S = 15.0
 """How often new versions of agents are looked for and warmed."""
 FIRST_WARM_TIMEOUT_S = 20.0
@@ -113,7 +115,13 @@ class _Worker:
         self.disk = DiskWriter() if settings.worker.recordings else None
         self.journal = journal
         self.past = PastCalls(engine, journal)
-        self.desk = Desk(settings.worker.max_calls)
+        limits = settings.worker
+        self._admission = (
+            Admission(limits.max_calls, limits.frame_late_ms, limits.stage_late)
+            if limits.admission
+            else None
+        )
+        self.desk = Desk(limits.max_calls, self._admission)
         self._server = MediaServer(self.desk, settings.secret(MEDIA_SECRET))
         self._warmed: dict[str, Agent] = {}
 
@@ -148,6 +156,7 @@ class _Worker:
 
             go(self.pacer.run())
             go(self.vad.run())
+            go(self._watch_load())
             for pool in self._pools:
                 go(pool.run())
             # Each by itself: with a stage away for long, what can be warmed still is.
@@ -163,6 +172,22 @@ class _Worker:
             while True:
                 await asyncio.sleep(WARM_EVERY_S)
                 await self._warm_again()
+
+    async def _watch_load(self) -> None:
+        """Let the worker find its knee."""
+        if self._admission is None:
+            return
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            was = self._admission.why
+            stages_s = {pool.stage: pool.recent_s() for pool in self._pools}
+            late_s = self.pacer.recent_late_s()
+            self._admission.observe(loop.time(), Sample(self.desk.calls, late_s, stages_s))
+            if (why := self._admission.why) and why != was:
+                log.warning("! %d calls at most for now: %s", self.desk.limit, why)
+            elif was and not why:
+                log.info("= below the knee again")
 
     def _services(self) -> Services:
         return Services(

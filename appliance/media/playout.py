@@ -20,6 +20,9 @@ LONGEST_CATCH_UP_S = 0.1
 """After a stall longer than this the rest is skipped: a burst of late sound helps nobody."""
 LATE_S = 0.020
 """From when on a frame counts as late."""
+RECENT_TICKS = 600
+"""3 s with calls in all four phases."""
+FEWEST_TICKS = 50
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +171,13 @@ class Pacer:
         self._phases: list[set[Playout]] = [set() for _ in range(PHASES)]
         self._busy = asyncio.Event()
         """Set while there is a playout to tick."""
+        self._late_s: deque[float] = deque(maxlen=RECENT_TICKS)
+
+    def recent_late_s(self, quantile: float = 0.95) -> float | None:
+        """How late the frames of the last seconds went out, at ``quantile``; None without calls."""
+        if not any(self._phases) or len(self._late_s) < FEWEST_TICKS:
+            return None
+        return sorted(self._late_s)[int(quantile * (len(self._late_s) - 1))]
 
     def add(self, playout: Playout) -> None:
         """Start ticking; calls are spread over the phases so that their frames do not bunch."""
@@ -196,6 +206,7 @@ class Pacer:
             if (delay := due - loop.time()) > 0:
                 await asyncio.sleep(delay)
             late_s = loop.time() - due
+            self._late_s.append(late_s)
             if late_s > LONGEST_CATCH_UP_S:
                 rounds = int(late_s / (PHASES * PHASE_S))
                 self._skip(rounds)
