@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from appliance.checkpoints.presence import require
 from appliance.errors import UserError
 from appliance.ops import announcement
 from appliance.ops.keeper import Keeper
@@ -50,6 +51,7 @@ def run(settings: Settings, options: Options) -> None:
 
 
 async def _run(settings: Settings, options: Options) -> None:
+    require(settings)
     planned = plan(settings)
     check_addresses(planned.programs)
     stop = _Stop()
