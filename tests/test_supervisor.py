@@ -21,11 +21,26 @@ from appliance.errors import UserError
 from appliance.ops import probe
 from appliance.ops.account import Account, ordinary_account
 from appliance.ops.announcement import sip_address
+from appliance.ops.groups import engine_program
 from appliance.ops.keeper import Keeper
 from appliance.ops.ports import free_port
-from appliance.ops.processes import check_addresses, local_address, plan
+from appliance.ops.processes import check_addresses, plan
 from appliance.ops.program import Program
-from appliance.settings import Database, Engines, Settings, Sip, Stage
+from appliance.settings import (
+    Database,
+    Embed,
+    Engines,
+    Llm,
+    LlmServers,
+    Place,
+    Run,
+    Settings,
+    Sip,
+    Stage,
+    Stt,
+    Tts,
+    TurnStage,
+)
 from appliance.telephony.callercontrol import CallerControl
 
 STOP_S = 30.0
@@ -200,18 +215,56 @@ def _alive(pid: int) -> bool:
 # -- what is run -------------------------------------------------------------------------------
 
 
-def test_every_local_engine_is_ours_and_a_remote_one_is_left_alone(tmp_path: Path) -> None:
-    remote = Stage(urls=("ws://10.1.2.3:7101", "ws://whisper.example:7101", "ws://localhost:7999"))
-    settings = Settings(
-        data_dir=tmp_path,
-        database=Database(url="postgresql://u:p@db.example/ivr"),
-        engines=Engines(stt=remote),
+def only(tmp_path: Path, **stages: Stage) -> Settings:
+    """Settings of a site with these stages, whose Postgres is elsewhere."""
+    none = {"urls": ("http://elsewhere.example:1",)}
+    kept_out = {name: none for name in ("stt", "tts", "turn", "embed")}
+    engines = Engines.model_validate(kept_out | stages)
+    return Settings(
+        data_dir=tmp_path, database=Database(url="postgresql://u:p@db.example/ivr"), engines=engines
     )
-    planned = plan(settings)
+
+
+def test_what_run_names_is_ours_and_urls_are_somebody_elses(tmp_path: Path) -> None:
+    run = (Run(engine="pocketsphinx", least=1, most=2), Run(engine="wav2vec2", port=9000))
+    stt = Stt(urls=("ws://127.0.0.1:7999",), run=run)
+    planned = plan(only(tmp_path, stt=stt, tts=Tts.model_validate({})))
     assert planned.postgres is None
     names = [p.name for p in planned.programs]
-    assert names == ["stt.2", "turn.0", "embed.0", "tts.0", "tts.1", "worker", "sip"]
-    assert planned.engines[0].command()[-4:] == ["--host", "127.0.0.1", "--port", "7999"]
+    assert names == ["stt.0", "stt.1", "stt.2", "tts.0", "tts.1", "worker", "sip"]
+    assert [(g.name, len(g.programs)) for g in planned.engines] == [
+        ("stt.0", 2), ("stt.1", 1), ("tts.0", 1), ("tts.1", 1)
+    ]  # fmt: skip
+    wav2vec2 = planned.engines[1].programs[0]
+    assert wav2vec2.command()[1:] == [
+        "-m", "appliance", "stt", "--engine", "wav2vec2", "--port", "9000"
+    ]  # fmt: skip
+
+
+def test_a_server_gets_all_that_its_entry_says(tmp_path: Path) -> None:
+    run = Run(
+        engine="coqui", model="indic-hi", device="cuda", compute_type="float16", capacity=8,
+        languages=("hi", "mr"), python="/opt/tts/bin/python", options=("--warm", "3"),
+    )  # fmt: skip
+    program = engine_program("tts", 4, Place(run, 0, 7301), host="10.0.0.5", warm_up_s=100.0)
+    assert program.name == "tts.4" and program.addresses[0].host == "10.0.0.5"
+    assert program.start_timeout_s == 500
+    assert " ".join(program.command()) == (
+        "/opt/tts/bin/python -m appliance tts --engine coqui --model indic-hi --device cuda"
+        " --compute-type float16 --languages hi,mr --capacity 8 --warm 3 --host 10.0.0.5 --port 7301"
+    )
+    home = Path(__file__).parent.parent
+    assert program.environment["PYTHONPATH"].split(os.pathsep)[0] == str(home)
+
+
+def test_the_smaller_language_model_is_started_too(tmp_path: Path) -> None:
+    servers = LlmServers(run=(Run(engine="vllm", model="small"),), max_num_seqs=7, first_port=7551)
+    settings = only(tmp_path, llm=Llm(fallback=servers))
+    (group,) = plan(settings).engines
+    assert (group.name, group.capacity) == ("llm.fallback.0", 7)
+    assert group.programs[0].command()[3:] == [
+        "llm", "--fallback", "--model", "small", "--port", "7551"
+    ]  # fmt: skip
 
 
 def test_without_espeak_there_is_english_only(
@@ -219,36 +272,28 @@ def test_without_espeak_there_is_english_only(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     planned = plan(Settings(data_dir=tmp_path, database=Database(url="postgresql://db/ivr")))
-    assert "tts.1" not in [p.name for p in planned.engines]
-    assert planned.worker.environment == {"IVR_ENGINES__TTS__URLS": '["http://127.0.0.1:7201"]'}
+    assert [g.run.engine for g in planned.engines if g.stage == "tts"] == ["flite"]
     assert "espeak-ng is not installed" in caplog.text
-
-
-@pytest.mark.parametrize("url", ["ws://127.0.0.1", "7101", "http://127.0.0.1:port"])
-def test_a_url_that_cannot_be_served_is_named(url: str) -> None:
-    with pytest.raises(UserError, match=r"engines\.stt\.urls"):
-        local_address("engines.stt.urls", url)
 
 
 def test_ports_that_are_taken_are_all_named_with_their_settings(tmp_path: Path) -> None:
     with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
         tcp.bind(("127.0.0.1", 0))
         udp.bind(("127.0.0.1", 0))
-        engines = Engines(stt=Stage(urls=(f"ws://127.0.0.1:{tcp.getsockname()[1]}",)))
-        sip = Sip(port=udp.getsockname()[1])
-        database = Database(url="postgresql://db/ivr")
-        settings = Settings(data_dir=tmp_path, database=database, engines=engines, sip=sip)
-        with pytest.raises(UserError, match=r"engines\.stt\.urls.* is taken.*UDP.*sip\.port"):
+        port = tcp.getsockname()[1]
+        # the second place: a server there comes at the peak, which is too late to hear of it
+        run = Run(engine="pocketsphinx", port=port - 1, most=2)
+        settings = only(tmp_path, stt=Stt(run=(run,)))
+        settings = settings.model_copy(update={"sip": Sip(port=udp.getsockname()[1])})
+        with pytest.raises(UserError, match=r"engines\.stt\.run.* is taken.*UDP.*sip\.port"):
             check_addresses(plan(settings).programs)
 
 
 def test_the_same_port_twice_is_refused(tmp_path: Path) -> None:
-    place = f"http://127.0.0.1:{free_port()}"
-    engines = Engines(turn=Stage(urls=(place,)), embed=Stage(urls=(place,)))
-    settings = Settings(
-        data_dir=tmp_path, database=Database(url="postgresql://db/i"), engines=engines
-    )
-    with pytest.raises(UserError, match=r"embed\.urls and engines\.turn\.urls both name"):
+    port = free_port()
+    turn = TurnStage(run=(Run(engine="smart-turn", port=port),))
+    settings = only(tmp_path, turn=turn, embed=Embed(run=(Run(engine="minilm", port=port),)))
+    with pytest.raises(UserError, match=r"embed\.run and engines\.turn\.run both name"):
         check_addresses(plan(settings).programs)
 
 
@@ -309,6 +354,15 @@ class Appliance:
         assert not left
 
 
+def free_port_row(count: int) -> list[int]:
+    """``count`` free ports in a row."""
+    while True:
+        first = free_port()
+        row = range(first, first + count)
+        if not any(probe.is_taken("127.0.0.1", port, socket.SOCK_STREAM) for port in row):
+            return list(row)
+
+
 @pytest.fixture(scope="module")
 def place(open_tmp: Path) -> tuple[Path, dict[str, str]]:
     """A folder, and the environment of an appliance that lives there."""
@@ -316,8 +370,15 @@ def place(open_tmp: Path) -> tuple[Path, dict[str, str]]:
     folder.mkdir()
     folder.chmod(0o755)
 
-    def urls(scheme: str, count: int) -> str:
-        return orjson.dumps([f"{scheme}://127.0.0.1:{free_port()}" for _ in range(count)]).decode()
+    ports = iter(free_port_row(6))
+
+    def run(engine: str, **more: int) -> dict[str, object]:
+        return {"engine": engine, "port": next(ports), **more}
+
+    stt = [run("pocketsphinx", least=1, most=2)]
+    next(ports)
+    stages = {"stt": stt, "tts": [run("flite"), run("espeak")]}
+    stages |= {"turn": [run("smart-turn")], "embed": [run("minilm")]}
 
     return folder, {
         "IVR_DATA_DIR": str(folder / "var"),
@@ -327,10 +388,7 @@ def place(open_tmp: Path) -> tuple[Path, dict[str, str]]:
         "IVR_WORKER__RECORDINGS": "false",
         "IVR_SIP__PORT": str(free_port()),
         "IVR_SIP__PROCESSES": "1",
-        "IVR_ENGINES__STT__URLS": urls("ws", 2),
-        "IVR_ENGINES__TTS__URLS": urls("http", 2),
-        "IVR_ENGINES__TURN__URLS": urls("http", 1),
-        "IVR_ENGINES__EMBED__URLS": urls("http", 1),
+        **{f"IVR_ENGINES__{s.upper()}__RUN": orjson.dumps(r).decode() for s, r in stages.items()},
     }
 
 
@@ -375,11 +433,12 @@ def test_it_comes_up_heals_and_leaves_nobody_behind_when_it_is_killed(
     assert facts["sip"] == f"sip:1001@127.0.0.1:{port}"
     assert facts["numbers"] == {"*": "sunrise"}
     assert _health(facts["worker"])
-    assert len(facts["pids"]) == 9
+    assert len(facts["pids"]) == 8
 
     os.kill(facts["pids"]["stt.0"], signal.SIGKILL)
     os.kill(facts["pids"]["postgres"], signal.SIGKILL)
-    stt = orjson.loads(place[1]["IVR_ENGINES__STT__URLS"])[0]
+    (run,) = orjson.loads(place[1]["IVR_ENGINES__STT__RUN"])
+    stt = f"ws://127.0.0.1:{run['port']}"
     _until(lambda: "! stt.0 was killed by SIGKILL; again in 0.2 s" in appliance.errors.read_text())
     _until(lambda: "! postgres was killed by SIGKILL" in appliance.errors.read_text())
     _until(lambda: _health(stt))
@@ -391,7 +450,7 @@ def test_it_comes_up_heals_and_leaves_nobody_behind_when_it_is_killed(
     second.process.stdout.close()
     assert "(worker.port) is taken" in appliance.errors.read_text()
 
-    assert len(appliance.left()) > 9
+    assert len(appliance.left()) > 8
     appliance.process.kill()
     appliance.process.wait()
     appliance.none_left(10)

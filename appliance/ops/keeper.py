@@ -66,6 +66,12 @@ class Keeper:
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._failure = ""
         self._hopeless = False
+        self._spawned_s = 0.0
+
+    @property
+    def spawned_s(self) -> float:
+        """When the running child was started, in ``time.monotonic`` seconds."""
+        return self._spawned_s
 
     @property
     def pid(self) -> int | None:
@@ -101,6 +107,12 @@ class Keeper:
                 raise UserError(self._why())
             await asyncio.sleep(PROBE_EVERY_S)
         _log.info("= %s is up (pid %s)", self.program.name, self.pid)
+
+    def replace(self, why: str) -> None:
+        """Kill the child, which does no more what it should: :meth:`keep` starts it again."""
+        if self._state is State.RUNNING:
+            _log.error("! %s %s: it is killed and started again", self.program.name, why)
+            self._signal(signal.SIGKILL, whole_group=True)
 
     async def stop(self, at_once: asyncio.Event) -> None:
         """Ask the child to end, wait while it drains, then insist; ``at_once`` cuts that short."""
@@ -150,6 +162,7 @@ class Keeper:
         reading, writing = os.pipe()
         try:
             self._process = await self._spawn(writing)
+            self._spawned_s = time.monotonic()
         except BaseException:
             os.close(reading)
             raise

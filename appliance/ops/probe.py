@@ -6,17 +6,51 @@ import asyncio
 import secrets
 import socket
 from contextlib import closing
+from dataclasses import dataclass
 
 PROBE_TIMEOUT_S = 1.0
 """On loopback an answer takes a millisecond; the one who asks asks again."""
 HEAD_BYTES = 256
 OK = b" 200 "
+ANSWER_BYTES = 1 << 20
+"""A longer answer is cut: the longest that is read here is vLLM's /metrics, some 100 kB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an HTTP server said."""
+
+    status: int
+    body: bytes
 
 
 async def http_ok(host: str, port: int, path: str = "/health") -> bool:
     """Whether ``GET path`` is answered with status 200."""
     request = f"GET {path} HTTP/1.1\r\nHost: {_where(host)}:{port}\r\nConnection: close\r\n\r\n"
     return await _tcp_ok(host, port, request.encode())
+
+
+async def http_get(host: str, port: int, path: str = "/health") -> Answer | None:
+    """What ``GET path`` is answered with, by HTTP/1.0: a body that ends with the connection.
+
+    None: nobody answers in ``PROBE_TIMEOUT_S``.
+    """
+    request = f"GET {path} HTTP/1.0\r\nHost: {_where(host)}:{port}\r\n\r\n"
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(request.encode())
+            status = int((await reader.readuntil(b"\r\n")).split(b" ", 2)[1])
+            said = bytearray()
+            while len(said) < ANSWER_BYTES and (more := await reader.read(ANSWER_BYTES)):
+                said += more
+    except (OSError, ValueError, IndexError, EOFError, asyncio.LimitOverrunError):
+        return None
+    finally:
+        if writer is not None:
+            writer.close()
+    return Answer(status, bytes(said).partition(b"\r\n\r\n")[2])
 
 
 async def sip_ok(host: str, port: int, transport: str) -> bool:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import shutil
 import signal
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -16,22 +13,16 @@ import orjson
 
 from appliance.errors import UserError
 from appliance.ops import probe
+from appliance.ops.groups import Group, engine_groups, ivr, servers
 from appliance.ops.postgres import EmbeddedPostgres
 from appliance.ops.program import Address, Program
-from appliance.settings import Place, Settings, Stage
+from appliance.settings import Settings
 from appliance.telephony.sip import check_host
-
-_log = logging.getLogger(__name__)
 
 DRAIN_MARGIN_S = 15.0
 """After the longest drain a worker writes its journal and recordings."""
 POSTGRES_STOP_S = 15.0
 """A fast shutdown writes a checkpoint."""
-ESPEAK = "espeak-ng"
-LOOPBACK = "127.0.0.1"
-STAGES = ("stt", "tts", "turn", "embed", "llm")
-ENGINES_BY_NAME = ("stt", "tts")
-"""Stages whose command is told which engine to be; the others have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +32,14 @@ class Plan:
     postgres: EmbeddedPostgres | None
     """None: ``database.url`` names a server that is not ours."""
     database: tuple[Program, ...]
-    engines: tuple[Program, ...]
+    engines: tuple[Group, ...]
     worker: Program
     sip: Program
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """In the order of their start."""
-        return (*self.database, *self.engines, self.worker, self.sip)
+        """In the order of their start, with those that run at the peak only."""
+        return (*self.database, *servers(self.engines), self.worker, self.sip)
 
 
 def plan(settings: Settings) -> Plan:
@@ -58,7 +49,7 @@ def plan(settings: Settings) -> Plan:
     return Plan(
         postgres=postgres,
         database=(_postgres(postgres),) if postgres else (),
-        engines=_engines(settings),
+        engines=engine_groups(settings),
         worker=_worker(settings),
         sip=_sip(settings),
     )
@@ -89,55 +80,11 @@ def check_addresses(programs: tuple[Program, ...]) -> None:
         )
 
 
-def _engines(settings: Settings) -> tuple[Program, ...]:
-    """The engine servers that run here always."""
-    found = []
-    for stage in STAGES:
-        section: Stage = getattr(settings.engines, stage)
-        for number, place in enumerate(section.places()):
-            if place.number < place.run.least and _is_installed(stage, place):
-                found.append(engine_program(stage, number, place))
-    return tuple(found)
-
-
-def _is_installed(stage: str, place: Place) -> bool:
-    if place.run.engine != "espeak" or shutil.which(ESPEAK) is not None:
-        return True
-    _log.warning(
-        "! %s on port %d is left out: %s is not installed, so there is English only"
-        " (apt-get install %s)",
-        *(stage, place.port, ESPEAK, ESPEAK),
-    )
-    return False
-
-
-def engine_program(stage: str, number: int, place: Place) -> Program:
-    """How to run one engine server; ``number`` is its place among those of its stage."""
-    run = place.run
-    options = [
-        *(("--engine", run.engine) if stage in ENGINES_BY_NAME else ()),
-        *(("--model", run.model) if run.model else ()),
-        *(("--device", run.device) if run.device != "auto" else ()),
-        *(("--compute-type", run.compute_type) if run.compute_type else ()),
-        *(("--languages", ",".join(run.languages)) if run.languages else ()),
-        *(("--capacity", str(run.capacity)) if run.capacity else ()),
-        *run.options,
-    ]
-    address = Address(f"engines.{stage}.run", LOOPBACK, place.port)
-    return Program(
-        name=f"{stage}.{number}",
-        command=_ivr(stage, *options, "--port", str(place.port), python=run.python),
-        ready=lambda: probe.http_ok(address.host, address.port),
-        remedy=f"See its last words above, or run it by itself: ivr {' '.join((stage, *options))}.",
-        addresses=(address,),
-    )
-
-
 def _worker(settings: Settings) -> Program:
     host, port = settings.worker.host, settings.worker.port
     return Program(
         name="worker",
-        command=_ivr("worker"),
+        command=ivr("worker"),
         ready=lambda: probe.http_ok(_reached(host), port),
         remedy="See its last words above: it waits 20 s for engines and then takes calls.",
         addresses=(Address("worker.port", host, port),),
@@ -149,7 +96,7 @@ def _sip(settings: Settings) -> Program:
     sip = settings.sip
     return Program(
         name="sip",
-        command=_ivr("sip"),
+        command=ivr("sip"),
         ready=_sip_probe(settings),
         remedy="See its last words above; sip.host must be an address of this machine.",
         addresses=tuple(
@@ -200,12 +147,6 @@ def _postgres(server: EmbeddedPostgres) -> Program:
         death_signal=server.stop_signal,
         logs_like_us=False,
     )
-
-
-def _ivr(*arguments: str, python: str = "") -> Callable[[], list[str]]:
-    """``ivr ARGUMENTS``, in the Python that we run in, or another that has an engine's packages;
-    settings come by the environment."""
-    return lambda: [python or sys.executable, "-m", "appliance", *arguments]
 
 
 def _reached(host: str) -> str:

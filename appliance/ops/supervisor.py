@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-from collections.abc import Coroutine
 from dataclasses import dataclass
 
 import click
@@ -19,9 +17,11 @@ from appliance.checkpoints.presence import require
 from appliance.errors import UserError
 from appliance.ops import announcement
 from appliance.ops.keeper import Keeper
+from appliance.ops.pools import EnginePools
 from appliance.ops.processes import Plan, check_addresses, plan
 from appliance.ops.program import Program
 from appliance.ops.seed import seed
+from appliance.ops.stopping import Stop, unless_stopped
 from appliance.settings import Settings
 from appliance.store.agents import Assignment, load_assignments
 from appliance.store.database import database_url, explain, migrate, open_engine
@@ -54,12 +54,12 @@ async def _run(settings: Settings, options: Options) -> None:
     require(settings)
     planned = plan(settings)
     check_addresses(planned.programs)
-    stop = _Stop()
+    stop = Stop("the last call")
     failure: UserError | None = None
     async with asyncio.TaskGroup() as tasks:
         site = Site(settings, planned, tasks)
         try:
-            if await _unless_stopped(stop, site.open(options.seed)):
+            if await unless_stopped(stop, site.open(options.seed)):
                 assignments = await _numbers(settings)
                 words = announcement.as_json if options.as_json else announcement.as_text
                 click.echo(words(settings, assignments, site.pids))
@@ -71,53 +71,20 @@ async def _run(settings: Settings, options: Options) -> None:
         raise failure
 
 
-class _Stop:
-    """The two ways to be told to stop: in order, and at once."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.at_once = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self.asked.set)
-        loop.add_signal_handler(signal.SIGINT, self._interrupted)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
-            loop.add_signal_handler(signal.SIGHUP, self.asked.set)
-
-    def _interrupted(self) -> None:
-        if self.asked.is_set():
-            _log.warning("! stopping at once")
-            self.at_once.set()
-        else:
-            self.asked.set()
-            _log.info("= stopping when the live calls have ended; once more to stop at once")
-
-
-async def _unless_stopped(stop: _Stop, work: Coroutine[None, None, None]) -> bool:
-    """Whether ``work`` was done; it is cancelled by a stop. What it raises is raised."""
-    doing, waiting = asyncio.ensure_future(work), asyncio.ensure_future(stop.asked.wait())
-    await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if doing.done():
-        await doing
-        return True
-    doing.cancel()
-    await asyncio.wait({doing})
-    return False
-
-
 class Site:
-    """The running appliance: one keeper a child."""
+    """The running appliance: one keeper a child, and the pools of engine servers."""
 
     def __init__(self, settings: Settings, planned: Plan, tasks: asyncio.TaskGroup) -> None:
         self.settings = settings
         self.plan = planned
         self._tasks = tasks
         self.keepers: list[Keeper] = []
+        self.pools = EnginePools(settings, planned.engines, tasks, _pass_on)
 
     async def open(self, with_seed: bool) -> None:
         """Start everything and wait until calls are answered. Raises UserError."""
         database = self._begin(self.plan.database)
-        engines = self._begin(self.plan.engines)  # they load while Postgres starts
+        engines = self.pools.begin()  # they load while Postgres starts
         await _all_healthy(database)
         url = database_url(self.settings)
         await asyncio.to_thread(migrate, url)
@@ -131,7 +98,7 @@ class Site:
         """End everything, the endpoint first; engines all together, Postgres last."""
         await self._end((self.plan.sip,), at_once)
         await self._end((self.plan.worker,), at_once)
-        await self._end(self.plan.engines, at_once)
+        await self.pools.close(at_once)
         await self._end(self.plan.database, at_once)
         if self.plan.postgres is not None:
             await asyncio.to_thread(self.plan.postgres.stop)  # lets go of the cluster
@@ -145,7 +112,8 @@ class Site:
     @property
     def pids(self) -> dict[str, int]:
         """Process ids of the children that run."""
-        return {k.program.name: k.pid for k in self.keepers if k.pid is not None}
+        ours = {k.program.name: k.pid for k in self.keepers if k.pid is not None}
+        return ours | self.pools.pids
 
     def _begin(self, programs: tuple[Program, ...]) -> list[Keeper]:
         keepers = [Keeper(program, _pass_on) for program in programs]

@@ -1,0 +1,138 @@
+"""The engine servers that this machine may run, made from ``engines.<stage>.run`` of the settings."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import appliance
+from appliance.ops import probe
+from appliance.ops.program import START_TIMEOUT_S, Address, Program
+from appliance.settings import LlmServers, Place, Run, Settings, Stage
+
+_log = logging.getLogger(__name__)
+
+ESPEAK = "espeak-ng"
+LOOPBACK = "127.0.0.1"
+STAGES = ("stt", "tts", "turn", "embed", "llm")
+FALLBACK = "llm.fallback"
+"""The stage of the smaller language model."""
+ENGINES_BY_NAME = ("stt", "tts")
+"""Stages whose command is told which engine to be; the others have one."""
+WARM_UPS_TO_START = 5.0
+"""An engine server that did not answer after so many of its stage's warm-ups is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The engine servers of one entry of ``engines.<stage>.run``, which take the same work."""
+
+    stage: str
+    name: str
+    """``stt.0``: the first entry of the stage."""
+    run: Run
+    programs: tuple[Program, ...]
+    """One for each place: ``run.most`` of them."""
+    capacity: int
+    """Uses at once of one server, where it does not say so itself."""
+    warm_up_s: float
+    """From start to first answer, where none was measured."""
+
+
+def servers(groups: tuple[Group, ...]) -> tuple[Program, ...]:
+    """Every engine server that may run."""
+    return tuple(program for group in groups for program in group.programs)
+
+
+def engine_groups(settings: Settings) -> tuple[Group, ...]:
+    """The engine servers that may run on this machine, as the settings name them."""
+    found = []
+    for stage, section in sections(settings):
+        places, warm_up_s = list(enumerate(section.places())), _warm_up_s(settings, stage)
+        for entry, run in enumerate(section.run):
+            ours, places = places[: run.most], places[run.most :]
+            if not _is_installed(stage, run):
+                continue
+            programs = tuple(
+                engine_program(stage, number, place, warm_up_s=warm_up_s) for number, place in ours
+            )
+            capacity = run.capacity
+            if not capacity and isinstance(section, LlmServers):
+                capacity = section.max_num_seqs
+            found.append(Group(stage, f"{stage}.{entry}", run, programs, capacity, warm_up_s))
+    return tuple(found)
+
+
+def sections(settings: Settings) -> tuple[tuple[str, Stage], ...]:
+    """Every stage of engine servers by its name, the second language model among them."""
+    engines = settings.engines
+    named = tuple((stage, getattr(engines, stage)) for stage in STAGES)
+    return (*named, (FALLBACK, engines.llm.fallback))
+
+
+def _warm_up_s(settings: Settings, stage: str) -> float:
+    known = settings.capacity.warm_up_s
+    return known.get(stage, known.get(stage.partition(".")[0], 0.0))
+
+
+def _is_installed(stage: str, run: Run) -> bool:
+    if run.engine != "espeak" or shutil.which(ESPEAK) is not None:
+        return True
+    _log.warning(
+        "! %s of %s is left out: %s is not installed, so there is English only"
+        " (apt-get install %s)",
+        *(run.engine, stage, ESPEAK, ESPEAK),
+    )
+    return False
+
+
+def engine_program(
+    stage: str, number: int, place: Place, *, host: str = LOOPBACK, warm_up_s: float = 0.0
+) -> Program:
+    """How to run one engine server; ``number`` is its place among those of its stage.
+
+    It listens on ``host``, which must be loopback or guarded: it asks nobody for a password.
+    """
+    run = place.run
+    command = stage.partition(".")[0]
+    options = [
+        *(("--engine", run.engine) if stage in ENGINES_BY_NAME else ()),
+        *(("--fallback",) if stage == FALLBACK else ()),
+        *(("--model", run.model) if run.model else ()),
+        *(("--device", run.device) if run.device != "auto" else ()),
+        *(("--compute-type", run.compute_type) if run.compute_type else ()),
+        *(("--languages", ",".join(run.languages)) if run.languages else ()),
+        *(("--capacity", str(run.capacity)) if run.capacity else ()),
+        *run.options,
+    ]
+    listen = [*(("--host", host) if host != LOOPBACK else ()), "--port", str(place.port)]
+    address = Address(f"engines.{stage}.run", host, place.port)
+    return Program(
+        name=f"{stage}.{number}",
+        command=ivr(command, *options, *listen, python=run.python),
+        ready=lambda: probe.http_ok(address.host, address.port),
+        remedy="See its last words above, or run it by itself:"
+        f" ivr {' '.join((command, *options, *listen))}.",
+        addresses=(address,),
+        environment=_our_code() if run.python else {},
+        start_timeout_s=max(START_TIMEOUT_S, WARM_UPS_TO_START * warm_up_s),
+    )
+
+
+def _our_code() -> dict[str, str]:
+    """For another interpreter: where the appliance is, when it runs from a source tree."""
+    home = Path(appliance.__file__).parent.parent
+    if home.name in ("site-packages", "dist-packages"):
+        return {}  # that environment has the appliance installed, and packages of its own
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH"))))}
+
+
+def ivr(*arguments: str, python: str = "") -> Callable[[], list[str]]:
+    """``ivr ARGUMENTS``, in the Python that we run in, or another that has an engine's packages;
+    settings come by the environment."""
+    return lambda: [python or sys.executable, "-m", "appliance", *arguments]
