@@ -1,13 +1,13 @@
 # Everything begins here: `make demo` shows one call, `make test` proves the lot. `make help` lists.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo up test check bench diagram lock clean
+.PHONY: help setup setup-test demo up test test-all check bench diagram lock clean
 SHELL := /bin/bash
 BIN := .venv/bin
 STEP := scripts/step.sh
 ARGS ?=
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## install what is missing (Debian packages, .venv); safe to repeat
 	@scripts/setup.sh
@@ -21,7 +21,11 @@ demo: setup ## one real SIP call, shown live; leaves a recording, a picture and 
 up: setup ## run the appliance until Ctrl-C; ARGS="--listen 192.168.1.10 --allow 192.168.1.0/24"
 	@exec $(BIN)/ivr up $(ARGS)
 
-test: setup-test check ## every check and every test
+test: setup-test check ## every check and every test but the long ones
+	@echo "  pytest"
+	@$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-all: setup-test check ## also what takes long: FreeSWITCH and heavy engines, where they are installed
 	@echo "  pytest"
 	@$(BIN)/python -m pytest $(ARGS)
 

@@ -152,6 +152,8 @@ class Agent:
     farewells: tuple[str, ...] = ("goodbye", "bye", "that is all", "nothing else")
     """What a caller says to end the call; matched as whole words in a short turn."""
     hold_phrase: str = "One moment, please."
+    busy_phrase: str = "All our lines are busy. Please stay on the line."
+    """Said before a call is answered by the agent, while every worker is full."""
     apology: str = "I am sorry, something went wrong on our side. Please ask me again."
     unknown_answer: str = "I am sorry, I do not have that information."
     silence_prompts: tuple[str, ...] = ("Are you still there?",)

@@ -203,6 +203,13 @@ class LlmServers(Stage):
     max_num_seqs: int = Field(64, ge=1)
     """Requests that one server works on at once."""
 
+    @property
+    def served_model(self) -> str:
+        """What requests call the model: ``model``, else the folder's name of what ``run`` starts."""
+        if self.model or not self.run:
+            return self.model
+        return Path(self.run[0].model).name
+
 
 class Llm(LlmServers):
     max_tokens: int = Field(160, ge=1)
@@ -300,6 +307,10 @@ class Switch(_Section):
     """ISO 3166: how numbers without a country code are read."""
     timezone: str = "Asia/Kolkata"
     max_calls: int = Field(200, ge=1)
+    wait_s: int = Field(30, ge=0)
+    """How long a caller holds for a worker with room, before the overflow; 0: not at all."""
+    max_waiting: int = Field(20, ge=0)
+    """Callers who hold at once; the next goes to the overflow at once."""
     failure_to: str = ""
     """Who takes a call that no worker can carry and whose number names nobody (``overflow_to``)."""
     calling_hours: str = "mon-sat 09:00-21:00"

@@ -559,6 +559,9 @@ def sound_of(file: str) -> bytes:
     """L16 at 8 kHz of what FreeSWITCH would play; nothing where there is no such file."""
     if file.startswith("file_string://"):
         return b"".join(sound_of(one) for one in file.removeprefix("file_string://").split("!"))
+    if file.startswith("tone_stream://L=-1;"):  # a minute is for ever here
+        ring = 4000 * np.sin(np.arange(NARROW_HZ // 2) * (2 * np.pi * 425 / NARROW_HZ))
+        return (ring.astype("<i2").tobytes() + bytes(NARROW_HZ * 4)) * 24
     if file.startswith("silence_stream://"):
         ms = int(file.removeprefix("silence_stream://").partition(",")[0])
         return bytes(ms * NARROW_HZ // 1000 * 2)

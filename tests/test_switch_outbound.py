@@ -55,6 +55,7 @@ from tests.switch_place import (
 
 pytestmark = [
     needs_freeswitch,
+    pytest.mark.long,
     pytest.mark.server,
     pytest.mark.sip,
     pytest.mark.asyncio(loop_scope="module"),

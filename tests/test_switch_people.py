@@ -52,6 +52,7 @@ from tests.switch_place import (
 FIXTURES = (environment, place, site)
 pytestmark = [
     needs_freeswitch,
+    pytest.mark.long,
     pytest.mark.server,
     pytest.mark.sip,
     pytest.mark.asyncio(loop_scope="module"),

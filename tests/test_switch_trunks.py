@@ -57,6 +57,7 @@ __all__ = ["hours", "place", "script", "site"]  # fixtures
 
 pytestmark = [
     needs_freeswitch,
+    pytest.mark.long,
     pytest.mark.server,
     pytest.mark.sip,
     pytest.mark.asyncio(loop_scope="module"),

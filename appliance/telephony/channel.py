@@ -47,6 +47,8 @@ FIRST_SEARCH_S = 2.5
 person."""
 SEARCH_TIMEOUT_S = 8.0
 """All workers together, also for a call that lost its own in the middle."""
+WAIT_EVERY_S = 0.3
+"""Between two looks for a place of one who holds."""
 REATTACH_EVERY_S = 0.2
 """Between two looks for a worker when none is free."""
 GUARD_S = 60
@@ -237,6 +239,10 @@ class LiveCall:
             self._choose(event.get("variable_ivr_digit"))
         elif self.state is State.NEW:
             self._route()
+        elif self.state is State.WAITING:
+            self.state = State.CONNECTING
+            self._searching_since_s = 0.0
+            self._connect()
         elif self.state in (State.TALKING, State.TRANSFERRING, State.PERSON):
             self._come_back()  # from a bridge that failed: nobody speaks to the caller now
 
@@ -343,15 +349,52 @@ class LiveCall:
             self._fail("no worker took the call")
             return
         url = self._office.workers.pick(self._refused_by)
+        if url is None and self._told_to_hold():
+            return
         if url is None:
             self._refused_by.clear()
             self._after(REATTACH_EVERY_S, self._connect_if_alone)
             return
         if self.state is not State.TRANSFERRING:
             self.state = State.CONNECTING
+        self._office.waiting.leave(self.facts.call_id)
         self._line.take(url, new_part=self.talked or not self._line.part)
         self._attempt += 1
         self._offer()
+
+    def _told_to_hold(self) -> bool:
+        """Whether the caller now waits for room: every worker that is well is full, and nobody has
+        spoken to them yet."""
+        settings, uuid = self._office.settings.switch, self.facts.call_id
+        if self.talked or self.facts.direction == "out" or not self._office.workers.are_full:
+            return False
+        left_s = settings.wait_s - self._office.waiting.waited_s(uuid, time.monotonic())
+        if left_s < 1 or not self._office.waiting.join(uuid, time.monotonic()):
+            return False
+        self._log.info("= waits for a worker with room, %.0f s at most", left_s)
+        agent = self._agent
+        file = self._office.notices.ready(agent.busy_phrase, agent) if agent else ""
+        apology = self._office.notices.ready(agent.apology, agent) if agent else ""
+        self.state = State.WAITING
+        self._fs.unguard(uuid)
+        told = {"ivr_wait_file": file, "ivr_wait_s": f"{left_s:.0f}", "ivr_apology_file": apology}
+        self._fs.set_variables(uuid, told | {"ivr_started": str(int(self.started_at.timestamp()))})
+        self._set_human(self._office.overflow_of(self.facts))  # where it goes when time is up
+        self._fs.transfer(uuid, "wait")
+        self._after(WAIT_EVERY_S, self._look_for_room)
+        return True
+
+    def _look_for_room(self) -> None:
+        if self.state is not State.WAITING:
+            return
+        waiting, uuid = self._office.waiting, self.facts.call_id
+        if self._office.workers.room and waiting.is_next(uuid):
+            self._fs.transfer(uuid, "park")
+        elif waiting.waited_s(uuid, time.monotonic()) > self._office.settings.switch.wait_s:
+            waiting.leave(uuid)  # the dialplan has sent them on
+            self.state = State.FAILED
+        else:
+            self._after(WAIT_EVERY_S, self._look_for_room)
 
     def _connect_if_alone(self) -> None:
         if not self.worker and self.state is not State.FAILED:
@@ -573,6 +616,7 @@ class LiveCall:
 
     def _on_end(self, event: Event) -> None:
         self.state = State.ENDED
+        self._office.waiting.leave(self.facts.call_id)
         self._line.close()
         self._over = True
         self._give_up_handover()
@@ -594,6 +638,9 @@ class LiveCall:
         transferring = self.state is State.TRANSFERRING
         if transferring:
             self.state = State.TALKING
+        if self.state is State.WAITING:
+            self._office.waiting.join(uuid, time.monotonic())
+            self._look_for_room()
         if self.state is not State.TALKING:
             return
         held = self._line.is_held()

@@ -42,6 +42,7 @@ from appliance.telephony.playbackports import PlaybackPorts
 from appliance.telephony.records import Records
 from appliance.telephony.roster import Roster
 from appliance.telephony.switchapi import SwitchApi
+from appliance.telephony.waiting import WaitingRoom
 from appliance.telephony.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Control:
             workers=Workers(switch.worker_urls),
             ports=PlaybackPorts(switch.playback_host, switch.playback_port, switch.playback_ports),
             notices=Notices(settings.announcements_dir, settings.engines.tts.addresses()),
+            waiting=WaitingRoom(settings.switch.max_waiting),
             media_secret=settings.secret(MEDIA_SECRET),
         )
         self.records = Records(engine, settings.spool_dir / "switch")

@@ -11,6 +11,8 @@ class State(Enum):
 
     NEW = "new"
     MENU = "menu"
+    WAITING = "waiting"
+    """Told to hold, until a worker has room."""
     CONNECTING = "connecting"
     TALKING = "talking"
     TRANSFERRING = "transferring"

@@ -28,6 +28,7 @@ from appliance.telephony.facts import Facts
 from appliance.telephony.freeswitch import TRUNK_PROFILE, FreeSwitch
 from appliance.telephony.notices import Notices
 from appliance.telephony.playbackports import PlaybackPorts
+from appliance.telephony.waiting import WaitingRoom
 from appliance.telephony.workers import Workers
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Office:
     """Addresses (IP) of each trunk's proxy, by the trunk's name."""
     jobs: dict[str, Callable[[str, str], None]] = field(default_factory=dict)
     """Who waits for the result of which background job of FreeSWITCH."""
+    waiting: WaitingRoom = field(default_factory=lambda: WaitingRoom(0))
     greenlets: Group = field(default_factory=Group)
     """Of the calls: as many as there are calls."""
     ended: Callable[[LiveCall, Event], None] = lambda call, event: None

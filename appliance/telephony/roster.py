@@ -246,6 +246,7 @@ class Roster:
         it will not."""
         telephony, notices = self._office.telephony, self._office.notices
         wanted = [(a.apology, a) for a in telephony.agents.values()]
+        wanted += [(a.busy_phrase, a) for a in telephony.agents.values()]
         wanted += [(a.language_prompt, a) for a in telephony.agents.values()]
         wanted += [(n.closed_text, n.agent) for n in telephony.numbers.values()]
         for text, agent in wanted:

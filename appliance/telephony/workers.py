@@ -76,6 +76,12 @@ class Workers:
         """How many more calls the healthy ones take together."""
         return sum(max(0, w.capacity - w.calls) for w in self._workers.values() if w.healthy)
 
+    @property
+    def are_full(self) -> bool:
+        """Whether there are healthy ones, and none has room: worth waiting for."""
+        healthy = [w for w in self._workers.values() if w.healthy]
+        return bool(healthy) and all(w.calls >= w.capacity for w in healthy)
+
     def failed(self, url: str) -> None:
         """A stream to it broke or was refused."""
         if url in self._workers:
