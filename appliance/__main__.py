@@ -18,6 +18,7 @@ from appliance.commands import (
     donotcall,
     extensions,
     live,
+    models,
     numbers,
     pools,
     queues,
@@ -259,7 +260,8 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 
 for _command in (
     servers.stt, servers.tts, servers.turn, servers.embed, servers.emulate,
-    switch.switch, trunks.trunks, numbers.numbers, pools.pools, extensions.extensions, queues.queues,
+    switch.switch, trunks.trunks, models.models, numbers.numbers, pools.pools,
+    extensions.extensions, queues.queues,
     live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call,
 ):  # fmt: skip
     main.add_command(_command)
