@@ -23,6 +23,7 @@ from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.judge import HttpTurnJudge
 from appliance.engines.pool import Pool
 from appliance.engines.recogniser import HttpRecogniser
+from appliance.engines.roster import Roster
 from appliance.engines.vad import VoiceActivity
 from appliance.engines.voice import HttpVoice
 from appliance.engines.writer import OpenAiWriter
@@ -106,10 +107,13 @@ class _Worker:
         )
         voice = HttpVoice(pool("tts", engines.tts), http, engines.tts.timeout_ms)
         writer = None
-        if engines.llm.addresses():
+        if engines.llm.addresses() or engines.roster_url:
             writer = OpenAiWriter(pool("llm", engines.llm), http, engines.llm)
         self.composer = Composer(voice, writer, self.search, settings.worker.search_deadline_ms)
         self.judge = HttpTurnJudge(pool("turn", engines.turn), http, engines.turn.timeout_ms)
+        self._roster = None
+        if engines.roster_url:
+            self._roster = Roster(engines.roster_url, self._pools, http)
         self.vad = VoiceActivity()
         self.pacer = Pacer()
         self.disk = DiskWriter() if settings.worker.recordings else None
@@ -159,6 +163,9 @@ class _Worker:
             go(self._watch_load())
             for pool in self._pools:
                 go(pool.run())
+            if self._roster is not None:
+                await self._roster.ask()
+                go(self._roster.run())
             # Each by itself: with a stage away for long, what can be warmed still is.
             for work in (self._wait_for_engines, self._warm):
                 try:

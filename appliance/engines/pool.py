@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -32,6 +32,11 @@ RECENT_S = 10.0
 MOST_RECENT = 256
 FEW_RECENT = 8
 """Fewer uses than this say nothing about how busy a stage is."""
+TEACH_TIMEOUT_S = 60.0
+"""For all that a server must know; then it is used with what it knows."""
+
+Teach = Callable[["Server"], Awaitable[None]]
+"""Gives a server what it must know before its first use; handles its own trouble."""
 
 
 class Health(Enum):
@@ -90,6 +95,13 @@ class Pool:
         self._fixed = frozenset(urls)
         self._http = http
         self._recent: deque[tuple[float, float]] = deque(maxlen=MOST_RECENT)
+        self._teach: Teach | None = None
+        self._asking: set[Server] = set()
+
+    def teach_by(self, teach: Teach) -> None:
+        """Have every server taught before it is used, also when it comes back as a new process: so
+        a server that was started for the peak has its first call as quickly as any other."""
+        self._teach = teach
 
     def follow(self, urls: Iterable[str]) -> None:
         """Take up what a roster names beside the servers of the settings; what it names no more is
@@ -165,15 +177,25 @@ class Pool:
 
     async def run(self) -> None:
         """Ask every server's health once a second, until cancelled."""
-        while True:
-            await self.check()
-            await asyncio.sleep(HEALTH_EVERY_S)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                for server in self.servers:
+                    if server not in self._asking:  # it is being taught, or slow to answer
+                        tasks.create_task(self._check(server))
+                await asyncio.sleep(HEALTH_EVERY_S)
 
     async def check(self) -> None:
         """Ask every server's health once."""
         await asyncio.gather(*(self._check(server) for server in self.servers))
 
     async def _check(self, server: Server) -> None:
+        self._asking.add(server)
+        try:
+            await self._ask(server)
+        finally:
+            self._asking.discard(server)
+
+    async def _ask(self, server: Server) -> None:
         timeout = aiohttp.ClientTimeout(total=HEALTH_TIMEOUT_S)
         try:
             async with self._http.get(server.http_url + "/health", timeout=timeout) as response:
@@ -184,12 +206,25 @@ class Pool:
                 self.failed(server, f"health: {type(e).__name__}")
             return
         if good and asyncio.get_running_loop().time() >= server.rests_until:
-            if server.health is Health.DOWN:
-                log.info("= %s %s is back", self.stage, server.url)
-            server.health = Health.UP
             _read(server, body)
+            if server.health is not Health.UP:
+                await self._take_in(server)
         elif not good and server.health is Health.UP:
             self.failed(server, f"health: status {response.status}")
+
+    async def _take_in(self, server: Server) -> None:
+        if self._teach is not None:
+            failed_at = server.failed_at
+            try:
+                async with asyncio.timeout(TEACH_TIMEOUT_S):
+                    await self._teach(server)
+            except TimeoutError:
+                log.warning("! %s %s is slow to learn; it is used", self.stage, server.url)
+            if server.failed_at != failed_at:
+                return  # a use of it broke meanwhile
+        if server.health is Health.DOWN:
+            log.info("= %s %s is back", self.stage, server.url)
+        server.health = Health.UP
 
 
 def _read(server: Server, body: bytes) -> None:

@@ -46,17 +46,22 @@ class HttpRecogniser:
         self._preferred = preferred
         self.final_timeout_s = timeout_ms / 1000
         self._contexts: dict[str, bytes] = {}
+        self._languages: dict[str, str] = {}
+        """Of each context."""
+        pool.teach_by(self._teach)
 
     async def prepare(self, agent: Agent, texts: Sequence[str]) -> None:
         """Give every server that is up the agent's vocabulary; others get it when they ask."""
         body = orjson.dumps({"language": agent.language, "texts": list(texts)})
         self._contexts[agent.context] = body
+        self._languages[agent.context] = agent.language
         able = [s for s in self._pool.servers if s.serves(agent.language)]
         await asyncio.gather(*(self._try_put(server, agent.context) for server in able))
 
     def keep(self, contexts: Collection[str]) -> None:
         """Forget the vocabularies of all contexts but these."""
         self._contexts = {name: body for name, body in self._contexts.items() if name in contexts}
+        self._languages = {name: said for name, said in self._languages.items() if name in contexts}
 
     def open(self, call_id: str, agent: Agent, rate_hz: int, heard: Heard) -> StreamSession:
         """Open a session for one call; it connects at once, in the background."""
@@ -81,6 +86,12 @@ class HttpRecogniser:
             async with self._http.put(url, data=body, headers=headers) as response:
                 if response.status >= 300:
                     raise EngineError("stt", f"context refused: {await response.text():.200}")
+
+    async def _teach(self, server: Server) -> None:
+        """All that is known, to a server that is new or was started again."""
+        for context, language in list(self._languages.items()):
+            if context in self._contexts and server.serves(language):
+                await self._try_put(server, context)
 
     async def _try_put(self, server: Server, context: str) -> None:
         try:
