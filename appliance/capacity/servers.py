@@ -1,0 +1,118 @@
+"""The engine servers of the settings: what each carries, and what is under way there now."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.request
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import orjson
+
+from appliance.capacity.plan import Pool
+from appliance.capacity.services import STAGES, Service
+from appliance.settings import Settings, Stage
+
+HEALTH_TIMEOUT_S = 1.0
+HEALTH_BYTES = 64 << 10
+ASKED_AT_ONCE = 16
+MOST_ASKED = 256
+"""Servers of one machine; more is a mistake in the settings."""
+ENGINE_SLOTS = {
+    "pocketsphinx": 16, "flite": 50, "espeak": 50, "smart-turn": 16, "minilm": 256,
+    "emulated": 1000,
+}  # fmt: skip
+"""What servers of these engines say of themselves, for those that do not run."""
+STAGE_SLOTS = {"stt": 16, "tts": 8, "turn": 16, "embed": 64, "llm": 64}
+"""Of any other engine, the cautious side of what a GPU carries."""
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""The environment's proxy is for the world outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A server that answers."""
+
+    stage: str
+    url: str
+    engine: str = ""
+    in_flight: int = 0
+    capacity: int = 0
+    """0: it does not say (vLLM)."""
+
+
+def stages(settings: Settings) -> dict[str, Stage]:
+    """The stages of the settings by name."""
+    engines = settings.engines
+    return dict(
+        zip(
+            STAGES,
+            (engines.stt, engines.tts, engines.turn, engines.embed, engines.llm),
+            strict=True,
+        )
+    )
+
+
+def ask(settings: Settings) -> list[Live]:
+    """Every server of the settings that answers its ``/health`` now, within a second or so."""
+    places = [(name, url) for name, stage in stages(settings).items() for url in stage.addresses()][
+        :MOST_ASKED
+    ]
+    if not places:
+        return []
+    with ThreadPoolExecutor(min(ASKED_AT_ONCE, len(places))) as threads:
+        found = threads.map(lambda place: _ask(*place), places)
+        return [live for live in found if live is not None]
+
+
+def _ask(stage: str, url: str) -> Live | None:
+    base = url.replace("ws://", "http://").replace("wss://", "https://").rstrip("/")
+    try:
+        with _DIRECT.open(base + "/health", timeout=HEALTH_TIMEOUT_S) as response:
+            body = response.read(HEALTH_BYTES)
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    try:
+        said = orjson.loads(body)
+        return Live(
+            stage, url, str(said.get("engine", "")), int(said["in_flight"]), int(said["capacity"])
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Live(stage, url)  # it is up, and that is all it says
+
+
+def pools(
+    settings: Settings,
+    needs: Mapping[str, Service],
+    live: list[Live],
+    warm_up_s: Mapping[str, float],
+) -> dict[str, Pool]:
+    """What the plan sizes, by stage; a stage without a server in the settings is left out."""
+    found = {}
+    for name, stage in stages(settings).items():
+        if not stage.urls and not stage.run:
+            continue
+        found[name] = Pool(
+            stage=name,
+            use=needs[name].use,
+            erlang_per_call=needs[name].erlang_per_call,
+            capacity=_capacity(settings, name, stage, live),
+            least=sum(run.least for run in stage.run),
+            most=sum(run.most for run in stage.run),
+            warm_up_s=warm_up_s.get(name, settings.capacity.warm_up_s.get(name, 0.0)),
+            fixed=len(stage.urls),
+        )
+    return found
+
+
+def _capacity(settings: Settings, name: str, stage: Stage, live: list[Live]) -> int:
+    """Slots of one server: what those that run say, else the settings, else the engine's figure.
+    Of several kinds the smallest, for nobody knows which of them a call will need."""
+    said = [one.capacity for one in live if one.stage == name and one.capacity]
+    known = said + [run.capacity for run in stage.run if run.capacity]
+    if name == "llm" and not known:
+        return settings.engines.llm.max_num_seqs
+    if not known:
+        known = [ENGINE_SLOTS.get(run.engine, STAGE_SLOTS[name]) for run in stage.run]
+    return min(known, default=STAGE_SLOTS[name])
