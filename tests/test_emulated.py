@@ -254,3 +254,33 @@ async def test_every_stage_has_its_health_page(
     for stage, url in engines.urls.items():
         page = await (await http.get(url.replace("ws:", "http:") + "/health")).json()
         assert (page["status"], page["stage"], page["in_flight"]) == ("ok", stage, 0)
+
+
+@pytest.mark.server
+async def test_a_server_with_slots_lets_the_others_wait(
+    http: ClientSession, script: Script
+) -> None:
+    servers = EmulatedEngines(script, slots={"tts": 2, "stt": 1})
+    await servers.start(("tts", "stt"))
+    body = {"input": "one two three four", "sample_rate": RATE_HZ, "response_format": "pcm"}
+
+    async def speak() -> float:
+        begun_s = time.monotonic()
+        async with http.post(servers.urls["tts"] + "/v1/audio/speech", json=body) as answer:
+            await answer.content.readany()
+            first_ms = (time.monotonic() - begun_s) * 1000
+            await answer.read()
+        return first_ms
+
+    first, second, *others = sorted(await asyncio.gather(*(speak() for _ in range(4))))
+    assert second < 150 + SLACK_MS
+    assert others[0] > 250, "the third did not wait for a slot"
+
+    opening = {"type": "open", "call_id": "c", "rate": RATE_HZ, "language": "en", "context": "a"}
+    stream = servers.urls["stt"] + "/v1/stream"
+    async with http.ws_connect(stream) as one, http.ws_connect(stream) as two:
+        await one.send_json(opening)
+        assert (await one.receive_json())["type"] == "ready"
+        await two.send_json(opening)
+        assert (await two.receive_json())["code"] == "full"
+    await servers.stop()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from appliance.commands.common import start
+from appliance.errors import UserError
 
 if TYPE_CHECKING:
     from appliance.models.engine import ModelOptions
@@ -144,8 +145,11 @@ def embed(ctx: click.Context, host: str, port: int) -> None:
     required=True,
     help="What the callers say (python -m appliance.rehearsal.script makes one).",
 )
+@click.option(
+    "--slots", default="", metavar="LIST", help="What a stage works on at once: tts=4,llm=8."
+)
 @click.pass_context
-def emulate(ctx: click.Context, stage: str, port: int, script: Path) -> None:
+def emulate(ctx: click.Context, stage: str, port: int, script: Path, slots: str) -> None:
     """Serve emulated engines with declared latencies, for rehearsals.
 
     Prints their addresses as one line of JSON.
@@ -156,4 +160,15 @@ def emulate(ctx: click.Context, stage: str, port: int, script: Path) -> None:
     from appliance.engines import emulated as process
 
     start(ctx, "emulate")
-    process.run(stage.split(","), port, script)
+    process.run(stage.split(","), port, script, _slots(slots))
+
+
+def _slots(text: str) -> dict[str, int]:
+    """``tts=4,llm=8``. Raises UserError."""
+    found = {}
+    for part in filter(None, text.split(",")):
+        stage, _, number = part.partition("=")
+        if not number.isdigit() or int(number) < 1:
+            raise UserError(f"--slots {part!r} should be a stage and a number, like tts=4.")
+        found[stage.strip()] = int(number)
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from appliance.engines.emulated_http import MAX_BODY_BYTES, Load, health
+from appliance.engines.emulated_http import CAPACITY, MAX_BODY_BYTES, Load, health
 from appliance.engines.emulated_llm import LlmServer, Pace
 from appliance.engines.emulated_script import Locator, Script, load_script
 from appliance.engines.emulated_small import EmbedServer, TurnServer
@@ -44,7 +44,14 @@ class Latencies:
 class EmulatedEngines:
     """The emulated servers of one process: ``start``, read ``urls`` and ``loads``, ``stop``."""
 
-    def __init__(self, script: Script, latencies: Latencies | None = None) -> None:
+    def __init__(
+        self,
+        script: Script,
+        latencies: Latencies | None = None,
+        slots: Mapping[str, int] | None = None,
+    ) -> None:
+        """``slots``: what a stage works on at once; one that is not named, on all."""
+        self._slots = slots or {}
         self._script = script
         self._locator = Locator(script)
         self._latencies = latencies or Latencies()
@@ -65,7 +72,7 @@ class EmulatedEngines:
         self._runners.clear()
 
     async def _serve(self, stage: str, port: int) -> None:
-        load = self.loads[stage] = Load()
+        load = self.loads[stage] = Load(self._slots.get(stage, CAPACITY))
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.add_routes(self._routes(stage, load, app))
         app.router.add_get("/health", health(stage, load))
@@ -104,16 +111,20 @@ def _listen(port: int) -> socket.socket:
         raise UserError(f"Port {port} on {HOST} cannot be served: {e.strerror}.") from e
 
 
-def run(stages: Sequence[str], port: int, script: Path) -> None:
+def run(
+    stages: Sequence[str], port: int, script: Path, slots: Mapping[str, int] | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT; prints the addresses as one line of JSON."""
-    uvloop.run(_run(stages, port, load_script(script)))
+    uvloop.run(_run(stages, port, load_script(script), slots))
 
 
-async def _run(stages: Sequence[str], port: int, script: Script) -> None:
+async def _run(
+    stages: Sequence[str], port: int, script: Script, slots: Mapping[str, int] | None
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    engines = EmulatedEngines(script)
+    engines = EmulatedEngines(script, slots=slots)
     try:
         await engines.start(stages, port)
         print(orjson.dumps(engines.urls).decode(), flush=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 MAX_BODY_BYTES = 4 << 20
 CAPACITY = 1000
-"""Emulated engines are never the bottleneck of a rehearsal."""
+"""Slots of a server that is told none: never the bottleneck of a rehearsal."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -16,17 +17,28 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Load:
     """How many requests or streams are under way, and what became of the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int = CAPACITY) -> None:
+        """``slots``: requests worked on at once; more wait for one, as at a real engine."""
+        self.slots = slots
         self.in_flight = 0
         self.done = 0
         self.aborted = 0
+        self._free = asyncio.Semaphore(slots)
 
-    async def answered(self, work: Awaitable[web.StreamResponse]) -> web.StreamResponse:
-        """The response that ``work`` streams, counted; aborted when its client goes away."""
+    @property
+    def full(self) -> bool:
+        return self.in_flight >= self.slots
+
+    async def answered(
+        self, work: Callable[[float], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """The response that ``work(begun_s)`` streams once a slot is free, counted; aborted when
+        its client goes away."""
         self.begin()
         aborted = True
         try:
-            response = await work
+            async with self._free:
+                response = await work(asyncio.get_running_loop().time())
             aborted = False
             return response
         except ConnectionError:
@@ -61,7 +73,7 @@ def health(stage: str, load: Load) -> Handler:
                 "engine": "emulated",
                 "languages": ["*"],
                 "in_flight": load.in_flight,
-                "capacity": CAPACITY,
+                "capacity": load.slots,
                 "done": load.done,
                 "aborted": load.aborted,
             }

@@ -48,7 +48,6 @@ class LlmServer:
         return web.json_response({"object": "list", "data": [model]})
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
-        begun_s = asyncio.get_running_loop().time()
         try:
             body = orjson.loads(await request.read())
             question = _last_user_message(body["messages"])
@@ -57,9 +56,11 @@ class LlmServer:
             return failure(400, "The body must be a chat completion request with messages.")
         tokens = to_tokens(self._script.answer_to(question))
         finish = "length" if limit < len(tokens) else "stop"
-        reply = _Reply(f"chatcmpl-{next(self._ids)}", tokens[:limit], finish, begun_s)
+        name = f"chatcmpl-{next(self._ids)}"
         answer = self._stream if body.get("stream") else self._whole
-        return await self._load.answered(answer(request, reply))
+        return await self._load.answered(
+            lambda begun_s: answer(request, _Reply(name, tokens[:limit], finish, begun_s))
+        )
 
     async def _stream(self, request: web.Request, reply: _Reply) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Cache-Control": "no-cache"})

@@ -264,6 +264,9 @@ class SttServer:
         if not opened or opened.get("type") != "open" or opened.get("rate") not in RATES_HZ:
             await _refuse(socket, "The first message must be an open with a rate of 8000 or 16000.")
             return
+        if self._load.in_flight > self._load.slots:
+            await _refuse(socket, f"This server carries {self._load.slots} calls.", "full")
+            return
         await socket.send_str('{"type":"ready","engine":"emulated"}')
         stream = Stream(self._locator, self._delays, int(str(opened["rate"])))
         async with asyncio.TaskGroup() as group:
@@ -295,8 +298,8 @@ async def _send(socket: web.WebSocketResponse, stream: Stream) -> None:
             await socket.send_str(text)
 
 
-async def _refuse(socket: web.WebSocketResponse, message: str) -> None:
-    error = {"type": "error", "code": "bad_request", "message": message}
+async def _refuse(socket: web.WebSocketResponse, message: str, code: str = "bad_request") -> None:
+    error = {"type": "error", "code": code, "message": message}
     await socket.send_str(orjson.dumps(error).decode())
     await socket.close()
 

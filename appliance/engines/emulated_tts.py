@@ -55,7 +55,6 @@ class TtsServer:
         return web.json_response({"voices": [{"id": "emulated", "language": "en"}]})
 
     async def _speech(self, request: web.Request) -> web.StreamResponse:
-        begun_s = asyncio.get_running_loop().time()
         try:
             body = orjson.loads(await request.read())
             text, rate_hz = str(body["input"]), int(body.get("sample_rate", _OPENAI_RATE_HZ))
@@ -66,7 +65,9 @@ class TtsServer:
         if rate_hz not in self._seconds or body.get("response_format", "pcm") != "pcm":
             return failure(400, f"Only pcm at {_RATES_HZ} Hz is made here.")
         length_ms = len(text.split()) * WORD_MS
-        return await self._load.answered(self._speak(request, length_ms, rate_hz, begun_s))
+        return await self._load.answered(
+            lambda begun_s: self._speak(request, length_ms, rate_hz, begun_s)
+        )
 
     async def _speak(
         self, request: web.Request, length_ms: int, rate_hz: int, begun_s: float
