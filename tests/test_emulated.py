@@ -61,7 +61,7 @@ def test_recordings_end_with_their_speech(script: Script) -> None:
 
 
 def test_a_missing_script_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"bench\.script"):
+    with pytest.raises(UserError, match=r"rehearsal\.script"):
         load_script(tmp_path / "none.json")
 
 
@@ -278,9 +278,10 @@ async def test_a_server_with_slots_lets_the_others_wait(
 
     opening = {"type": "open", "call_id": "c", "rate": RATE_HZ, "language": "en", "context": "a"}
     stream = servers.urls["stt"] + "/v1/stream"
-    async with http.ws_connect(stream) as one, http.ws_connect(stream) as two:
+    async with http.ws_connect(stream) as one:
         await one.send_json(opening)
         assert (await one.receive_json())["type"] == "ready"
-        await two.send_json(opening)
-        assert (await two.receive_json())["code"] == "full"
+        async with http.ws_connect(stream) as two:
+            await two.send_json(opening)
+            assert (await two.receive_json())["code"] == "full"
     await servers.stop()
