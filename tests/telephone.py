@@ -171,7 +171,7 @@ class FakeWriter:
     """Generations that were cut off."""
 
     async def write(
-        self, messages: Sequence[Message], *, speculative: bool, call_id: str
+        self, messages: Sequence[Message], *, speculative: bool, call_id: str, **_: object
     ) -> AsyncGenerator[str, None]:
         self.prompts.append(list(messages))
         done = False

@@ -104,7 +104,7 @@ def test_a_model_that_fails_is_replaced_by_the_extractive_answer(
 
         class Mute(FakeWriter):
             async def write(
-                self, messages: Sequence[Message], *, speculative: bool, call_id: str
+                self, messages: Sequence[Message], *, speculative: bool, call_id: str, **_: object
             ) -> AsyncGenerator[str, None]:
                 await asyncio.sleep(0.1)
                 for _ in ():
@@ -129,7 +129,7 @@ def test_a_model_that_fails_is_replaced_by_the_extractive_answer(
 def test_a_model_that_breaks_off_leaves_what_it_said() -> None:
     class Breaking(FakeWriter):
         async def write(
-            self, messages: Sequence[Message], *, speculative: bool, call_id: str
+            self, messages: Sequence[Message], *, speculative: bool, call_id: str, **_: object
         ) -> AsyncGenerator[str, None]:
             yield "We are open every day."
             raise EngineError("llm", "the reply broke off")

@@ -1,10 +1,19 @@
-"""The conversation as the model reads it: eight turns, of what was heard."""
+"""The conversation as the model reads it: the last turns, of what was heard, laid out for reuse."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from appliance.call.history import WINDOW_TURNS, History
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.call.history import (
+    MOST_LETTERS,
+    ON_THE_LINE,
+    STEP_TURNS,
+    WINDOW_TURNS,
+    History,
+)
 from appliance.events import Agent, Message, Passage
 
 AGENT = Agent("a", 1, "A", prompt="Be brief.")
@@ -28,20 +37,61 @@ def test_only_what_was_heard_stands_there() -> None:
     history.add("second", "")  # nothing of the reply was heard
     history.add("", "")
     assert contents(history)[1:] == [
+        ("user", ON_THE_LINE),
         ("assistant", "Welcome."),
         ("user", "first"),
         ("assistant", "We are open"),
-        ("user", "second"),
-        ("user", "now"),
+        ("user", "second\nnow"),
     ]
 
 
-def test_the_last_eight_turns_remain_in_order() -> None:
+def test_the_last_turns_remain_in_order() -> None:
     history = History()
-    for n in range(20):
+    for n in range(50):
         history.add(f"q{n}", f"a{n}")
-    users = [content for role, content in contents(history) if role == "user"]
-    assert users == [*(f"q{n}" for n in range(20 - WINDOW_TURNS, 20)), "now"]
+        users = [content for role, content in contents(history) if role == "user"]
+        kept = len(users) - 1
+        assert users == [*(f"q{m}" for m in range(n + 1 - kept, n + 1)), "now"]
+        assert min(n + 1, WINDOW_TURNS) <= kept < WINDOW_TURNS + STEP_TURNS
+
+
+def test_between_two_steps_of_the_window_a_prompt_only_grows_at_its_end() -> None:
+    history, broken = History(), []
+    before = contents(history)
+    for n in range(40):
+        history.add(f"q{n}", f"a{n}")
+        after = contents(history)
+        if after[: len(before) - 1] != before[:-1]:
+            broken.append(n)
+        before = after
+    assert broken == list(range(WINDOW_TURNS + STEP_TURNS - 1, 40, STEP_TURNS))
+
+
+def test_long_turns_leave_room_for_the_rest_of_the_prompt() -> None:
+    history = History()
+    for n in range(30):
+        history.add(f"q{n}", "x" * 700)
+        kept = sum(len(content) for role, content in contents(history) if role != "system")
+        assert kept <= MOST_LETTERS + 100
+    history.add("last", "y" * 3 * MOST_LETTERS)
+    assert ("user", "last") in contents(history)  # the latest stays, however long
+
+
+TURN = st.tuples(st.sampled_from(["", "caller"]), st.sampled_from(["", "agent"]))
+
+
+@given(st.lists(TURN, max_size=30), st.booleans())
+def test_user_and_assistant_take_turns_whatever_was_not_said_or_heard(
+    turns: list[tuple[str, str]], noted: bool
+) -> None:
+    history = History()
+    for said, heard in turns:
+        history.add(said, heard)
+    if noted:
+        history.note("be kind")
+    roles = [role for role, _ in contents(history)]
+    assert roles[0] == "system" and len(roles) % 2 == 0
+    assert roles[1:] == [("user", "assistant")[n % 2] for n in range(len(roles) - 1)]
 
 
 def test_what_changes_comes_last_so_that_prefixes_are_cached() -> None:
@@ -62,9 +112,9 @@ def test_a_supervisors_notes_come_late_and_the_latest_remain() -> None:
     for n in range(6):
         history.note(f"note {n}")
     messages = history.messages(AGENT, (), "now")
-    assert messages[:3] == before[:3] and messages[-1] == before[-1]
-    note = messages[-2]
-    assert note.role == "system" and "note 5" in note.content and "note 1" not in note.content
+    assert messages[:-1] == before[:-1]
+    last = messages[-1].content
+    assert "note 5" in last and "note 1" not in last and last.endswith("The caller says: now")
 
 
 def test_an_agent_with_somebody_to_transfer_to_knows_the_marker() -> None:

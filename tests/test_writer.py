@@ -71,7 +71,8 @@ async def writer_of(
 ) -> tuple[OpenAiWriter, Pool]:
     pool = Pool("llm", tuple(s.url for s in servers), http)
     await pool.check()
-    return OpenAiWriter(pool, http, Llm(**{"timeout_ms": 400, **settings})), pool  # type: ignore[arg-type]
+    urls = tuple(s.url for s in servers)
+    return OpenAiWriter(pool, http, Llm(**{"urls": urls, "timeout_ms": 400, **settings})), pool  # type: ignore[arg-type]
 
 
 async def written(writer: OpenAiWriter, *, speculative: bool = False) -> list[str]:

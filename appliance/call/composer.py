@@ -23,7 +23,7 @@ from appliance.errors import EngineError
 from appliance.events import Agent, Passage
 from appliance.knowledge.answers import extract
 from appliance.knowledge.search import Search
-from appliance.speech.phrases import Phrases
+from appliance.speech.phrases import SENTENCE_ENDS, Phrases
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ PHRASES_AHEAD = 2
 """Phrases behind the one that is played; a faster writer waits, for speech is slower."""
 CHUNKS_AHEAD = 256
 """Audio chunks of a phrase waiting for the one before it; when full its synthesis waits."""
+Sound = tuple[str, str, str, frozenset[tuple[str, str]]]
+"""What decides how an agent sounds: language, voice, engine, pronunciations."""
 LONGEST_REPLY_LETTERS = 2000
 """Over two minutes of speech. A model that never ends (and a server that heeds no ``max_tokens``)
 would fill the memory ten times as fast as the caller hears it."""
@@ -54,16 +56,17 @@ class Composer:
         self._writer = writer
         self._search = search
         self._search_deadline_ms = search_deadline_ms
-        self._fixed: dict[tuple[str, str, int, str], bytes] = {}
+        self._fixed: dict[tuple[Sound, int, str], bytes] = {}
 
     async def warm(self, agent: Agent) -> bool:
         """Speak the agent's fixed phrases once, before its first call, and keep the audio.
 
         False when no server could: to be tried again.
         """
+        sound = _sound(agent)
         for text in _fixed_phrases(agent):
             for rate_hz in RATES_HZ:  # a G.722 caller gets the apology too
-                key = _key(agent, rate_hz, text)
+                key = sound, rate_hz, text
                 if key in self._fixed:
                     continue
                 try:
@@ -77,8 +80,9 @@ class Composer:
     def keep(self, agents: Iterable[Agent]) -> None:
         """Forget the audio of every fixed phrase that none of ``agents`` says."""
         wanted = {
-            _key(agent, rate_hz, text)
+            (sound, rate_hz, text)
             for agent in agents
+            for sound in (_sound(agent),)
             for text in _fixed_phrases(agent)
             for rate_hz in RATES_HZ
         }
@@ -112,7 +116,13 @@ class Composer:
         messages = summary_prompt(agent, history)
         try:
             async with asyncio.timeout(DEADLINE_S):
-                texts = self._writer.write(messages, speculative=False, call_id=call_id)
+                texts = self._writer.write(
+                    messages,
+                    speculative=False,
+                    call_id=call_id,
+                    model=agent.llm_model,
+                    within_s=DEADLINE_S,
+                )
                 async with aclosing(texts):
                     async for more in texts:
                         text += more
@@ -127,21 +137,30 @@ class Composer:
         self, reply: Reply, agent: Agent, rate_hz: int, text: str
     ) -> AsyncGenerator[str, None]:
         """The phrases of a text that is all there; one whose audio is kept is not cut at all."""
-        if _key(agent, rate_hz, text) in self._fixed:
+        if (_sound(agent), rate_hz, text) in self._fixed:
             reply.written(text)
+            reply.all_written()
             return _one(text)
         return _phrases(reply, _one(text), hurry=False)
 
     async def _write(
         self, reply: Reply, agent: Agent, history: History, call_id: str, writer: Writer
     ) -> AsyncGenerator[str, None]:
-        """The language model's text; or, when its first token fails or is late, the extract."""
+        """The language model's text; or, when it fails or is late, the extract. One that breaks off
+        in mid-sentence is followed by the extract, where there is one."""
         messages = history.messages(agent, reply.passages, reply.said)
-        texts = writer.write(messages, speculative=reply.speculative, call_id=call_id)
+        deadline_s = agent.answer_deadline_ms / 1000
+        texts = writer.write(
+            messages,
+            speculative=reply.speculative,
+            call_id=call_id,
+            model=agent.llm_model,
+            within_s=deadline_s,
+        )
         marker = Marker()
         try:
             async with aclosing(texts):
-                async with asyncio.timeout(agent.answer_deadline_ms / 1000):
+                async with asyncio.timeout(deadline_s):
                     first = await anext(texts)
                 yield marker.feed(first)
                 async for text in texts:
@@ -160,6 +179,9 @@ class Composer:
             reply.fail(str(e))
         if not reply.text:
             yield self._extract(reply, agent, reply.passages)
+        elif reply.text.rstrip()[-1:] not in SENTENCE_ENDS:
+            if rest := extract(reply.said, reply.passages):
+                yield f". {rest}"
 
     def _extract(self, reply: Reply, agent: Agent, passages: Sequence[Passage]) -> str:
         reply.source = "extractive"
@@ -188,11 +210,12 @@ class Composer:
                 tasks.create_task(synthesise())
                 while (synthesis := await ahead.get()) is not None:
                     await self._play(reply, synthesis)
+            reply.all_spoken()
         except* EngineError as group:
             self.apologise(reply, agent, rate_hz, str(group.exceptions[0]))
 
     async def _synthesise(self, agent: Agent, rate_hz: int, synthesis: _Synthesis) -> None:
-        kept = self._fixed.get(_key(agent, rate_hz, synthesis.text))
+        kept = self._fixed.get((_sound(agent), rate_hz, synthesis.text))
         if kept is not None:
             await synthesis.chunks.put(kept)
         else:
@@ -215,7 +238,7 @@ class Composer:
     def apologise(self, reply: Reply, agent: Agent, rate_hz: int, why: str) -> None:
         """Say the apology that was spoken in advance in place of what cannot be said."""
         reply.end_phrase()
-        kept = self._fixed.get(_key(agent, rate_hz, agent.apology))
+        kept = self._fixed.get((_sound(agent), rate_hz, agent.apology))
         if kept is not None:
             reply.begin_phrase(agent.apology)
             reply.sound(kept)
@@ -241,8 +264,9 @@ def _fixed_phrases(agent: Agent) -> Iterable[str]:
     return filter(None, phrases)
 
 
-def _key(agent: Agent, rate_hz: int, text: str) -> tuple[str, str, int, str]:
-    return agent.language, agent.voice, rate_hz, text
+def _sound(agent: Agent) -> Sound:
+    spelt = frozenset(agent.pronunciations.items())
+    return agent.language, agent.voice, agent.tts_engine, spelt
 
 
 async def _one(text: str) -> AsyncGenerator[str, None]:
@@ -259,5 +283,6 @@ async def _phrases(
             reply.written(text)
             for phrase in splitter.feed(text):
                 yield phrase
+    reply.all_written()
     for phrase in splitter.flush():
         yield phrase

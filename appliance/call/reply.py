@@ -37,6 +37,8 @@ class Reply:
         self.first_token_ms: int | None = None
         self.first_phrase_ms: int | None = None
         self.first_audio_ms: int | None = None
+        self.last_token_ms: int | None = None
+        self.last_audio_ms: int | None = None
         self.task: asyncio.Task[None] | None = None
         self._clock = clock
         self._spoken: list[Spoken] = []
@@ -54,6 +56,10 @@ class Reply:
         if self.first_token_ms is None:
             self.first_token_ms = self._clock()
         self.text += text
+
+    def all_written(self) -> None:
+        """The language model has written it all; before that it may be cut."""
+        self.last_token_ms = self._clock()
 
     def phrased(self) -> None:
         """A phrase is ready to be spoken."""
@@ -77,6 +83,10 @@ class Reply:
         end_ms = self.utterance.written_ms
         self._spoken.append(Spoken(self._phrase, self._phrase_start_ms, end_ms))
         self._phrase = ""
+
+    def all_spoken(self) -> None:
+        """The voice has spoken it all."""
+        self.last_audio_ms = self._clock()
 
     def fail(self, why: str) -> None:
         """Note, in plain words, what went wrong on the way."""

@@ -55,6 +55,8 @@ class Timeline:
             "phrase": reply.first_phrase_ms,
             "given": self.turn_given,
             "audio": reply.first_audio_ms,
+            "written": reply.last_token_ms,
+            "spoken": reply.last_audio_ms,
             "frame": self.first_frame,
             "sound": self.first_sound,
         }
@@ -94,4 +96,6 @@ class Timeline:
             first_phrase=reply.first_phrase_ms,
             first_audio=reply.first_audio_ms,
             first_frame=self.first_frame,
+            last_token=reply.last_token_ms,
+            last_audio=reply.last_audio_ms,
         )

@@ -8,6 +8,7 @@ is L16 mono at the call's rate.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from math import inf
 from typing import Protocol
 
 from appliance.events import Agent, Message, Transcript
@@ -46,11 +47,18 @@ class Writer(Protocol):
     """The language model."""
 
     def write(
-        self, messages: Sequence[Message], *, speculative: bool, call_id: str
+        self,
+        messages: Sequence[Message],
+        *,
+        speculative: bool,
+        call_id: str,
+        model: str = "",
+        within_s: float = inf,
     ) -> AsyncGenerator[str, None]:
         """Stream the reply's text as it is generated; closing the iterator aborts it on the server.
 
-        ``speculative`` requests run at a lower priority.
+        ``speculative`` requests run at a lower priority. ``model``: the agent's own, if it has one.
+        ``within_s`` bounds the wait for the first token, whoever writes it.
         """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from math import inf
 
 import aiohttp
 
@@ -15,6 +16,10 @@ class RefusedError(Exception):
     """A server that is well refused one request. It must stay in its pool: else a phrase that no
     voice can speak, or one request too many, would take the stage away from every call."""
 
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
 
 async def stream(
     http: aiohttp.ClientSession,
@@ -23,30 +28,37 @@ async def stream(
     headers: Mapping[str, str],
     first_timeout_s: float,
     next_timeout_s: float,
+    longest_wait_s: float = inf,
+    refusals: frozenset[int] = REFUSALS,
 ) -> AsyncGenerator[bytes, None]:
     """POST JSON ``body`` and yield the answer's bytes as they arrive.
 
-    ``first_timeout_s`` runs until the first bytes, ``next_timeout_s`` between any two; time that the
-    consumer spends between two of them does not count. Closing the iterator closes the connection,
+    ``first_timeout_s`` runs until the first bytes, ``next_timeout_s`` between any two,
+    ``longest_wait_s`` for all of them after the first together; time that the consumer spends between
+    two of them does not count. Closing the iterator closes the connection,
     which is how the server learns that the rest is not wanted. Raises RefusedError for a status in
-    REFUSALS, aiohttp.ClientError (also for any other status but 200) or TimeoutError.
+    ``refusals``, aiohttp.ClientError (also for any other status but 200) or TimeoutError.
     """
     headers = {"Content-Type": "application/json", **headers}
     async with asyncio.timeout(first_timeout_s):
         response = await http.post(url, data=body, headers=headers)
         if response.status != 200:
             response.close()
-            kind = RefusedError if response.status in REFUSALS else aiohttp.ClientError
-            raise kind(f"status {response.status}")
+            if response.status in refusals:
+                raise RefusedError(response.status)
+            raise aiohttp.ClientError(f"status {response.status}")
         try:
             chunk = await response.content.readany()
         except BaseException:
             response.close()
             raise
+    now, left_s = asyncio.get_running_loop().time, longest_wait_s
     try:
         while chunk:
             yield chunk
-            async with asyncio.timeout(next_timeout_s):
+            waits_since = now()
+            async with asyncio.timeout(min(next_timeout_s, left_s)):
                 chunk = await response.content.readany()
+            left_s -= now() - waits_since
     finally:
         response.close()  # of no effect once the answer has been read to its end
