@@ -10,6 +10,9 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from appliance.errors import UserError
+from appliance.models.model_watch import ModelWatch
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -99,6 +102,20 @@ class VoiceInfo:
     language: str
 
 
+def offered(
+    engine: str, voices: Sequence[VoiceInfo], languages: Sequence[str]
+) -> tuple[VoiceInfo, ...]:
+    """The voices of ``languages``; all, where none are named. Raises UserError for one that the
+    engine does not speak."""
+    wanted = [primary(language) for language in languages]
+    known = tuple(dict.fromkeys(voice.language for voice in voices))
+    if foreign := [language for language in wanted if language not in known]:
+        raise UserError(
+            f"{engine} does not speak {foreign[0]!r}; it speaks {', '.join(known)}. Mend --languages."
+        )
+    return tuple(voice for voice in voices if not wanted or voice.language in wanted)
+
+
 class TtsEngine(Protocol):
     """Text to speech, the shared model; each ``speak`` is one session."""
 
@@ -109,6 +126,11 @@ class TtsEngine(Protocol):
     """Of the audio that ``speak`` yields."""
     capacity: int
     """Phrases synthesised at once."""
+    identity: str
+    """What the sound depends on beside text and voice (the checkpoint), for the cache of repeated
+    phrases; empty: it speaks sooner than a cache would pay."""
+    watch: ModelWatch | None
+    """Of an engine whose model may hang or lose its device."""
 
     def has(self, voice: str) -> bool:
         """Whether ``voice`` can be spoken with (an engine may know variants it does not list)."""

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from appliance.checkpoints.manifest import folder_of
 from appliance.errors import UserError
-from appliance.models import http
+from appliance.models import http, voice_cache
 from appliance.models.engine import ModelOptions, TtsEngine, primary
+from appliance.models.model_watch import guarding
 from appliance.models.shaping import Shaper
+from appliance.models.voice_cache import VoiceCache
 from appliance.settings import Settings
 
 _log = logging.getLogger(__name__)
 
 LONGEST_TEXT = 2000
 """Letters; a phrase of a call has about 100."""
+CACHE_FOLDER = "voices"
+"""Under ``cache_dir``: phrases that were asked for more than once."""
 RATES_HZ = (8000, 16_000, 22_050, 24_000, 44_100, 48_000)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
@@ -36,8 +41,10 @@ class Order:
 class Server:
     """The routes of the voice server."""
 
-    def __init__(self, engine: TtsEngine) -> None:
+    def __init__(self, engine: TtsEngine, cache: VoiceCache | None = None) -> None:
+        """``cache`` keeps repeated phrases, for an engine with an identity."""
         self._engine = engine
+        self._cache = cache if engine.identity else None
         self._languages = tuple(dict.fromkeys(voice.language for voice in engine.voices))
         names = tuple(voice.id for voice in engine.voices)
         self._load = http.Load("tts", engine.name, self._languages, engine.capacity, names)
@@ -48,7 +55,17 @@ class Server:
         app = http.application(self._load, request_bytes=64 << 10)
         app.router.add_post("/v1/audio/speech", self._speech)
         app.router.add_get("/v1/voices", self._voices)
+        app.cleanup_ctx.append(self._beside)
         return app
+
+    async def _beside(self, app: web.Application) -> AsyncIterator[None]:
+        """What runs as long as the server does."""
+        async with AsyncExitStack() as stack:
+            if self._engine.watch is not None:
+                await stack.enter_async_context(guarding(self._engine.watch, self._load))
+            yield
+        if self._cache is not None:
+            await self._cache.flushed()
 
     async def _voices(self, request: web.Request) -> web.Response:
         return http.reply({"voices": self._engine.voices})
@@ -72,7 +89,7 @@ class Server:
         response.content_type = "audio/pcm"
         response.enable_chunked_encoding()
         try:
-            async with aclosing(self._shaped(order)) as audio:
+            async with aclosing(self._audio(order)) as audio:
                 async for chunk in audio:
                     if not response.prepared:
                         await response.prepare(request)
@@ -90,6 +107,24 @@ class Server:
             raise http.Refused(400, "There is nothing in the input that this voice can speak.")
         await response.write_eof()
         return response
+
+    async def _audio(self, order: Order) -> AsyncGenerator[bytes, None]:
+        """From the cache, or spoken and then kept there."""
+        if self._cache is None or len(order.text) > voice_cache.LONGEST_TEXT:
+            async with aclosing(self._shaped(order)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
+        name = voice_cache.key((self._engine.identity, order.voice, order.rate_hz, order.text))
+        if (kept := await self._cache.get(name)) is not None:
+            yield kept
+            return
+        parts: list[bytes] = []
+        async with aclosing(self._shaped(order)) as chunks:
+            async for chunk in chunks:
+                parts.append(chunk)
+                yield chunk
+        self._cache.put(name, b"".join(parts))
 
     async def _shaped(self, order: Order) -> AsyncGenerator[bytes, None]:
         gain_db = self._engine.gain_db(order.voice)
@@ -133,17 +168,29 @@ class Server:
         return default
 
 
-def _engine(name: str) -> TtsEngine:
+def _engine(settings: Settings, name: str, options: ModelOptions) -> TtsEngine:
     """The engine ``name``; imported here, so that a process loads no other. Raises UserError."""
+    if name == "coqui":
+        if not options.model:
+            raise UserError("Name coqui's voice: --model NAME (ivr models list) or a folder.")
+        folder = folder_of(settings, options.model)
+        from appliance.models.coqui import CoquiEngine
+
+        return CoquiEngine(folder, options)
+    if options.model or options.compute_type or options.device == "cuda":
+        raise UserError(
+            f"{name} has its voices built in and runs on the CPU: leave out --model, "
+            "--compute-type and --device."
+        )
     if name == "flite":
         from appliance.models.flite import FliteEngine
 
-        return FliteEngine()
+        return FliteEngine(options)
     if name == "espeak":
         from appliance.models.espeak import EspeakEngine
 
-        return EspeakEngine()
-    raise UserError(f"There is no voice engine {name!r}; there are flite and espeak.")
+        return EspeakEngine(options)
+    raise UserError(f"There is no voice engine {name!r}; there are flite, espeak and coqui.")
 
 
 def run(
@@ -152,6 +199,7 @@ def run(
     """Serve ``engine`` until SIGTERM. Raises UserError."""
 
     async def build() -> web.Application:
-        return Server(_engine(engine)).application()
+        cache = VoiceCache(settings.cache_dir / CACHE_FOLDER)
+        return Server(_engine(settings, engine, options or ModelOptions()), cache).application()
 
     http.run(build, host, port)

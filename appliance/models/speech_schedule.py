@@ -1,0 +1,121 @@
+"""Which phrases the model works on next, of all that wait: pure, time is passed in.
+
+Earliest deadline first. A phrase that nothing has been heard of is due when it came; one that is
+being heard is due when the sound made so far will have been played. So first sounds go first, in
+order of arrival, unless somebody who listens already is about to hear a gap.
+
+The most urgent phrase leads a batch, and others that need the same kind of work from the same
+voice's model go along if that does not make the batch longer than it is to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+MOST_ROWS = 64
+BATCH_S = 0.1
+"""What a batch is to take at most: who comes next waits for it. Measured while it runs, so that a
+GPU takes dozens at once and a slow processor one after the other."""
+MOST_COST = 16_384
+"""Padded frames (or letters) of a batch, whatever the speed: 3 GB of a GPU's memory."""
+FREE_LENGTH = 64
+"""Going along with a leader shorter than this, others may be so long: it costs next to nothing."""
+PACE_SHARE = 0.2
+"""How much a new measurement counts against the ones before."""
+
+
+class Work(Enum):
+    """What a phrase waits for."""
+
+    SPECTROGRAM = auto()
+    """Its next piece of text is to become a spectrogram."""
+    SOUND = auto()
+    """The next chunk of its spectrogram is to become sound."""
+    NOTHING = auto()
+    """It is being worked on, far enough ahead of its listener, or done."""
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """The place of one phrase in the schedule."""
+
+    model: str
+    """Which model speaks it: only phrases of one model go together."""
+    came_s: float
+    work: Work = Work.SPECTROGRAM
+    length: int = 0
+    """Letters or frames of what it waits for."""
+    first_heard_s: float | None = None
+    made_s: float = 0.0
+    """Sound made so far."""
+
+    def due_s(self) -> float:
+        """When its next sound is needed."""
+        return self.came_s if self.first_heard_s is None else self.first_heard_s + self.made_s
+
+
+@dataclass(slots=True)
+class Pace:
+    """Seconds that one padded frame (or letter) takes, by kind of work and model."""
+
+    _seconds: dict[tuple[Work, str], float] = field(default_factory=dict)
+
+    def took(self, work: Work, model: str, cost: int, seconds: float) -> None:
+        """A batch of ``cost`` padded frames took ``seconds``."""
+        each = seconds / max(1, cost)
+        before = self._seconds.get((work, model), each)
+        self._seconds[work, model] = before + PACE_SHARE * (each - before)
+
+    def most(self, work: Work, model: str) -> int:
+        """The padded frames that fit in ``BATCH_S``."""
+        each = self._seconds.get((work, model), 0.0)
+        return min(MOST_COST, int(BATCH_S / each)) if each > BATCH_S / MOST_COST else MOST_COST
+
+
+class Schedule:
+    """Everything that waits, and the pace of the machine."""
+
+    def __init__(self, most_rows: int = MOST_ROWS) -> None:
+        self.pace = Pace()
+        self._most_rows = most_rows
+        self._turns: list[Turn] = []  # bounded by the server's capacity
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def add(self, turn: Turn) -> None:
+        """A phrase has come."""
+        self._turns.append(turn)
+
+    def remove(self, turn: Turn) -> None:
+        """A phrase is done, or nobody wants it any more. Safe to repeat."""
+        if turn in self._turns:
+            self._turns.remove(turn)
+
+    def pick(self) -> list[Turn]:
+        """The next batch: the most urgent phrase, and who goes along; empty if nothing waits."""
+        waiting = [turn for turn in self._turns if turn.work is not Work.NOTHING]
+        if not waiting:
+            return []
+        waiting.sort(key=Turn.due_s)
+        lead = waiting[0]
+        longest = max(lead.length, FREE_LENGTH)
+        alike = [
+            turn
+            for turn in waiting[1:]
+            if turn.work is lead.work and turn.model == lead.model and turn.length <= longest
+        ]
+        return self._fitting(lead, alike)
+
+    def _fitting(self, lead: Turn, alike: Sequence[Turn]) -> list[Turn]:
+        most = self.pace.most(lead.work, lead.model)
+        batch, longest = [lead], lead.length
+        for turn in alike:
+            if len(batch) == self._most_rows:
+                break
+            if max(longest, turn.length) * (len(batch) + 1) <= most:
+                longest = max(longest, turn.length)
+                batch.append(turn)
+        return batch
