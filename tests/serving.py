@@ -14,7 +14,8 @@ import aiohttp
 
 from appliance.ops.ports import free_port
 
-START_TIMEOUT_S = 20
+START_TIMEOUT_S = 30
+CHECKOUT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,18 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(data_dir: Path, *command: str) -> AsyncIterator[Served]:
-    """Run ``ivr COMMAND --port FREE`` until the block ends; it must then exit with status 0."""
+async def serving(
+    data_dir: Path, *command: str, python: str = sys.executable, status: int = 0
+) -> AsyncIterator[Served]:
+    """Run ``ivr COMMAND --port FREE`` until the block ends; it must then exit with ``status``.
+
+    ``python``: interpreter of another environment, which finds our checkout by PYTHONPATH.
+    """
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "appliance", *command, "--port", str(port),
-        env={**os.environ, "IVR_DATA_DIR": str(data_dir), "OMP_NUM_THREADS": "1"},
+        python, "-m", "appliance", *command, "--port", str(port),
+        env={**os.environ, "IVR_DATA_DIR": str(data_dir), "OMP_NUM_THREADS": "1",
+             "PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
     try:
         served = Served(f"http://127.0.0.1:{port}", process)
@@ -50,7 +57,7 @@ async def serving(data_dir: Path, *command: str) -> AsyncIterator[Served]:
         yield served
         if process.returncode is None:
             process.terminate()
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 10) == status
     finally:
         if process.returncode is None:
             process.kill()
