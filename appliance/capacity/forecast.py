@@ -80,7 +80,9 @@ def forecast(
     (no call yet): the forecast is then about a call a day, and its quantile wide.
     """
     history = history.before(now.at_s) if history else None
-    profile = learn(history, site, now.at_s)
+    # The last hour is held against the others, so it is not to be one of them.
+    earlier = history.before(now.at_s - RECENT_S) if history else None
+    profile = learn(earlier, site, now.at_s)
     level = level_of(history, profile)
     first_s = int(now.at_s // site.interval_s) * site.interval_s
     expected = profile.at(first_s, count) * level
