@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -57,6 +58,38 @@ def models_pull(
     from appliance.ops import models_pull as command
 
     command.pull(settings_of(ctx), names, source=source, again=again, as_json=as_json)
+
+
+@models.command("convert")
+@click.argument("model", metavar="NAME|FOLDER")
+@click.option("--name", default="", help="What it is called here; default: as the original.")
+@click.option(
+    "--python", default="", metavar="PATH", help="Of the environment with torch and transformers."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cuda", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="Where it will run: float16 for a GPU, int8 for a CPU.",
+)
+@click.option(
+    "--quantization",
+    type=click.Choice(["float16", "bfloat16", "int8", "int8_float16", "float32"]),
+    help="Instead of what suits the device.",
+)
+@click.option("--again", is_flag=True, help="Even if it is converted.")
+@JSON
+@click.pass_context
+def models_convert(ctx: click.Context, /, quantization: str | None, **options: Any) -> None:
+    """Make a Whisper as it was published one that faster-whisper loads, and prove that it does.
+
+    \b
+    Example: ivr models convert indicwhisper-hi --python /opt/ivr/convert/bin/python
+    """
+    from appliance.ops import models_convert as command
+
+    command.convert(settings_of(ctx), quantization=quantization or "", **options)
 
 
 @models.command("remove")

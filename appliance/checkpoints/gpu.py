@@ -1,0 +1,48 @@
+"""What GPUs are here, as nvidia-smi tells: no CUDA library is loaded for it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+NVIDIA_SMI = "nvidia-smi"
+QUERY = ("--query-gpu=index,name,memory.total,memory.used", "--format=csv,noheader,nounits")
+ASK_TIMEOUT_S = 20.0
+"""A driver that has to wake takes some seconds."""
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU; sizes in bytes."""
+
+    index: int
+    name: str
+    total: int
+    used: int
+    """By whatever runs on it now."""
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs of this machine; none where nvidia-smi is not there, or cannot tell."""
+    program = shutil.which(NVIDIA_SMI)
+    if program is None:
+        return []
+    try:
+        asked = subprocess.run(
+            [program, *QUERY], timeout=ASK_TIMEOUT_S, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return parse(asked.stdout)
+
+
+def parse(text: str) -> list[Gpu]:
+    """Lines of ``index, name, total MiB, used MiB``; what is not such a line is passed over."""
+    found = []
+    for line in text.splitlines():
+        parts = [part.strip() for part in line.split(",")]
+        if len(parts) == 4 and all(parts[i].isdigit() for i in (0, 2, 3)):
+            found.append(Gpu(int(parts[0]), parts[1], int(parts[2]) * MIB, int(parts[3]) * MIB))
+    return found
