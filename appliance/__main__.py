@@ -18,6 +18,7 @@ from appliance.commands import (
     donotcall,
     extensions,
     live,
+    llm,
     models,
     numbers,
     pools,
@@ -261,7 +262,7 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 for _command in (
     servers.stt, servers.tts, servers.turn, servers.embed, servers.emulate,
     switch.switch, trunks.trunks, models.models, numbers.numbers, pools.pools,
-    extensions.extensions, queues.queues,
+    extensions.extensions, queues.queues, llm.llm,
     live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call,
 ):  # fmt: skip
     main.add_command(_command)

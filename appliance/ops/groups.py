@@ -39,7 +39,7 @@ class Group:
     programs: tuple[Program, ...]
     """One for each place: ``run.most`` of them."""
     capacity: int
-    """Uses at once of one server, where it does not say so itself."""
+    """Uses at once of one server; 0: as many as it says itself."""
     warm_up_s: float
     """From start to first answer, where none was measured."""
 
@@ -103,6 +103,7 @@ def engine_program(
     options = [
         *(("--engine", run.engine) if stage in ENGINES_BY_NAME else ()),
         *(("--fallback",) if stage == FALLBACK else ()),
+        *(("--python", run.python) if command == "llm" and run.python else ()),
         *(("--model", run.model) if run.model else ()),
         *(("--device", run.device) if run.device != "auto" else ()),
         *(("--compute-type", run.compute_type) if run.compute_type else ()),
@@ -112,14 +113,15 @@ def engine_program(
     ]
     listen = [*(("--host", host) if host != LOOPBACK else ()), "--port", str(place.port)]
     address = Address(f"engines.{stage}.run", host, place.port)
+    python = "" if command == "llm" else run.python  # it becomes vLLM: that needs nothing of ours
     return Program(
         name=f"{stage}.{number}",
-        command=ivr(command, *options, *listen, python=run.python),
+        command=ivr(command, *options, *listen, python=python),
         ready=lambda: probe.http_ok(address.host, address.port),
         remedy="See its last words above, or run it by itself:"
         f" ivr {' '.join((command, *options, *listen))}.",
         addresses=(address,),
-        environment=_our_code() if run.python else {},
+        environment=_our_code() if python else {},
         start_timeout_s=max(START_TIMEOUT_S, WARM_UPS_TO_START * warm_up_s),
     )
 
