@@ -15,7 +15,9 @@ from appliance.commands.common import start
 @click.option("--python", default="", metavar="FILE", help="Interpreter that has vLLM.")
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", help="Where.")
 @click.option("--compute-type", default="", help="float16, bfloat16, …; empty: the model's own.")
-@click.option("--languages", default="", hidden=True)  # of every engine server; a model has all
+@click.option(
+    "--languages", default="", metavar="LIST", help="Ignored: a language model has what it has."
+)
 @click.option("--capacity", type=click.IntRange(min=0), default=0, help="Requests at once.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
