@@ -86,6 +86,15 @@ class History:
                 letters -= sum(map(len, turns.popleft()))
 
 
+def opening(agent: Agent) -> History:
+    """What stands in the prompt of nearly every call's first question: the greeting, heard whole."""
+    history = History()
+    if agent.record:
+        history.add("", agent.recording_notice)
+    history.add("", agent.greeting)
+    return history
+
+
 def _alternating(messages: Iterable[Message]) -> list[Message]:
     found: list[Message] = []
     for message in messages:

@@ -7,7 +7,8 @@ import gc
 import logging
 import signal
 from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -19,8 +20,11 @@ from appliance.call.composer import Composer
 from appliance.call.desk import Desk
 from appliance.call.past import PastCalls
 from appliance.call.session import Services
+from appliance.call.warmth import Warmth
+from appliance.engines.base import Writer
 from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.judge import HttpTurnJudge
+from appliance.engines.llm_failover import FailoverWriter
 from appliance.engines.pool import Pool
 from appliance.engines.recogniser import HttpRecogniser
 from appliance.engines.roster import Roster
@@ -37,6 +41,7 @@ from appliance.settings import MEDIA_SECRET, Settings, Stage
 from appliance.store.database import database_url, open_engine
 from appliance.store.directory import Directory
 from appliance.store.journal import Journal
+from appliance.store.questions import common_questions
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +50,8 @@ WARM_EVERY_S = 15.0
 """How often new versions of agents are looked for and warmed."""
 FIRST_WARM_TIMEOUT_S = 20.0
 """A worker whose engines are not there by then takes calls all the same: they may come."""
+OPENINGS_TIMEOUT_S = 5.0
+"""For the agents' prompts on the language model's servers, before the first call."""
 NEEDED_STAGES = frozenset({"stt", "tts"})
 """Calls go on without the others: by extractive answers, by words, by silence alone."""
 MOST_RETIRED = 64
@@ -106,9 +113,17 @@ class _Worker:
             pool("stt", engines.stt), http, engines.stt.timeout_ms, engines.stt.preferred
         )
         voice = HttpVoice(pool("tts", engines.tts), http, engines.tts.timeout_ms)
-        writer = None
+        writer: Writer | None = None
+        models: list[OpenAiWriter] = []
         if engines.llm.addresses() or engines.roster_url:
-            writer = OpenAiWriter(pool("llm", engines.llm), http, engines.llm)
+            models.append(OpenAiWriter(pool("llm", engines.llm), http, engines.llm))
+            writer = models[0]
+        if models and engines.llm.fallback.addresses():
+            small = engines.llm.fallback
+            models.append(OpenAiWriter(pool("llm.fallback", small), http, engines.llm, small))
+            writer = FailoverWriter(*models)
+        find = partial(common_questions, engine)
+        self.warmth = Warmth(models, self.search, find, engines.llm.keep_warm_s)
         self.composer = Composer(voice, writer, self.search, settings.worker.search_deadline_ms)
         self.judge = HttpTurnJudge(pool("turn", engines.turn), http, engines.turn.timeout_ms)
         self._roster = None
@@ -173,12 +188,20 @@ class _Worker:
                         await work()
                 except TimeoutError:
                     log.warning("! taking calls before everything is warm")
+            await self._first_openings()
+            go(self.warmth.run())
             gc.freeze()  # what is loaded by now stays: the collector need not look at it again
             self.desk.open(self._services())
             log.info("= ready for calls")
             while True:
                 await asyncio.sleep(WARM_EVERY_S)
                 await self._warm_again()
+
+    async def _first_openings(self) -> None:
+        """Calls begin soon, whatever the language model does: it reads on beside them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OPENINGS_TIMEOUT_S):
+                await self.warmth.openings()
 
     async def _watch_load(self) -> None:
         """Let the worker find its knee."""
@@ -230,6 +253,7 @@ class _Worker:
     async def _warm(self) -> None:
         """Teach the engines every agent version that may answer a call from now on."""
         agents = await self.directory.all_agents()
+        self.warmth.learn(agents)
         for agent in agents:
             if agent.context not in self._warmed and await self._warm_agent(agent):
                 self._warmed[agent.context] = agent

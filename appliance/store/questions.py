@@ -1,0 +1,80 @@
+"""What callers ask most, found in the journal: to be looked up and read in advance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from appliance.store.models import CallRow, TurnRow
+from appliance.turn.words import normal
+
+MOST_CALLS = 2000
+"""Of an agent, the latest, looked at; by the index on agent and time, then by the turns' key."""
+MOST_ROWS = 2000
+"""Wordings that come to us, those of most calls first."""
+LONGEST_LETTERS = 200
+"""What is longer is a story, which no second caller tells in the same words."""
+STATEMENT_TIMEOUT_MS = 3000
+"""It runs beside live calls, which need Postgres more."""
+LEAST_CALLS = 2
+ANSWERED = ("llm", "extractive")
+"""Sources of replies to what somebody asked; the others are to silence, keys or farewells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One pattern: its commonest wording, and in how many calls it was asked."""
+
+    text: str
+    calls: int
+
+
+async def common_questions(
+    engine: AsyncEngine, agent_id: str, *, days: int = 14, most: int = 8
+) -> list[Question]:
+    """The ``most`` questions asked in at least two of the agent's calls of the last ``days``, the
+    commonest first. Wordings that differ in case, punctuation or fillers are one question.
+
+    Raises SQLAlchemyError or OSError when Postgres is away, or takes over 3 s.
+    """
+    since = datetime.now(UTC) - timedelta(days=days)
+    latest = (
+        select(CallRow.call_id)
+        .where(CallRow.agent_id == agent_id, CallRow.started_at >= since)
+        .order_by(CallRow.started_at.desc())
+        .limit(MOST_CALLS)
+        .subquery()
+    )
+    wording = func.lower(func.btrim(TurnRow.said, " .,?!।")).label("wording")
+    asked = func.count(TurnRow.call_id.distinct()).label("asked")
+    query = (
+        select(wording, asked)
+        .join(latest, latest.c.call_id == TurnRow.call_id)
+        .where(
+            TurnRow.said != "",
+            func.length(TurnRow.said) <= LONGEST_LETTERS,
+            TurnRow.source.in_(ANSWERED),
+        )
+        .group_by(wording)
+        .order_by(asked.desc(), wording)
+        .limit(MOST_ROWS)
+    )
+    async with engine.begin() as connection:
+        await connection.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}"))
+        rows = (await connection.execute(query)).all()
+    return patterns(((row.wording, row.asked) for row in rows), most)
+
+
+def patterns(wordings: Iterable[tuple[str, int]], most: int) -> list[Question]:
+    """Questions out of ``(wording, calls)``, the same words under the commonest wording."""
+    groups: dict[tuple[str, ...], list[tuple[int, str]]] = {}
+    for wording, calls in wordings:
+        if words := normal(wording):
+            groups.setdefault(words, []).append((calls, wording))
+    found = [Question(max(group)[1], sum(calls for calls, _ in group)) for group in groups.values()]
+    common = [question for question in found if question.calls >= LEAST_CALLS]
+    return sorted(common, key=lambda question: (-question.calls, question.text))[:most]
