@@ -23,6 +23,7 @@ from appliance.commands import (
     numbers,
     pools,
     queues,
+    rehearse,
     servers,
     switch,
     trunks,
@@ -264,6 +265,7 @@ for _command in (
     switch.switch, trunks.trunks, models.models, numbers.numbers, pools.pools,
     extensions.extensions, queues.queues, llm.llm,
     live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call,
+    rehearse.rehearse, rehearse.audit,
 ):  # fmt: skip
     main.add_command(_command)
 

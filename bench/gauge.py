@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.rehearsal.calls import Rehearsal
-from appliance.rehearsal.meter import Meter, Usage
+from bench.meter import Meter, Usage
 from bench.report import Load
 
 

@@ -12,7 +12,8 @@ import uvloop
 
 from appliance.engines.emulated_script import Script
 from appliance.ops.temporarysite import Site, sip_office
-from appliance.rehearsal.calls import Watch
+from appliance.rehearsal.calls import Watch, lines_for
+from appliance.rehearsal.conversation import Line
 from appliance.rehearsal.sip_caller import RATE_HZ, SipPlan, rehearse_sip
 from bench import overhear, sipp
 from bench.freeswitch_place import SwitchOffice, switch_office
@@ -50,10 +51,11 @@ def sip_place(site_: Site, script_: Script, most: int) -> Iterator[Placed]:
     """Callers on SIP and RTP, through ``ivr sip``; sipp has called it before."""
     with sip_office(site_, most) as target:
         _sipp_calls(target, site_, script_, most)
+        lines = lines_for(script_, RATE_HZ, barge_ins=True)
 
         def call(calls: int, seconds: float, watch: Watch) -> Rehearsed:
-            plan = SipPlan(target, script_, calls, seconds)
-            return Rehearsed(uvloop.run(rehearse_sip(plan, watch)))
+            plan = SipPlan(target, calls, seconds)
+            return Rehearsed(uvloop.run(rehearse_sip(plan, lines, watch)))
 
         yield Placed(call)
 
@@ -72,16 +74,17 @@ def freeswitch_place(site_: Site, script_: Script, most: int) -> Iterator[Placed
     """Callers on SIP and RTP, through a real FreeSWITCH and ``ivr switch``; sipp before them."""
     with switch_office(site_, most) as office:
         _sipp_calls(office.target, site_, script_, most)
+        lines = lines_for(script_, RATE_HZ, barge_ins=True)
 
         def call(calls: int, seconds: float, watch: Watch) -> Rehearsed:
-            plan = SipPlan(office.target, script_, calls, seconds)
-            return _overheard(office, plan, watch)
+            plan = SipPlan(office.target, calls, seconds)
+            return _overheard(office, plan, lines, watch)
 
         pids = {"worker": site_.worker_pid, "switch": office.switch_pid}
         yield Placed(call, pids | {"freeswitch": office.freeswitch_pid})
 
 
-def _overheard(office: SwitchOffice, plan: SipPlan, watch: Watch) -> Rehearsed:
+def _overheard(office: SwitchOffice, plan: SipPlan, lines: list[Line], watch: Watch) -> Rehearsed:
     """A rehearsal, with what the worker said beside what the callers heard."""
     ports: dict[int, int] = {}
     asking = threading.Thread(target=lambda: ports.update(office.playback_port_of()), daemon=True)
@@ -94,7 +97,7 @@ def _overheard(office: SwitchOffice, plan: SipPlan, watch: Watch) -> Rehearsed:
         watch(turns, since_s)
 
     with overhear.Overhearing(office.playback_ports, RATE_HZ) as worker:
-        rehearsal = uvloop.run(rehearse_sip(plan, both))
+        rehearsal = uvloop.run(rehearse_sip(plan, lines, both))
     if asking.ident is not None:
         asking.join()
     by_port = worker.spurts()

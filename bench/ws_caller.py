@@ -20,7 +20,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_
 
 from appliance.audio import frame_bytes
 from appliance.engines.emulated_script import Script
-from appliance.rehearsal.calls import CallReport, Rehearsal, Watch, lines_for, rehearse
+from appliance.rehearsal.calls import STAGGER_S, CallReport, Rehearsal, Watch, lines_for, rehearse
 from appliance.rehearsal.clock import arrival_s, stamped_socket
 from appliance.rehearsal.conversation import FRAME_S, Conversation, Line
 from appliance.rehearsal.lateness import lateness
@@ -43,6 +43,8 @@ class Plan:
     did: str = "1001"
     rate_hz: int = 8000
     barge_ins: bool = True
+    stagger_s: float = STAGGER_S
+    """Between two calls that are placed."""
 
 
 def token(call_id: str, secret: str, expiry_s: int) -> str:
@@ -199,4 +201,4 @@ async def rehearse_ws(plan: Plan, watch: Watch = lambda turns, since_s: None) ->
     """Place ``plan.calls`` calls on the websocket, talk for ``plan.seconds``, hang up."""
     lines = lines_for(plan.script, plan.rate_hz, barge_ins=plan.barge_ins)
     calls = [WsCall(plan, number, lines) for number in range(plan.calls)]
-    return await rehearse(calls, plan.seconds, watch)
+    return await rehearse(calls, plan.seconds, watch, plan.stagger_s)

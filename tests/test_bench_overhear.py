@@ -14,7 +14,7 @@ from appliance.errors import UserError
 from appliance.rehearsal.calls import CallReport, Rehearsal
 from appliance.rehearsal.conversation import Conversation, Line, Spurt, Spurts
 from appliance.rehearsal.lateness import lateness
-from appliance.rehearsal.meter import Meter
+from bench.meter import Meter
 from bench.overhear import Overhearing, ended, trips, udp_towards
 from bench.report import Load, edge_table, figures, share_table
 

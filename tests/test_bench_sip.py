@@ -17,6 +17,7 @@ import pytest
 from appliance.audio import ulaw_decode, ulaw_encode
 from appliance.engines.emulated_script import Script
 from appliance.ops.ports import free_port
+from appliance.rehearsal.calls import lines_for
 from appliance.rehearsal.conversation import Conversation, Line, State, sound_edges
 from appliance.rehearsal.rtp import EVENT, RtpStream, Weather
 from appliance.rehearsal.sip_caller import SipCall, SipPlan, SipSocket, SipState, rehearse_sip
@@ -191,14 +192,18 @@ async def office() -> AsyncIterator[tuple[str, ScriptedOffice]]:
     protocol.close()
 
 
+def questions(script: Script) -> list[Line]:
+    return lines_for(script, 8000, barge_ins=False)
+
+
 @pytest.mark.sip
 async def test_sip_callers_measure_a_known_agent(
     office: tuple[str, ScriptedOffice], script: Script
 ) -> None:
     target, server = office
     weather = Weather(jitter_ms=10)
-    plan = SipPlan(target, script, calls=2, seconds=8, barge_ins=False, weather=weather)
-    result = figures(await rehearse_sip(plan))
+    plan = SipPlan(target, calls=2, seconds=8, weather=weather)
+    result = figures(await rehearse_sip(plan, questions(script)))
     assert result.first_error == ""
     assert (server.acks, server.byes) == (2, 2)
     assert result.turns >= 2
@@ -213,12 +218,12 @@ async def test_a_refusal_and_a_dead_server_are_errors_of_the_call(
 ) -> None:
     target, server = office
     server.refuse = 486
-    refused = await rehearse_sip(SipPlan(target, script, calls=1, seconds=0.1))
+    refused = await rehearse_sip(SipPlan(target, 1, 0.1), questions(script))
     assert refused.calls[0].error == "INVITE was answered 486"
     assert server.acks == 1
     server.refuse, server.silent = 0, True
     monkeypatch.setattr("appliance.rehearsal.sip_caller.ANSWER_S", 0.3)
-    dead = await rehearse_sip(SipPlan(target, script, calls=1, seconds=0.1))
+    dead = await rehearse_sip(SipPlan(target, 1, 0.1), questions(script))
     assert dead.calls[0].error == "not answered in time"
     assert server.cancels == 1
 
@@ -241,10 +246,10 @@ def sipp_server(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.sip
-async def test_our_caller_and_sipp_understand_each_other(sipp_server: str, script: Script) -> None:
+async def test_our_caller_and_sipp_understand_each_other(sipp_server: str) -> None:
     loop = asyncio.get_running_loop()
     _, sip = await loop.create_datagram_endpoint(SipSocket, local_addr=("127.0.0.1", 0))
-    plan = SipPlan(sipp_server, script, calls=1, seconds=1)
+    plan = SipPlan(sipp_server, calls=1, seconds=1)
     caller = SipCall(plan, 1, [Line("a", (SOUND,) * 10)], sip)
     await caller.connect()
     assert caller.state is SipState.UP

@@ -105,7 +105,9 @@ def load_script(path: Path) -> Script:
         )
         script = Script(utterances, raw["default_answer"])
     except FileNotFoundError as e:
-        raise UserError(f"There is no script {path}. Make one: python -m appliance.rehearsal.script.") from e
+        raise UserError(
+            f"There is no script {path}. Make one: python -m appliance.rehearsal.script."
+        ) from e
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as e:
         raise UserError(f"{path} is not a script of utterances: {e!r}.") from e
     for utterance in script.utterances:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
@@ -32,8 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 """What holds the package, so that its children find it."""
 READY_S = 30
 STOP_S = 10
-RTP_PORT = 12000
-"""First RTP port of the SIP processes, below the ports that others take at will."""
+RTP_PORTS = (12_000, 17_900)
+"""RTP of the SIP processes, below the ports that others take at will; 100 a process."""
 CALLS_PER_SIP_PROCESS = 4
 """pjsua2's limit."""
 SIP_CHILDREN_S = 2.0
@@ -52,9 +53,23 @@ class Site:
     folder: Path
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pools:
+    """How many emulated servers each stage has, where not one; and what each works on at once."""
+
+    servers: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    slots: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
 @contextmanager
-def site(script: Path, max_calls: int) -> Iterator[Site]:
+def site(
+    script: Path,
+    max_calls: int,
+    pools: Pools | None = None,
+    extra: Mapping[str, str] | None = None,
+) -> Iterator[Site]:
     """Start Postgres, the emulated engines and a worker on free ports; stop them at the end.
+    ``extra``: more settings, as environment.
 
     Raises UserError when one of them does not come up, with the end of its log.
     """
@@ -62,8 +77,8 @@ def site(script: Path, max_calls: int) -> Iterator[Site]:
         folder = Path(tempfile.mkdtemp(prefix="ivr-site-"))
         folder.chmod(0o755)  # root's Postgres runs as another user
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        engines = _engines(stack, script, folder)
-        environment = _environment(folder, engines, max_calls)
+        urls = _engines(stack, script, folder, pools or Pools())
+        environment = _environment(folder, urls, max_calls) | dict(extra or {})
         settings = load(environ=environment)
         postgres = EmbeddedPostgres(settings)
         stack.callback(postgres.stop)
@@ -76,7 +91,7 @@ def site(script: Path, max_calls: int) -> Iterator[Site]:
         yield Site(
             worker_url=url.replace("http:", "ws:"),
             secret=settings.secret(MEDIA_SECRET),
-            engines=engines,
+            engines={stage: found[0] for stage, found in urls.items()},
             worker_pid=worker.pid,
             environment=environment,
             folder=folder,
@@ -87,11 +102,14 @@ def site(script: Path, max_calls: int) -> Iterator[Site]:
 def sip_office(site_: Site, calls: int) -> Iterator[str]:
     """``ivr sip`` in front of the site's worker, with room for ``calls``; its SIP URI."""
     port = free_port()
+    processes = -(-calls // CALLS_PER_SIP_PROCESS)
+    first, last = RTP_PORTS
+    rtp_port = random.randrange(first, max(first + 1, last - 100 * processes), 100)
     environment = {
         **site_.environment,
         "IVR_SIP__PORT": str(port),
-        "IVR_SIP__RTP_PORT": str(RTP_PORT),
-        "IVR_SIP__PROCESSES": str(-(-calls // CALLS_PER_SIP_PROCESS)),
+        "IVR_SIP__RTP_PORT": str(rtp_port),
+        "IVR_SIP__PROCESSES": str(processes),
         "IVR_SIP__WORKER_URLS": f'["{site_.worker_url}"]',
     }
     log = site_.folder / "sip.log"
@@ -107,11 +125,23 @@ def sip_office(site_: Site, calls: int) -> Iterator[str]:
         yield f"sip:1001@127.0.0.1:{port}"
 
 
-def _engines(stack: ExitStack, script: Path, folder: Path) -> dict[str, str]:
+def _engines(stack: ExitStack, script: Path, folder: Path, pools: Pools) -> dict[str, list[str]]:
+    """Where each stage is served."""
+    urls = {stage: [url] for stage, url in _emulate(stack, script, folder, pools).items()}
+    for stage, servers in pools.servers.items():
+        for _ in range(servers - 1):
+            urls[stage] += _emulate(stack, script, folder, pools, stage).values()
+    return urls
+
+
+def _emulate(
+    stack: ExitStack, script: Path, folder: Path, pools: Pools, stage: str = ""
+) -> dict[str, str]:
     log = folder / "engines.log"
-    process = stack.enter_context(
-        ivr(["emulate", "--script", str(script)], log, dict(os.environ), pipe=True)
-    )
+    arguments = ["emulate", "--script", str(script), *(("--stage", stage) if stage else ())]
+    if pools.slots:
+        arguments += ["--slots", ",".join(f"{name}={n}" for name, n in pools.slots.items())]
+    process = stack.enter_context(ivr(arguments, log, dict(os.environ), pipe=True))
     line = process.stdout.readline() if process.stdout else b""
     if not line:
         raise UserError(f"The emulated engines did not start: {tail(log)}")
@@ -119,9 +149,12 @@ def _engines(stack: ExitStack, script: Path, folder: Path) -> dict[str, str]:
     return urls
 
 
-def _environment(folder: Path, engines: dict[str, str], max_calls: int) -> dict[str, str]:
+def _environment(folder: Path, urls: dict[str, list[str]], max_calls: int) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("IVR_")}
-    stages = {f"IVR_ENGINES__{s.upper()}__URLS": f'["{url}"]' for s, url in engines.items()}
+    stages = {
+        f"IVR_ENGINES__{stage.upper()}__URLS": orjson.dumps(found).decode()
+        for stage, found in urls.items()
+    }
     return {
         **own,
         **stages,

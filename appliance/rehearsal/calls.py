@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -77,24 +78,30 @@ async def rehearse(
     seconds: float,
     watch: Watch = lambda turns, since_s: None,
     stagger_s: float = STAGGER_S,
+    stop: asyncio.Event | None = None,
 ) -> Rehearsal:
-    """Place all ``calls``, talk for ``seconds``, hang up."""
+    """Place all ``calls``, talk for ``seconds`` or until ``stop``, hang up."""
+    stop = stop or asyncio.Event()
     own_late_ms: list[float] = []
     async with asyncio.TaskGroup() as group:
         clock = group.create_task(keep_pace(calls, own_late_ms))
         for call in calls:
+            if stop.is_set():
+                break
             group.create_task(call.connect())
             await asyncio.sleep(stagger_s)
         up_s = time.monotonic()
-        await _talk(calls, seconds, watch)
+        await _talk(calls, seconds, watch, stop)
         end_s = time.monotonic()
         clock.cancel()
     reports = await asyncio.gather(*(call.hang_up() for call in calls))
     return Rehearsal(reports, up_s, end_s, own_late_ms)
 
 
-async def _talk(calls: Sequence[Call], seconds: float, watch: Watch) -> None:
+async def _talk(calls: Sequence[Call], seconds: float, watch: Watch, stop: asyncio.Event) -> None:
     begin_s = time.monotonic()
-    while (since_s := time.monotonic() - begin_s) < seconds:
+    while (since_s := time.monotonic() - begin_s) < seconds and not stop.is_set():
         watch(sum(len(call.conversation.exchanges) for call in calls), since_s)
-        await asyncio.sleep(min(1.0, seconds - since_s))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(1.0, seconds - since_s)):
+                await stop.wait()

@@ -18,12 +18,12 @@ _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@qq")
 
 
-def stamped_socket() -> socket.socket:
-    """A UDP socket on a free loopback port whose datagrams carry their arrival."""
+def stamped_socket(host: str = "127.0.0.1") -> socket.socket:
+    """A UDP socket on a free port of ``host`` whose datagrams carry their arrival."""
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.setblocking(False)
     made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    made.bind(("127.0.0.1", 0))
+    made.bind((host, 0))
     return made
 
 

@@ -59,6 +59,8 @@ class Exchange:
     """First sample of the caller's speech to the last sound of the interrupted agent."""
     talked_over: bool
     """The agent began to speak while the caller still spoke."""
+    start_ms: float
+    """When the line's first sample was spoken, from the moment the call was answered."""
 
 
 @dataclass(slots=True)
@@ -109,6 +111,7 @@ class Conversation:
         self._index = seed % len(lines)
         self._state = State.RINGING
         self._since_s = 0.0
+        self._answered_s = 0.0
         self._frame = 0
         self._speech_start_s = 0.0
         self._speech_end_s = 0.0
@@ -135,6 +138,7 @@ class Conversation:
 
     def answered(self, at_s: float) -> None:
         """The call is up; the agent may greet."""
+        self._answered_s = at_s
         self._enter(State.LISTENING, at_s)
 
     def next_frame(self, at_s: float) -> bytes:
@@ -224,7 +228,8 @@ class Conversation:
         barge_in_ms = None
         if line.barge_in and self._barge_end_s is not None:
             barge_in_ms = max(0.0, (self._barge_end_s - self._speech_start_s) * 1000)
-        self.exchanges.append(Exchange(line.id, gap_ms, barge_in_ms, self._talked_over))
+        start_ms = (self._speech_start_s - self._answered_s) * 1000
+        self.exchanges.append(Exchange(line.id, gap_ms, barge_in_ms, self._talked_over, start_ms))
         self._barging, self._barge_end_s = False, None
         self._index = (self._index + 1) % len(self._lines)
 

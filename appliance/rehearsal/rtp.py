@@ -41,8 +41,9 @@ class Weather:
 class RtpStream:
     """Sends one frame a tick to the agent and reads what the agent sends."""
 
-    def __init__(self, weather: Weather, seed: int) -> None:
-        self._socket = stamped_socket()
+    def __init__(self, weather: Weather, seed: int, host: str = "127.0.0.1") -> None:
+        """``host``: our own address, which the agent sends to."""
+        self._socket = stamped_socket(host)
         self._weather = weather
         self._random = random.Random(seed)
         self._sequence = self._random.randrange(1 << 16)

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from appliance.engines.emulated_script import Script
-from appliance.rehearsal.calls import CallReport, Rehearsal, Watch, lines_for, rehearse
+from appliance.rehearsal.calls import CallReport, Rehearsal, Watch, rehearse
 from appliance.rehearsal.conversation import FRAME_S, Conversation, Line
 from appliance.rehearsal.lateness import lateness
 from appliance.rehearsal.rtp import RtpStream, Weather, ip_towards
@@ -54,11 +53,11 @@ class SipPlan:
 
     target: str
     """sip:1001@127.0.0.1:5060"""
-    script: Script
     calls: int
     seconds: float
-    barge_ins: bool = True
     weather: Weather = field(default_factory=Weather)
+    name: str = "caller"
+    """The callers are NAME0, NAME1, …"""
 
 
 class SipSocket(asyncio.DatagramProtocol):
@@ -104,8 +103,9 @@ class SipCall:
         self._sip = sip
         self._host = ip_towards(address_of(plan.target)[0])
         self._number = number
+        self._user = f"{plan.name}{number}"
         self._call_id = f"{secrets.token_hex(8)}@{self._host}"
-        self._from = f"<sip:caller{number}@{self._host}:{sip.port}>;tag={secrets.token_hex(4)}"
+        self._from = f"<sip:{self._user}@{self._host}:{sip.port}>;tag={secrets.token_hex(4)}"
         self._to = f"<{plan.target}>"
         self._route: list[str] = []
         self._remote_uri = plan.target
@@ -114,7 +114,7 @@ class SipCall:
         self._state = SipState.IDLE
         self._error = ""
         self._inbox: asyncio.Queue[SipMessage] = asyncio.Queue(_INBOX)
-        self._rtp = RtpStream(plan.weather, number)
+        self._rtp = RtpStream(plan.weather, number, self._host)
         self._arrivals_s: deque[float] = deque()
         self.conversation = Conversation(lines, FRAME_BYTES, number)
         sip.listen(self._call_id, self._message)
@@ -221,7 +221,7 @@ class SipCall:
             ("To", self._to),
             ("Call-ID", self._call_id),
             ("CSeq", f"{cseq} {method}"),
-            ("Contact", f"<sip:caller{self._number}@{own}>"),
+            ("Contact", f"<sip:{self._user}@{own}>"),
             ("User-Agent", "ivr-rehearsal"),
         ]
         if body:
@@ -264,13 +264,18 @@ class SipCall:
         self._error = self._error or error
 
 
-async def rehearse_sip(plan: SipPlan, watch: Watch = lambda turns, since_s: None) -> Rehearsal:
-    """Place ``plan.calls`` SIP calls, talk for ``plan.seconds``, hang up."""
+async def rehearse_sip(
+    plan: SipPlan,
+    lines: list[Line],
+    watch: Watch = lambda turns, since_s: None,
+    stop: asyncio.Event | None = None,
+) -> Rehearsal:
+    """Place ``plan.calls`` SIP calls that say ``lines``, talk for ``plan.seconds`` or until
+    ``stop``, hang up."""
     loop = asyncio.get_running_loop()
     _, sip = await loop.create_datagram_endpoint(SipSocket, local_addr=("0.0.0.0", 0))
-    lines = lines_for(plan.script, RATE_HZ, barge_ins=plan.barge_ins)
     try:
         calls = [SipCall(plan, number, lines, sip) for number in range(plan.calls)]
-        return await rehearse(calls, plan.seconds, watch, stagger_s=5 * FRAME_S)
+        return await rehearse(calls, plan.seconds, watch, stagger_s=5 * FRAME_S, stop=stop)
     finally:
         sip.close()
