@@ -274,16 +274,19 @@ class StreamSession:
             except EngineError:
                 break
             self._tried.add(server)
+            server.in_flight += 1  # from now on: calls that arrive together go to different servers
             try:
                 wire, transport = await self._open_on(server)
-            except EngineError as e:  # it is well, and refuses this call: others stay there
-                self._log.warning("! stt: %s refused this call: %s", server.url, e)
-                continue
-            except (OSError, TimeoutError, picows.WSError, aiohttp.ClientError) as e:
-                self._pool.failed(server, f"open: {e or type(e).__name__}")
+            except BaseException as e:
+                server.in_flight -= 1
+                if isinstance(e, EngineError):  # it is well, and refuses this call: others stay
+                    self._log.warning("! stt: %s refused this call: %s", server.url, e)
+                elif isinstance(e, (OSError, TimeoutError, picows.WSError, aiohttp.ClientError)):
+                    self._pool.failed(server, f"open: {e or type(e).__name__}")
+                else:
+                    raise
                 continue
             self._server, self._wire, self._transport = server, wire, transport
-            server.in_flight += 1
             self._replay()
             return
         self._log.error("! stt: no server takes this call")

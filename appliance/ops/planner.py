@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.capacity.planfile import PlanFile, read_plan, write_plan
+from appliance.capacity.planning import make_plan
 from appliance.errors import UserError
 from appliance.settings import Settings
 
@@ -25,11 +26,11 @@ class Planner:
     """The plan in force: ``plan.json``, made anew every few minutes, read when it changed."""
 
     def __init__(
-        self, settings: Settings, make: Callable[[Settings], PlanFile] | None = None
+        self, settings: Settings, make: Callable[[Settings], PlanFile] = make_plan
     ) -> None:
-        """``make`` makes the plan, in a thread; None: from the call log."""
+        """``make`` makes the plan, in a thread."""
         self._settings = settings
-        self._make = make or _from_the_call_log
+        self._make = make
         self._plan: PlanFile | None = None
         self._stamp: tuple[int, int] | None = None
         """Of the file that ``_plan`` was read from: mtime, size."""
@@ -45,7 +46,8 @@ class Planner:
     async def run(self) -> None:
         """Make a plan every few minutes, until cancelled. Trouble leaves the last one in force."""
         while self._settings.capacity.plan:
-            await asyncio.sleep(PLAN_EVERY_S if await self.renew() else RETRY_S)
+            made = await self.renew()
+            await asyncio.sleep(PLAN_EVERY_S if made else RETRY_S)
 
     async def renew(self) -> bool:
         """Make a plan from the call log, in a thread, and put it in force. Whether that was done."""
@@ -81,9 +83,3 @@ class Planner:
         if trouble != self._trouble:
             _log.warning("! %s; the last one stays in force", trouble)
             self._trouble = trouble
-
-
-def _from_the_call_log(settings: Settings) -> PlanFile:
-    from appliance.capacity.planning import make_plan  # with what a forecast needs: in the thread
-
-    return make_plan(settings)

@@ -53,8 +53,8 @@ class ServerGroup:
 
     @property
     def capacity(self) -> int:
-        """Uses at once of one server."""
-        return max((m.capacity for m in self._members.values()), default=0) or self.group.capacity
+        """Uses at once of one server, as the settings or else the servers say; 0: not known."""
+        return self.group.capacity or max((m.capacity for m in self._members.values()), default=0)
 
     def begin(self) -> list[Keeper]:
         """Start those that run always."""

@@ -1,0 +1,349 @@
+"""Pools of real engine servers on one machine: grown, shrunk, healed; the streams on them go on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from tinyserver import until
+
+from appliance.audio import bytes_of, silence
+from appliance.capacity.plan import Step
+from appliance.capacity.planfile import PlanFile, write_plan
+from appliance.capacity.warmups import WarmUps
+from appliance.engines.emulated_script import Script, Utterance
+from appliance.engines.pool import Health, Pool
+from appliance.engines.recogniser import HttpRecogniser
+from appliance.engines.voice import HttpVoice
+from appliance.events import Agent, Transcript
+from appliance.ops import member as members
+from appliance.ops import probe
+from appliance.ops.groups import Group, engine_program
+from appliance.ops.member import Member, Standing
+from appliance.ops.pools import EnginePools
+from appliance.ops.ports import free_ports
+from appliance.ops.program import Address, Program
+from appliance.settings import Capacity, Database, Place, Run, Settings
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(not shutil.which("flite"), reason="flite is not installed"),
+]
+
+AGENT = Agent("A", 1, "A", knowledge="k", knowledge_version=2, language="en", voice="slt")
+RATE_HZ = 8000
+PHRASE = "Our family plan costs four hundred and ninety nine rupees a month."
+
+
+def flite(run: Run) -> Group:
+    """Real `ivr tts` servers."""
+    programs = tuple(
+        engine_program("tts", number, Place(run, number, port))
+        for number, port in enumerate(free_ports(run.most))
+    )
+    return Group("tts", "tts.0", run, programs, run.capacity, warm_up_s=1.0)
+
+
+def emulated(run: Run, script: Path) -> Group:
+    """Real `ivr emulate` recognisers."""
+
+    def program(number: int, port: int) -> Program:
+        arguments = ["emulate", "--stage", "stt", "--port", str(port), "--script", str(script)]
+        return Program(
+            f"stt.{number}",
+            lambda: [sys.executable, "-m", "appliance", *arguments],
+            lambda: probe.http_ok("127.0.0.1", port),
+            "Look above.",
+            addresses=(Address("engines.stt.run", "127.0.0.1", port),),
+        )
+
+    programs = tuple(program(*place) for place in enumerate(free_ports(run.most)))
+    return Group("stt", "stt.0", run, programs, run.capacity, warm_up_s=1.0)
+
+
+def urls(group: Group, scheme: str = "http") -> tuple[str, ...]:
+    return tuple(f"{scheme}://127.0.0.1:{p.addresses[0].port}" for p in group.programs)
+
+
+def site(folder: Path, idle_s: float = 1.0) -> Settings:
+    """Settings whose Postgres is away, and which forget load sooner than real ones may."""
+    capacity = Capacity().model_copy(update={"idle_s": idle_s})
+    database = Database(url="postgresql://u:p@127.0.0.1:1/none")
+    return Settings(data_dir=folder, database=database, capacity=capacity)
+
+
+@asynccontextmanager
+async def running(settings: Settings, *groups: Group) -> AsyncIterator[EnginePools]:
+    """The pools with what they run always, warm; drained at the end."""
+    async with asyncio.TaskGroup() as tasks:
+        pools = EnginePools(settings, groups, tasks, lambda line: None)
+        try:
+            for keeper in pools.begin():
+                await keeper.healthy()
+            yield pools
+        finally:
+            await pools.close(asyncio.Event())
+
+
+@asynccontextmanager
+async def client(stage: str, addresses: Sequence[str]) -> AsyncIterator[tuple[Pool, Any]]:
+    """A worker's pool that knows every place, and its connections."""
+    async with aiohttp.ClientSession() as http:
+        pool = Pool(stage, tuple(addresses), http)
+        looking = asyncio.create_task(pool.run())
+        try:
+            await until(pool.is_up, 10)
+            yield pool, http
+        finally:
+            looking.cancel()
+            await asyncio.wait({looking})
+
+
+def states(pools: EnginePools, group: int = 0) -> list[str]:
+    return [member.standing.value for member in pools.groups[group].members]
+
+
+def plain(utterance: Utterance) -> str:
+    return " ".join(word.text.strip(".,?").lower() for word in utterance.words)
+
+
+class Caller:
+    """Says one sentence after the other until told to stop; keeps what was understood."""
+
+    def __init__(self, recogniser: HttpRecogniser, script: Script, first: int) -> None:
+        self._heard: list[Transcript] = []
+        self._script = script
+        self._next = first
+        self.session = recogniser.open(f"c{first}", AGENT, RATE_HZ, self._heard.append)
+        self.stopping = False
+        self.wrong: list[tuple[str, str]] = []
+        self.right = 0
+
+    async def talk(self) -> None:
+        while not self.stopping:
+            said = self._script.utterances[self._next % len(self._script.utterances)]
+            self._next += 1
+            await self._say(said, self._next)
+        self.session.close()
+
+    async def _say(self, said: Utterance, number: int) -> None:
+        step = bytes_of(20, RATE_HZ)
+        pcm = said.pcm(RATE_HZ) + silence(120, RATE_HZ)
+        self.session.start(number, pcm[: 10 * step])
+        for at in range(10 * step, len(pcm), step):
+            self.session.feed(pcm[at : at + step])
+            await asyncio.sleep(0.01)
+        self.session.finish()
+        finals = [t for t in self._heard if t.final and t.utterance == number]
+        async with asyncio.timeout(5):
+            while not finals:
+                await asyncio.sleep(0.01)
+                finals = [t for t in self._heard if t.final and t.utterance == number]
+        if len(finals) == 1 and finals[0].text == plain(said):
+            self.right += 1
+        else:
+            self.wrong.append((plain(said), " | ".join(t.text for t in finals)))
+
+
+class Speaker:
+    """Has one phrase spoken after the other; keeps those that came out unlike the first."""
+
+    def __init__(self, voice: HttpVoice) -> None:
+        self._voice = voice
+        self.stopping = False
+        self.phrases: list[bytes] = []
+
+    async def talk(self) -> None:
+        while not self.stopping:
+            async with aclosing(self._voice.speak(PHRASE, AGENT, RATE_HZ)) as chunks:
+                self.phrases.append(b"".join([chunk async for chunk in chunks]))
+            await asyncio.sleep(0.02)
+
+
+async def test_load_starts_servers_and_its_end_stops_them(tmp_path: Path, script: Script) -> None:
+    group = emulated(Run(engine="emulated", least=1, most=3, capacity=2), _file(script))
+    async with (
+        running(site(tmp_path), group) as pools,
+        client("stt", urls(group, "ws")) as (pool, http),
+    ):
+        recogniser = HttpRecogniser(pool, http, 800)
+        await _becomes(pools, ["warm"])
+        callers = [recogniser.open(f"c{n}", AGENT, RATE_HZ, lambda heard: None) for n in range(4)]
+        await until(lambda: states(pools) == ["warm"] * 3, 15)
+        assert pools.groups[0].wanted == 3  # 4 calls are 3/4 of 2.7 servers that carry 2 each
+        for caller in callers:
+            caller.close()
+        await until(lambda: states(pools) == ["warm"], 15)
+        assert [member.port for member in pools.groups[0].members] == [
+            group.programs[0].addresses[0].port
+        ]
+    assert WarmUps(tmp_path).seconds("stt", otherwise=-1.0) > 0.05  # measured, and kept
+    assert not (tmp_path / "pools.json").exists()
+
+
+async def test_a_plan_starts_servers_before_the_load_and_no_stream_is_cut_when_it_ends(
+    tmp_path: Path, script: Script
+) -> None:
+    settings = site(tmp_path)
+    hearing = emulated(Run(engine="emulated", least=1, most=3, capacity=50), _file(script))
+    speaking = flite(Run(engine="flite", least=1, most=2))
+    write_plan(settings.plan_file, plan(stt=3, tts=2))
+    async with (
+        running(settings, hearing, speaking) as pools,
+        client("stt", urls(hearing, "ws")) as (ears, http),
+        client("tts", urls(speaking)) as (mouths, http2),
+    ):
+        await until(lambda: states(pools) == ["warm"] * 3 and states(pools, 1) == ["warm"] * 2, 15)
+        await until(lambda: all(s.health is Health.UP for s in ears.servers + mouths.servers), 20)
+        recogniser = HttpRecogniser(ears, http, 2000)
+        callers = [Caller(recogniser, script, n) for n in range(3)]
+        await until(lambda: [s.in_flight for s in ears.servers] == [1, 1, 1])
+        speakers = [Speaker(HttpVoice(mouths, http2, 3000)) for _ in range(3)]
+        async with asyncio.TaskGroup() as tasks:
+            for talker in (*callers, *speakers):
+                tasks.create_task(talker.talk())
+            await asyncio.sleep(0.5)
+            write_plan(settings.plan_file, plan(stt=1, tts=1))
+            await until(lambda: states(pools) == ["warm"] and states(pools, 1) == ["warm"], 20)
+            await asyncio.sleep(0.5)
+            for talker in (*callers, *speakers):
+                talker.stopping = True
+        assert [caller.wrong for caller in callers] == [[], [], []]
+        assert all(caller.right for caller in callers)
+        assert sum(caller.session.failures for caller in callers) == 2  # two were moved, in order
+        for speaker in speakers:
+            # flite draws its noise anew each time, and its silences are not equally long
+            lengths = [len(phrase) for phrase in speaker.phrases]
+            assert len(lengths) > 3 and min(lengths) > 0.9 * max(lengths)
+
+
+async def test_a_server_that_crashes_is_made_up_for_and_comes_back(tmp_path: Path) -> None:
+    group = flite(Run(engine="flite", least=1, most=2))
+    async with running(site(tmp_path), group) as pools:
+        await _becomes(pools, ["warm"])
+        (first,) = pools.pids.values()
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: states(pools) == ["warm"] and first not in pools.pids.values(), 10)
+
+
+async def test_a_server_that_hangs_is_killed_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(members, "LOST_LOOKS", 1)
+    monkeypatch.setattr(members, "HANG_LOOKS", 2)
+    group = flite(Run(engine="flite", least=1, most=1))
+    async with running(site(tmp_path), group) as pools:
+        await _becomes(pools, ["warm"])
+        (first,) = pools.pids.values()
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: states(pools) == ["lost"], 10)
+        await until(lambda: states(pools) == ["warm"] and first not in pools.pids.values(), 15)
+        assert not Path(f"/proc/{first}").exists()
+    assert "tts.0 was silent 2 times in a row: it is killed and started again" in caplog.text
+
+
+async def test_a_server_that_never_answers_is_started_again() -> None:
+    code = "import time; time.sleep(60)"
+    (port,) = free_ports(1)
+    program = Program(
+        "tts.0",
+        lambda: [sys.executable, "-c", code],
+        lambda: probe.http_ok("127.0.0.1", port),
+        "",
+        addresses=(Address("engines.tts.run", "127.0.0.1", port),),
+        start_timeout_s=0.3,
+    )
+    member = Member(program, lambda line: None)
+    keeping = asyncio.create_task(member.keeper.keep())
+    await until(lambda: member.keeper.pid is not None)
+    first = member.keeper.pid
+    async with asyncio.timeout(10):
+        while member.keeper.pid in (None, first):
+            assert await member.look() is None
+            await asyncio.sleep(0.05)
+    await member.look()
+    assert member.standing is Standing.LOST and not member.counts
+    at_once = asyncio.Event()
+    at_once.set()
+    await member.drain(at_once)
+    await keeping
+
+
+def test_ivr_pools_runs_them_alone_and_says_what_they_do(tmp_path: Path) -> None:
+    first, second = free_ports(2)
+    environment = {
+        **os.environ,
+        "IVR_DATA_DIR": str(tmp_path),
+        "IVR_DATABASE__URL": "postgresql://u:p@127.0.0.1:1/none",
+        "IVR_ENGINES__TTS__RUN": orjson.dumps([{"engine": "flite", "port": first}]).decode(),
+        "IVR_ENGINES__STT__RUN": orjson.dumps(
+            [{"engine": "pocketsphinx", "port": second}]
+        ).decode(),
+    }
+    command = [sys.executable, "-m", "appliance", "pools"]
+    log = tmp_path / "log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen([*command, "--stage", "tts"], env=environment, stderr=errors)
+    try:
+        _until(lambda: "= 1 engine servers are up" in log.read_text())
+        _until(lambda: b'"warm"' in _status(command, environment).stdout)
+        (pool,) = orjson.loads(_status(command, environment).stdout)["pools"]
+        (server,) = pool.pop("servers")
+        assert pool == {
+            "pool": "tts.0", "stage": "tts", "engine": "flite", "model": "", "least": 1, "most": 1,
+            "wanted": 1, "in_flight": 0, "capacity": 50,
+        }  # fmt: skip
+        assert server["port"] == first and server["state"] == "warm"
+        assert b"1 warm" in subprocess.run([*command, "status"], env=environment, stdout=-1).stdout
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+        assert not Path(f"/proc/{server['pid']}").exists()
+    finally:
+        process.kill()
+        process.wait()
+    nobody = _status(command, environment)
+    assert nobody.returncode == 2 and b"No pools run with these settings" in nobody.stderr
+    unknown = subprocess.run(
+        [*command, "--stage", "llm"], env=environment, stderr=subprocess.PIPE, check=False
+    )
+    assert unknown.returncode == 2 and b"engines.llm.run is empty" in unknown.stderr
+
+
+def _status(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*command, "status", "--json"], env=environment, capture_output=True, check=False
+    )
+
+
+def _until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def plan(**servers: int) -> PlanFile:
+    """A plan that wants so many servers of each stage from an hour ago on."""
+    now_s = time.time()
+    steps = {stage: (Step(now_s - 3600, count),) for stage, count in servers.items()}
+    return PlanFile(made_at=now_s, interval_s=300, servers=steps)
+
+
+async def _becomes(pools: EnginePools, wanted: list[str]) -> None:
+    await until(lambda: states(pools) == wanted, 10)
+
+
+def _file(script: Script) -> Path:
+    return script.utterances[0].wav.parent / "script.json"
