@@ -118,8 +118,8 @@ class _Worker:
         if engines.llm.addresses() or engines.roster_url:
             models.append(OpenAiWriter(pool("llm", engines.llm), http, engines.llm))
             writer = models[0]
-        if models and engines.llm.fallback.addresses():
-            small = engines.llm.fallback
+        small = engines.llm.fallback
+        if models and (small.addresses() or (engines.roster_url and small.model)):
             models.append(OpenAiWriter(pool("llm.fallback", small), http, engines.llm, small))
             writer = FailoverWriter(*models)
         find = partial(common_questions, engine)

@@ -21,6 +21,10 @@ class RefusedError(Exception):
         self.status = status
 
 
+class TooLongError(Exception):
+    """An answer that came piece by piece, each in time, and found no end."""
+
+
 async def stream(
     http: aiohttp.ClientSession,
     url: str,
@@ -37,7 +41,8 @@ async def stream(
     ``longest_wait_s`` for all of them after the first together; time that the consumer spends between
     two of them does not count. Closing the iterator closes the connection,
     which is how the server learns that the rest is not wanted. Raises RefusedError for a status in
-    ``refusals``, aiohttp.ClientError (also for any other status but 200) or TimeoutError.
+    ``refusals``, aiohttp.ClientError (also for any other status but 200), TimeoutError, or
+    TooLongError when ``longest_wait_s`` is over.
     """
     headers = {"Content-Type": "application/json", **headers}
     async with asyncio.timeout(first_timeout_s):
@@ -57,8 +62,10 @@ async def stream(
         while chunk:
             yield chunk
             waits_since = now()
-            async with asyncio.timeout(min(next_timeout_s, left_s)):
+            async with asyncio.timeout(next_timeout_s):
                 chunk = await response.content.readany()
             left_s -= now() - waits_since
+            if left_s <= 0:
+                raise TooLongError
     finally:
         response.close()  # of no effect once the answer has been read to its end

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from math import inf
 from time import monotonic
 
-from appliance.engines.writer import OpenAiWriter
+from appliance.engines.writer import EndlessReplyError, OpenAiWriter
 from appliance.errors import EngineError
 from appliance.events import Message
 from appliance.seldom import Seldom
@@ -53,6 +53,8 @@ class FailoverWriter:
                     written += text
                     yield text
             return
+        except EndlessReplyError:
+            raise
         except EngineError as e:
             self._seldom.warn(log, "first", "! %s; the smaller model is asked", e)
         texts = self._fallback.write(

@@ -12,7 +12,7 @@ from math import inf
 import aiohttp
 import orjson
 
-from appliance.engines.http import REFUSALS, RefusedError, stream
+from appliance.engines.http import REFUSALS, RefusedError, TooLongError, stream
 from appliance.engines.pool import Health, Pool, Server
 from appliance.errors import EngineError
 from appliance.events import Message
@@ -46,6 +46,10 @@ class _Request:
     call_id: str
     model: str
     max_tokens: int
+
+
+class EndlessReplyError(EngineError):
+    """A reply took longer than ``answer_timeout_s``: nobody is asked to go on with it."""
 
 
 class OpenAiWriter:
@@ -118,6 +122,8 @@ class OpenAiWriter:
                     tried.discard(server)
                 else:
                     log.warning("! llm %s refused a reply: %s", server.url, e)
+            except TooLongError as e:
+                raise EndlessReplyError("llm", "the reply found no end") from e
             except (aiohttp.ClientError, TimeoutError) as e:
                 self._pool.failed(server, f"{type(e).__name__} while writing")
         raise EngineError("llm", "the reply broke off" if written else "no server answered")
