@@ -15,6 +15,7 @@ import orjson
 
 from appliance import __version__
 from appliance.commands import (
+    capacity,
     donotcall,
     extensions,
     live,
@@ -264,7 +265,7 @@ for _command in (
     servers.stt, servers.tts, servers.turn, servers.embed, servers.emulate,
     switch.switch, trunks.trunks, models.models, numbers.numbers, pools.pools,
     extensions.extensions, queues.queues, llm.llm,
-    live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call,
+    live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call, capacity.capacity,
     rehearse.rehearse, rehearse.audit,
 ):  # fmt: skip
     main.add_command(_command)

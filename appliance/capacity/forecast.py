@@ -42,6 +42,8 @@ class Interval:
     """Calls at once, on average over the interval."""
     calls_upper: int
     """Calls at once at the interval's busier end, at the quantile."""
+    spread: float
+    """Variance of all of these beyond Poisson's, relative to the square of the mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def forecast(
             upper(float(rates[i]), float(unsure[i]), quantile),
             float(means[i]),
             upper(float(tops[i]), float(unsure[i]), quantile),
+            float(unsure[i]),
         )
         for i in range(count)
     ]
