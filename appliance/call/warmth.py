@@ -33,6 +33,8 @@ TICK_S = 1.0
 MOST_AGENTS = 64
 """Whose prompts are kept warm; with more of them the first ones published."""
 QUESTIONS_EVERY_S = 3600.0
+QUESTIONS_AGAIN_S = 60.0
+"""After a try for which Postgres was away."""
 REST_S = 10.0
 """A server that did not read a prompt is left alone for so long."""
 SEARCH_DEADLINE_MS = 1000
@@ -215,6 +217,7 @@ class Warmth:
             except (SQLAlchemyError, OSError, TimeoutError) as e:
                 log.info("= the common questions are not known: %s", reason_of(e))
                 found[agent_id] = self._questions.get(agent_id, ())
+                self._asked_at = now - QUESTIONS_EVERY_S + QUESTIONS_AGAIN_S
         self._questions = found
         wanted = {*self._asked()}
         self._prompts = {key: p for key, p in self._prompts.items() if key in wanted}
