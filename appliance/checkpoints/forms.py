@@ -82,10 +82,10 @@ def form_of(folder: Path) -> Form | None:
     return None
 
 
-def config_of(folder: Path) -> dict[str, Any] | None:
+def config_of(folder: Path, name: str = CONFIG) -> dict[str, Any] | None:
     """``config.json`` of a folder; None where it is missing or not a JSON object."""
     try:
-        value = orjson.loads((folder / CONFIG).read_bytes())
+        value = orjson.loads((folder / name).read_bytes())
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None

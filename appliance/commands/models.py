@@ -92,6 +92,91 @@ def models_convert(ctx: click.Context, /, quantization: str | None, **options: A
     command.convert(settings_of(ctx), quantization=quantization or "", **options)
 
 
+@models.command("verify")
+@click.argument("names", nargs=-1)
+@click.option("--files-only", is_flag=True, help="Only the checksums: start no engine.")
+@click.option("--languages", default="", metavar="LIST", help="Speak only these: hi,mr.")
+@click.option(
+    "--python", default="", metavar="PATH", help="Of the engine's environment; default: settings."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cuda", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="Where the engine computes.",
+)
+@JSON
+@click.pass_context
+def models_verify(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    files_only: bool,
+    languages: str,
+    python: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Check the files of NAMES (all that are here), then serve each and have it hear, speak, write.
+
+    Status 1 when one fails.
+
+    Example: ivr models verify indicwhisper-hi
+    """
+    from appliance.ops import models_verify as command
+
+    good = command.verify(
+        settings_of(ctx),
+        names,
+        files_only=files_only,
+        python=python,
+        device=device,
+        languages=tuple(name.strip() for name in languages.split(",") if name.strip()),
+        as_json=as_json,
+    )
+    ctx.exit(0 if good else 1)
+
+
+@models.command("plan")
+@click.option("--calls", type=click.IntRange(1, 2000), default=50, show_default=True)
+@click.option("--gpu-gb", type=click.FloatRange(0), default=0, help="Plan for a GPU of so much.")
+@click.option("--gpu", type=int, default=0, show_default=True, help="Which of those here.")
+@click.option(
+    "--languages", default="", metavar="LIST", help="Propose a set for these, not the settings'."
+)
+@click.option(
+    "--tokens",
+    type=click.IntRange(64, 131_072),
+    default=2048,
+    show_default=True,
+    help="Of prompt and answer, each request of the language model.",
+)
+@JSON
+@click.pass_context
+def models_plan(
+    ctx: click.Context,
+    calls: int,
+    gpu_gb: float,
+    gpu: int,
+    languages: str,
+    tokens: int,
+    as_json: bool,
+) -> None:
+    """Say what fits on this GPU at so many calls, and print the settings for it.
+
+    Status 1 when it does not fit.
+
+    Example: ivr models plan --calls 50 --gpu-gb 80 --languages hi,en
+    """
+    from appliance.ops import models_plan_view as command
+    from appliance.ops.models_plan import Question
+
+    wanted = tuple(name.strip() for name in languages.split(",") if name.strip())
+    question = Question(calls, tokens, wanted)
+    good = command.show(settings_of(ctx), question, gpu_gb=gpu_gb, gpu_index=gpu, as_json=as_json)
+    ctx.exit(0 if good else 1)
+
+
 @models.command("remove")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
