@@ -143,6 +143,76 @@ def test_a_model_that_breaks_off_leaves_what_it_said() -> None:
     assert reply.utterance.written_ms == words_ms(reply.text)
 
 
+def test_a_model_that_breaks_off_in_mid_sentence_is_followed_by_the_extract() -> None:
+    class Breaking(FakeWriter):
+        async def write(
+            self, messages: Sequence[Message], *, speculative: bool, call_id: str, **_: object
+        ) -> AsyncGenerator[str, None]:
+            yield "The office, as I"
+            raise EngineError("llm", "the reply broke off")
+
+    async def make(passages: list[Passage]) -> Reply:
+        desk = Desk(Breaking())
+        desk.search.passages = passages
+        return await desk.answer()
+
+    found, nothing = run(make([KNOWN])), run(make([]))
+    assert found.text == f"The office, as I. {KNOWN.text}" and nothing.text == "The office, as I"
+    assert found.utterance.written_ms == words_ms(found.text)
+    assert "broke off" in found.failure and "broke off" in nothing.failure
+
+
+def test_the_model_is_told_the_agents_own_name_for_it_and_the_time_it_has() -> None:
+    asked: list[dict[str, object]] = []
+
+    class Noting(FakeWriter):
+        async def write(
+            self, messages: Sequence[Message], *, speculative: bool, call_id: str, **more: object
+        ) -> AsyncGenerator[str, None]:
+            asked.append(more)
+            yield "Yes."
+
+    async def make() -> None:
+        await Desk(Noting()).answer(agent=agent_with(llm_model="lora", answer_deadline_ms=1500))
+
+    run(make())
+    assert asked == [{"model": "lora", "within_s": 1.5}]
+
+
+def test_the_ends_of_writing_and_speaking_are_marked() -> None:
+    async def make() -> tuple[Reply, Reply]:
+        desk = Desk(FakeWriter())
+        whole, cut = await desk.answer(), desk.reply()
+        work = desk.composer.answer(cut, AGENT, RATE_HZ, History(), "c1")
+        cut.task = asyncio.create_task(work)
+        await asyncio.sleep(0.3)
+        cut.cancel()
+        await asyncio.wait({cut.task})
+        return whole, cut
+
+    whole, cut = run(make())
+    words = len(ANSWER.split())
+    assert whole.last_token_ms is not None and whole.last_audio_ms is not None
+    assert 200 + (words - 1) * 16 <= whole.last_token_ms <= 200 + words * 17 + 50
+    assert whole.last_token_ms < whole.last_audio_ms
+    assert cut.first_token_ms is not None and cut.last_token_ms is cut.last_audio_ms is None
+
+
+def test_audio_is_kept_for_one_sound_only() -> None:
+    async def spoken_again(**changes: Any) -> int:
+        desk = Desk()
+        await desk.composer.warm(AGENT)
+        desk.voice.spoken.clear()
+        await desk.composer.warm(agent_with(answer_deadline_ms=1000, **changes))
+        return len(desk.voice.spoken)
+
+    assert run(spoken_again(prompt="Another.")) == 0
+    for change in (
+        {"pronunciations": {"Sunrise": "Sun rice"}}, {"tts_engine": "coqui"}, {"voice": "other"},
+    ):  # fmt: skip
+        assert run(spoken_again(**change)) > 4
+
+
 def test_a_model_that_never_ends_is_cut_off() -> None:
     writer = FakeWriter(answer="and so on, " * 5000)
 
