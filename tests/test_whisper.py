@@ -1,247 +1,119 @@
-"""A call's session with Whisper on virtual time: when it decodes, what it tells, what it drops."""
+"""Whisper's engine: contexts, languages, what it asks of the model; the session has tests of its
+own."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
-from appliance.audio import bytes_of, ms_of, silence
-from appliance.models.engine import UnknownContext, UnknownLanguage, Words
+from appliance.audio import silence
+from appliance.errors import UserError
+from appliance.models.engine import ModelOptions, UnknownContext, UnknownLanguage
+from appliance.models.guards import Decoded
 from appliance.models.whisper import (
+    BATCH_ITEMS,
     CAPACITY,
     MOST_PROMPT_TOKENS,
-    PARTIAL_EVERY_MS,
-    Decoded,
+    PROMPT_GRAIN_TOKENS,
     WhisperEngine,
-    WhisperSession,
-    without_loops,
-    words_of,
+    Window,
 )
-from tests.virtualtime import run
 
 RATE_HZ = 8000
-FRAME_MS = 20
-FRAME = silence(FRAME_MS, RATE_HZ)
 CONTEXT = "agent.1.1"
 
 
 class FakeModel:
-    """Says how many ms it was given; takes ``decode_s``, and notes every decode."""
+    """Says how many ms it was given, and notes every batch. A letter is a token."""
 
     multilingual = True
+    mels = 80
 
-    def __init__(self, device: str = "cuda", decode_s: float = 0.1) -> None:
+    def __init__(self, device: str = "cuda") -> None:
         self.device = device
-        self.decode_s = decode_s
-        self.decodes: list[tuple[int, str, str]] = []
-        self.running = 0
-        self.fails = False
+        self.batches: list[list[Window]] = []
 
     def speaks(self, language: str) -> bool:
         return language in ("en", "hi")
 
-    def tokens(self, text: str) -> int:
-        return len(text)
+    def tokens(self, text: str) -> tuple[int, ...]:
+        return tuple(map(ord, text))
 
-    async def decode(self, pcm: bytes, rate_hz: int, language: str, prompt: str) -> Decoded:
-        self.running += 1
-        assert self.running == 1, "two decodes at once"
-        await asyncio.sleep(self.decode_s)
-        self.running -= 1
-        if self.fails:
-            raise RuntimeError("CUDA failed with error out of memory")
-        ms = ms_of(len(pcm), rate_hz)
-        self.decodes.append((ms, language, prompt))
-        return Decoded(f"{ms} ms", -0.1, 0.0)
-
-    @property
-    def decoded_ms(self) -> list[int]:
-        return [ms for ms, _, _ in self.decodes]
+    async def decode(self, windows: Sequence[Window]) -> list[Decoded]:
+        self.batches.append(list(windows))
+        await asyncio.sleep(0)
+        return [Decoded(f"{window.audio_ms} ms", -0.1, 0.0) for window in windows]
 
 
-def taught(model: FakeModel, text: str = "") -> WhisperEngine:
-    """An engine that knows ``CONTEXT``; built on real time, for it takes a thread."""
-    engine = WhisperEngine(model)
-    asyncio.run(engine.build_context(CONTEXT, "en", [text]))
-    return engine
+def voice(ms: int) -> bytes:
+    draw = np.random.default_rng(1).normal(0, 3000, ms * RATE_HZ // 1000)
+    return draw.astype("<i2").tobytes()
 
 
-def on_a_call(
-    model: FakeModel, work: Callable[[WhisperSession], Awaitable[None]], *, text: str = ""
-) -> None:
-    engine = taught(model, text)
-
-    async def call() -> None:
-        await work(engine.open(CONTEXT, "hi-IN", RATE_HZ))
-
-    run(call())
+def prompt_of(window: Window) -> str:
+    return "".join(map(chr, window.prompt))
 
 
-async def speak(session: WhisperSession, ms: int) -> list[str]:
-    """Audio in real time; the partials that came."""
-    said = []
-    for _ in range(ms // FRAME_MS):
-        text = await session.accept(FRAME)
-        if text is not None:
-            said.append(text)
-        await asyncio.sleep(FRAME_MS / 1000)
-    return said
-
-
-@pytest.mark.parametrize("device", ["cuda", "cpu"])
-def test_partials_come_every_so_often_and_the_final_has_it_all(device: str) -> None:
-    model = FakeModel(device)
-    every = PARTIAL_EVERY_MS[device]
-
-    async def work(session: WhisperSession) -> None:
-        session.start()
-        said = await speak(session, 4 * every + 200)
-        assert said == [f"{ms} ms" for ms in model.decoded_ms]
-        assert len(said) == 4
-        assert model.decoded_ms[0] == every
-        assert await session.finish() == Words(f"{4 * every + 200} ms", round(math.exp(-0.1), 3))
-
-    on_a_call(model, work)
-
-
-def test_a_slow_model_has_one_decode_of_a_call_at_a_time() -> None:
-    model = FakeModel(decode_s=1.3)
-
-    async def work(session: WhisperSession) -> None:
-        session.start()
-        said = await speak(session, 5000)
-        assert [int(text.split()[0]) for text in said] == model.decoded_ms
-        steps = [b - a for a, b in zip(model.decoded_ms, model.decoded_ms[1:], strict=False)]
-        assert steps and all(1300 <= step <= 1400 for step in steps)
-
-    on_a_call(model, work)
-
-
-def test_taking_audio_never_waits_for_a_decode() -> None:
-    async def work(session: WhisperSession) -> None:
-        session.start()
-        for _ in range(200):
-            await session.accept(FRAME)
-        assert asyncio.get_running_loop().time() == 0
-
-    on_a_call(FakeModel(decode_s=5), work)
-
-
-def test_a_final_overtakes_other_calls_partials() -> None:
-    model = FakeModel(decode_s=1)
-    engine = taught(model)
-
-    async def work() -> None:
-        calls = [engine.open(CONTEXT, "en", RATE_HZ) for _ in range(5)]
-        for call in calls:
-            call.start()
-            await call.accept(silence(600, RATE_HZ))  # each has a partial running or waiting
-        await asyncio.sleep(0.5)
-        await calls[4].accept(silence(100, RATE_HZ))
-        assert (await calls[4].finish()).text == "700 ms"
-        assert asyncio.get_running_loop().time() <= 2
-        assert model.decoded_ms == [600, 700]
-
-    run(work())
-
-
-def test_a_partial_hears_what_came_while_it_waited() -> None:
-    model = FakeModel(decode_s=1)
-    engine = taught(model)
-
-    async def work() -> None:
-        busy, call = (engine.open(CONTEXT, "en", RATE_HZ) for _ in range(2))
-        busy.start()
-        await busy.accept(silence(1000, RATE_HZ))
-        call.start()
-        await speak(call, 2600)
-        assert model.decoded_ms[0] == 1000
-        assert model.decoded_ms[1] == pytest.approx(1000, abs=40)  # not the 500 it asked with
-
-    run(work())
-
-
-def test_a_new_start_drops_the_old_utterance_and_its_partial() -> None:
-    model = FakeModel(decode_s=0.4)
-
-    async def work(session: WhisperSession) -> None:
-        session.start()
-        await speak(session, 600)  # its decode is under way
-        session.start()
-        assert await speak(session, 480) == []
-        assert (await session.finish()).text == "480 ms"
-
-    on_a_call(model, work)
-
-
-def test_less_than_a_word_is_not_decoded() -> None:
-    model = FakeModel()
-
-    async def work(session: WhisperSession) -> None:
-        session.start()
-        assert await session.finish() == Words("", 0.0)
-        session.start()
-        await session.accept(silence(80, RATE_HZ))
-        assert await session.finish() == Words("", 0.0)
-        assert model.decodes == []
-
-    on_a_call(model, work)
-
-
-def test_a_model_that_fails_fails_the_session() -> None:
-    model = FakeModel()
-    model.fails = True
-
-    async def work(session: WhisperSession) -> None:
-        session.start()
-        with pytest.raises(RuntimeError, match="out of memory"):
-            await speak(session, 1000)
-        session.start()
-        await session.accept(silence(400, RATE_HZ))
-        with pytest.raises(RuntimeError, match="out of memory"):
-            await session.finish()
-
-    on_a_call(model, work)
-
-
-def test_a_final_that_hangs_is_given_up() -> None:
-    async def work(session: WhisperSession) -> None:
-        session.start()
-        await session.accept(silence(400, RATE_HZ))
-        with pytest.raises(TimeoutError):
-            await session.finish()
-
-    on_a_call(FakeModel(decode_s=1e6), work)
-
-
-def test_the_language_is_the_calls_and_the_prompt_the_agents() -> None:
-    model = FakeModel()
-
-    async def work(session: WhisperSession) -> None:
-        session.start()
-        await session.accept(silence(400, RATE_HZ))
-        await session.finish()
-        assert model.decodes == [(400, "hi", "Pune, Nashik")]
-
-    on_a_call(model, work, text="we are in Pune and Nashik")
-
-
-async def test_the_prompt_is_made_of_the_knowledge_and_bounded() -> None:
-    model = FakeModel(decode_s=0)
-    engine = WhisperEngine(model)
-    names = ", ".join(f"City{letter}{letter}" for letter in "ABCDEFGHIJKLMNOP")
-    stats = await engine.build_context(CONTEXT, "en", [f"we are in {names}"])
-    session = engine.open(CONTEXT, "en", RATE_HZ)
+async def say(engine: WhisperEngine, ms: int, language: str = "hi-IN", name: str = CONTEXT) -> str:
+    session = engine.open(name, language, RATE_HZ)
     session.start()
-    await session.accept(silence(400, RATE_HZ))
-    await session.finish()
-    prompt = model.decodes[0][2]
-    assert prompt.startswith("CityAA, CityBB")
-    assert model.tokens(prompt) <= MOST_PROMPT_TOKENS
-    assert stats.words == len(prompt.split(", ")) > 1
+    await session.accept(voice(ms))
+    return (await session.finish()).text
+
+
+async def test_the_language_is_the_calls_and_the_prompt_the_agents() -> None:
+    model = FakeModel()
+    engine = WhisperEngine(model)
+    stats = await engine.build_context(CONTEXT, "hi", ["we are in Pune and Nashik and in Pune"])
+    assert stats.words == 2
+    assert await say(engine, 400) == "400 ms"
+    [[window]] = model.batches
+    assert (window.language, prompt_of(window)) == ("hi", "Nashik, Pune")  # the frequent last
+    assert len(window.pcm) == 400 * 16
+
+
+async def test_calls_of_any_language_and_agent_share_a_batch_when_their_prompts_are_equal() -> None:
+    model = FakeModel()
+    engine = WhisperEngine(model)
+    await engine.build_context(CONTEXT, "hi", [])
+    await engine.build_context("other.1.1", "en", [])
+    await engine.build_context("third.1.1", "en", ["we are in Pune"])
+    said = await asyncio.gather(
+        say(engine, 400),
+        say(engine, 500),
+        say(engine, 600, "en", "other.1.1"),
+        say(engine, 700, "en", "third.1.1"),
+    )
+    assert said == ["400 ms", "500 ms", "600 ms", "700 ms"]
+    sizes = [[(w.audio_ms, w.language) for w in batch] for batch in model.batches]
+    assert sizes == [[(400, "hi"), (500, "hi"), (600, "en")], [(700, "en")]]
+
+
+async def test_prompts_are_bounded_and_of_few_lengths() -> None:
+    model = FakeModel()
+    engine = WhisperEngine(model)
+    for number in range(1, 17):
+        names = ", ".join(f"City{letter * number}" for letter in "ABCDEFGHIJKLMNOP"[:number])
+        stats = await engine.build_context(CONTEXT, "en", [f"we are in {names}"])
+        assert stats.words >= 1
+        await say(engine, 400, "en")
+    lengths = {window.group for [window] in model.batches}
+    assert all(
+        length <= PROMPT_GRAIN_TOKENS or length % PROMPT_GRAIN_TOKENS == 0 for length in lengths
+    )
+    assert max(lengths) <= MOST_PROMPT_TOKENS
+    assert len(lengths) > 2
+
+
+async def test_what_is_longer_than_30_s_is_not_heard() -> None:
+    model = FakeModel()
+    engine = WhisperEngine(model)
+    await engine.build_context(CONTEXT, "en", [])
+    await say(engine, 31_000, "en")
+    assert len(model.batches[-1][0].pcm) == 30_000 * 16
 
 
 async def test_what_cannot_be_opened_is_refused() -> None:
@@ -256,6 +128,16 @@ async def test_what_cannot_be_opened_is_refused() -> None:
         engine.open("other.1.1", "en", RATE_HZ)
 
 
+async def test_the_options_say_what_is_offered_and_how_much() -> None:
+    engine = WhisperEngine(FakeModel("cpu"), ModelOptions(languages=("hi",), capacity=7))
+    assert (engine.languages, engine.capacity) == (("hi",), 7)
+    await engine.build_context(CONTEXT, "hi-IN", [])
+    with pytest.raises(UnknownLanguage):  # the model could; it is not offered here
+        engine.open(CONTEXT, "en", RATE_HZ)
+    with pytest.raises(UserError, match=r"has not learnt 'or'.*another engine"):
+        WhisperEngine(FakeModel(), ModelOptions(languages=("hi", "or")))
+
+
 def test_an_english_checkpoint_says_so() -> None:
     model = FakeModel("cpu")
     model.multilingual = False
@@ -263,42 +145,21 @@ def test_an_english_checkpoint_says_so() -> None:
     assert (engine.languages, engine.capacity) == (("en",), CAPACITY["cpu"])
 
 
-@pytest.mark.parametrize(
-    ("decoded", "words"),
-    [
-        (Decoded("Thank you.", -1.4, 0.9), Words("", 0.0)),  # silence
-        (Decoded("Thank you.", -0.3, 0.9), Words("Thank you.", 0.741)),  # sure of the words
-        (Decoded("mumble", -1.4, 0.2), Words("mumble", 0.247)),  # noisy speech
-        (Decoded("", -0.1, 0.0), Words("", 0.0)),
-        (Decoded("yes", 0.01, 0.0), Words("yes", 1.0)),
-    ],
-)
-def test_what_whisper_makes_up_in_silence_is_dropped(decoded: Decoded, words: Words) -> None:
-    assert words_of(decoded) == words
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("no, no, no, no", "no, no, no, no"),
-        ("my bill bill bill bill bill bill", "my bill"),
-        ("I see. " * 5 + "So what", "I see. So what"),
-        ("zero 9 9 9 9 9 9 4", "zero 9 9 9 9 9 9 4"),
-        ("- - - - - - yes", "- yes"),
-        ("क्या है " * 9, "क्या है"),
-        ("", ""),
-    ],
-)
-def test_loops_are_said_once(text: str, kept: str) -> None:
-    assert without_loops(text) == kept
-
-
-def test_an_utterance_of_30_s_stays_in_one_piece() -> None:
+async def test_silence_is_not_decoded() -> None:
     model = FakeModel()
+    engine = WhisperEngine(model)
+    await engine.build_context(CONTEXT, "en", [])
+    session = engine.open(CONTEXT, "en", RATE_HZ)
+    session.start()
+    await session.accept(silence(2000, RATE_HZ))
+    assert (await session.finish()).text == ""
+    assert model.batches == []
 
-    async def work(session: WhisperSession) -> None:
-        session.start()
-        await session.accept(bytes(bytes_of(30_000, RATE_HZ)))
-        assert (await session.finish()).text == "30000 ms"
 
-    on_a_call(model, work)
+async def test_many_calls_at_once_are_decoded_in_few_runs() -> None:
+    model = FakeModel()
+    engine = WhisperEngine(model)
+    await engine.build_context(CONTEXT, "en", [])
+    said = await asyncio.gather(*(say(engine, 1000 + 20 * n, "en") for n in range(40)))
+    assert said == [f"{1000 + 20 * n} ms" for n in range(40)]
+    assert len(model.batches) <= 40 / BATCH_ITEMS["cuda"] + 1

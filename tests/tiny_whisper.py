@@ -22,22 +22,38 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 WIDTH, INNER, HEADS, LAYERS, MELS = 32, 64, 2, 2, 80
 WINDOW_FRAMES, TEXT_CONTEXT, TIMESTAMPS = 1500, 448, 1501
-WORDS = "router plan bill speed month family home office card email red light".split()
+WORDS = """router plan bill speed month family home office card email red light cable fibre modem
+street number please water paper train market green seven orange doctor school pocket simple window
+garden yellow morning finger people summer winter coffee minute hotel ticket police answer
+village cricket mango monsoon temple festival""".split()
+QUIET = 0.1
+"""What the decoder's layers add counts so much less than a word and its place: transcripts vary."""
 RARE = 0.01
 """Makes bytes and control tokens improbable: transcripts are words, as long as they may be."""
 
 
-def make(folder: Path, *, multilingual: bool = True, seed: int = 3) -> Path:
-    """Write a checkpoint (0.8 MB) that faster-whisper loads; the folder it is in."""
+def make(
+    folder: Path, *, multilingual: bool = True, ends: bool = True, seed: int = 4, extra: int = 0
+) -> Path:
+    """Write a checkpoint (0.8 MB) that faster-whisper loads; the folder it is in.
+
+    ``ends``: its transcripts are some words long, else as long as they may be. ``extra``: so many
+    tokens more, that are never said.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     text = text_tokens()
     vocabulary = text + ([""] if multilingual else []) + control_tokens()
+    vocabulary += [f"<|extra{index}|>" for index in range(extra)]
     spec = whisper_spec.WhisperSpec(LAYERS, HEADS, LAYERS, HEADS)
     _fill(spec, _Draw(seed), len(vocabulary), len(text) - len(WORDS))
+    if ends:
+        end = vocabulary.index("<|endoftext|>")
+        spec.decoder.projection.weight[end] /= np.float32(RARE)
     spec.register_vocabulary(vocabulary)
     first = vocabulary.index("<|en|>")
     spec.config.lang_ids = list(range(first, first + len(_LANGUAGE_CODES)))
-    spec.config.suppress_ids, spec.config.suppress_ids_begin = [], []
+    spec.config.suppress_ids = []
+    spec.config.suppress_ids_begin = [vocabulary.index("<|endoftext|>")]
     spec.config.alignment_heads = [[1, 0]]
     spec.validate()
     spec.optimize()
@@ -116,8 +132,13 @@ def _fill(spec: whisper_spec.WhisperSpec, draw: _Draw, tokens: int, bytes_: int)
         _norm(side.layer_norm)
         for layer in side.layer:
             draw.layer(layer)
+    for layer in decoder.layer:
+        for block in (layer.self_attention, layer.attention):
+            block.linear[-1].weight *= np.float32(QUIET)
+        layer.ffn.linear_1.weight *= np.float32(QUIET)
     decoder.embeddings.weight = draw.weight(tokens, WIDTH)
     projection = draw.weight(tokens, WIDTH) * np.float32(np.sqrt(WIDTH))
+    projection /= np.linalg.norm(projection, axis=1, keepdims=True) / np.float32(np.sqrt(WIDTH))
     projection[:bytes_] *= RARE
     projection[bytes_ + len(WORDS) :] *= RARE
     decoder.projection.weight, decoder.projection.bias = projection, np.zeros(tokens, np.float32)

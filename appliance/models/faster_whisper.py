@@ -1,7 +1,8 @@
 """Whisper by faster-whisper (CTranslate2), on a GPU or a CPU: the recogniser for real callers.
 
 Everything that can be missing (the package's libraries, the model, a GPU) is found out at the
-start, by decoding once; never in a call.
+start, by decoding once; never in a call. A batch is encoded and decoded greedily in one run of
+CTranslate2 on a thread of its own, mel features included.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,19 +18,20 @@ from typing import Any
 import ctranslate2
 import faster_whisper
 import numpy as np
-from faster_whisper.utils import download_model
-from numpy.typing import NDArray
+from faster_whisper.tokenizer import Tokenizer
+from faster_whisper.transcribe import get_suppressed_tokens
 
-from appliance.audio import double_rate
-from appliance.errors import UserError
+from appliance.audio import silence
+from appliance.errors import UserError, reason_of
+from appliance.models.devices import check_lost, is_memory, no_room
 from appliance.models.engine import ModelOptions
-from appliance.models.whisper import Decoded
+from appliance.models.guards import Decoded
+from appliance.models.mel_stream import MelStream
+from appliance.models.whisper import Window
+from appliance.models.whisper_files import checked_folder, checked_languages
 
 _log = logging.getLogger(__name__)
 
-RATE_HZ = 16_000
-WINDOW_MS = 30_000
-"""What Whisper hears at once; the wire ends an utterance there."""
 COMPUTE_TYPES = {"cuda": "float16", "cpu": "int8"}
 CONTEXT_TOKENS = 448
 """Prompt, control tokens and transcript together, in every Whisper; the transcript at most half."""
@@ -36,36 +39,47 @@ CONTROL_TOKENS = 5
 TOKENS_PER_S = 30
 """Bounds a loop. Fast English has 8; Indic scripts, a few letters a token, up to 25."""
 LEAST_NEW_TOKENS = 16
-FOLDER_FILES = ("model.bin", "config.json", "tokenizer.json")
 WARM_MS = 1000
-
-Audio = NDArray[np.float32]
+WARM_RATE_HZ = 8000
 
 
 class FasterWhisper:
     """A loaded checkpoint; see :class:`~appliance.models.whisper.WhisperModel`."""
 
-    def __init__(self, options: ModelOptions) -> None:
+    def __init__(self, options: ModelOptions, folder: Path) -> None:
         """Load, then decode once. Raises UserError."""
-        logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # a line a decode
-        path = _model_path(options.model)
+        logging.getLogger("faster_whisper").setLevel(logging.WARNING)
+        checked_folder(folder)
         self.device = _device(options.device)
         began = time.monotonic()
-        try:
-            self._model: Any = faster_whisper.WhisperModel(
-                path, self.device, compute_type=options.compute_type or COMPUTE_TYPES[self.device]
-            )
-            self.multilingual = bool(self._model.model.is_multilingual)
-            loaded = time.monotonic()
-            self._decode(bytes(WARM_MS * RATE_HZ // 1000 * 2), RATE_HZ, "en", "")
-        except (RuntimeError, ValueError) as e:
-            raise UserError(_cannot_run(options.model, self.device, e)) from e
         self._thread = ThreadPoolExecutor(1, "whisper")
+        self._controls: dict[str, Any] = {}
+        """By language: the tokens that steer a decode."""
+        try:
+            model: Any = faster_whisper.WhisperModel(
+                str(folder),
+                self.device,
+                compute_type=options.compute_type or COMPUTE_TYPES[self.device],
+            )
+            self._tokenizer: Any = model.hf_tokenizer
+            self._languages = frozenset(model.supported_languages)
+            self._model: Any = model.model
+            self.multilingual = bool(self._model.is_multilingual)
+            self.mels = int(self._model.n_mels)
+            checked_languages(folder, self.multilingual)
+            loaded = time.monotonic()
+            self._decode([_warm_up(self.mels)])
+        except UserError:
+            raise
+        except Exception as e:  # the border of a load: pybind, tokenizers and json have their own
+            if is_memory(e):
+                raise no_room(options.model, self.device, e) from e
+            raise UserError(_cannot_run(options.model, self.device, e)) from e
         _log.info(
             "= %s on %s as %s, loaded in %.1f s, first decode %.0f ms",
             options.model,
             self.device,
-            self._model.model.compute_type,
+            self._model.compute_type,
             loaded - began,
             (time.monotonic() - loaded) * 1000,
         )
@@ -74,57 +88,86 @@ class FasterWhisper:
         """Whether Whisper and this checkpoint have a token for ``language``."""
         if not self.multilingual:
             return language == "en"
-        token = self._model.hf_tokenizer.token_to_id(f"<|{language}|>")
-        return token is not None and language in self._model.supported_languages
+        token = self._tokenizer.token_to_id(f"<|{language}|>")
+        return token is not None and language in self._languages
 
-    def tokens(self, text: str) -> int:
+    def tokens(self, text: str) -> tuple[int, ...]:
         """As the prompt has it, with a space before."""
-        encoded = self._model.hf_tokenizer.encode(f" {text}", add_special_tokens=False)
-        return len(encoded.ids)
+        return tuple(self._tokenizer.encode(f" {text}", add_special_tokens=False).ids)
 
-    async def decode(self, pcm: bytes, rate_hz: int, language: str, prompt: str) -> Decoded:
-        """In the model's own thread; what comes after 30 s is not heard."""
+    async def decode(self, windows: Sequence[Window]) -> list[Decoded]:
+        """In the model's own thread; what comes after 30 s is not heard. Raises DeviceLost."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._thread, self._decode, pcm, rate_hz, language, prompt
-        )
+        return await loop.run_in_executor(self._thread, self._safely, windows)
 
-    def _decode(self, pcm: bytes, rate_hz: int, language: str, prompt: str) -> Decoded:
-        audio = _wide(pcm, rate_hz)
-        segments, _ = self._model.transcribe(
-            audio,
-            language=language,
+    def _safely(self, windows: Sequence[Window]) -> list[Decoded]:
+        try:
+            return self._decode(windows)
+        except Exception as e:
+            check_lost(self.device, e)
+            raise
+
+    def _decode(self, windows: Sequence[Window]) -> list[Decoded]:
+        prompts = [self._prompt(window) for window in windows]
+        most = [most_new_tokens(window.audio_ms) for window in windows]
+        results = self._model.generate(
+            self._encoded(windows),
+            prompts,
             beam_size=1,
-            temperature=0,  # one try: up to six at rising temperatures would be late
-            condition_on_previous_text=False,
-            without_timestamps=True,
-            no_speech_threshold=None,  # judged by whisper.words_of
-            log_prob_threshold=None,
-            compression_ratio_threshold=None,
-            max_new_tokens=min(
-                # CTranslate2 lets only half of the length it is told be new
-                2 * most_new_tokens(len(audio)),
-                CONTEXT_TOKENS - CONTROL_TOKENS - self.tokens(prompt),
-            ),
-            hotwords=prompt or None,
+            sampling_temperature=0,  # one try: up to six at rising temperatures would be late
+            # CTranslate2 lets only half of the length it is told be new
+            max_length=min(CONTEXT_TOKENS, max(2 * max(most), len(prompts[0]) + max(most))),
+            suppress_blank=True,
+            suppress_tokens=list(get_suppressed_tokens(self._of_language("en"), [-1])),
+            return_scores=True,
+            return_no_speech_prob=True,
         )
-        found = list(segments)  # one, or none: the audio fits in one window
-        if not found:
-            return Decoded("", 0.0, 1.0)
-        text = "".join(segment.text for segment in found).replace("�", "").strip()
-        return Decoded(text, float(found[0].avg_logprob), float(found[0].no_speech_prob))
+        return [
+            self._decoded(result, longest) for result, longest in zip(results, most, strict=True)
+        ]
+
+    def _encoded(self, windows: Sequence[Window]) -> Any:
+        """Features of a batch, or what the encoder made of each: on a CPU it is quicker one by one
+        (measured: the caches hold one window's attention, not four)."""
+        mels = [np.ascontiguousarray(w.mel.window(w.pcm)[None]) for w in windows]
+        if self.device == "cuda":
+            return ctranslate2.StorageView.from_array(np.concatenate(mels))
+        encoded = [self._model.encode(ctranslate2.StorageView.from_array(mel)) for mel in mels]
+        if len(encoded) == 1:
+            return encoded[0]
+        return ctranslate2.StorageView.from_array(np.concatenate([np.array(e) for e in encoded]))
+
+    def _decoded(self, result: Any, longest: int) -> Decoded:
+        """A neighbour in the batch may have let it run on; its words are cut to its own length."""
+        tokens = result.sequences_ids[0]
+        # CTranslate2's score is the mean over the tokens; Whisper's counts the end's as one more
+        logprob = float(result.scores[0]) * len(tokens) / (len(tokens) + 1) if tokens else 0.0
+        text = self._tokenizer.decode(tokens[:longest]).replace("�", "").strip()
+        return Decoded(text, logprob, float(result.no_speech_prob))
+
+    def _prompt(self, window: Window) -> list[int]:
+        controls = self._of_language(window.language)
+        if not window.prompt:
+            return [*controls.sot_sequence, controls.no_timestamps]
+        before = [controls.sot_prev, *window.prompt]
+        return [*before, *controls.sot_sequence, controls.no_timestamps]
+
+    def _of_language(self, language: str) -> Any:
+        if language not in self._controls:
+            self._controls[language] = Tokenizer(
+                self._tokenizer, self.multilingual, "transcribe", language
+            )
+        return self._controls[language]
 
 
-def most_new_tokens(samples: int) -> int:
-    """The longest transcript, in tokens, of so much audio at 16 kHz."""
-    return min(CONTEXT_TOKENS // 2, LEAST_NEW_TOKENS + samples * TOKENS_PER_S // RATE_HZ)
+def most_new_tokens(audio_ms: int) -> int:
+    """The longest transcript, in tokens, of so much audio."""
+    return min(CONTEXT_TOKENS // 2, LEAST_NEW_TOKENS + audio_ms * TOKENS_PER_S // 1000)
 
 
-def _wide(pcm: bytes, rate_hz: int) -> Audio:
-    """L16 as float32 in -1..1 at 16 kHz, at most one window."""
-    samples = np.frombuffer(pcm, "<i2")[: WINDOW_MS * rate_hz // 1000]
-    wide = samples if rate_hz == RATE_HZ else double_rate(samples)
-    return wide.astype(np.float32) / np.float32(32768)
+def _warm_up(mels: int) -> Window:
+    pcm = silence(WARM_MS, WARM_RATE_HZ)
+    return Window(pcm, "en", (), MelStream(mels, WARM_RATE_HZ), WARM_MS, True)
 
 
 def _device(wanted: str) -> str:
@@ -138,47 +181,14 @@ def _device(wanted: str) -> str:
     return wanted if wanted != "auto" else "cuda" if there else "cpu"
 
 
-def _model_path(model: str) -> str:
-    """The folder of a model; one that is named is fetched once. Raises UserError."""
-    if not model:
-        raise UserError(
-            "Name Whisper's model: --model large-v3-turbo (fetched once from Hugging Face), "
-            "or --model FOLDER, in CTranslate2's format."
-        )
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return str(_checked(folder))
-    if model.startswith((".", "/", "~")):
-        raise UserError(f"There is no folder {folder}. Name one that holds a Whisper model.")
-    _log.info("= looking for the model %s, which is fetched if it is not here", model)
-    try:
-        return str(_checked(Path(download_model(model))))
-    except (OSError, ValueError) as e:
-        first = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise UserError(
-            f"The model {model} cannot be fetched: {first} Without internet: fetch it elsewhere "
-            "(hf download Systran/faster-whisper-large-v3 --local-dir FOLDER), bring the folder "
-            "here and say --model FOLDER."
-        ) from e
-
-
-def _checked(folder: Path) -> Path:
-    """``folder`` if it holds what is needed. Raises UserError."""
-    missing = [name for name in FOLDER_FILES if not (folder / name).is_file()]
-    if missing:
-        raise UserError(
-            f"{folder} is no Whisper model in CTranslate2's format: {', '.join(missing)} missing. "
-            f"Convert one: ct2-transformers-converter --model ORIGINAL --output_dir {folder} "
-            "--force --copy_files tokenizer.json preprocessor_config.json --quantization float16"
-        )
-    return folder
-
-
 def _cannot_run(model: str, device: str, error: Exception) -> str:
-    sentence = f"The model {model} does not run on {device}: {error}."
+    sentence = f"The model {model} does not run on {device}: {reason_of(error)}."
     if "libcu" in str(error):  # CTranslate2 loads CUDA's libraries at the first decode
         return (
             f"{sentence} Install CUDA 12's cuBLAS (pip install nvidia-cublas-cu12) and name its "
             "folder, .../site-packages/nvidia/cublas/lib, in LD_LIBRARY_PATH."
         )
-    return f"{sentence} See ivr stt --help for --compute-type and --device."
+    return (
+        f"{sentence} If its files are damaged (ivr models verify says so), fetch it again; "
+        "ivr stt --help tells of --compute-type and --device."
+    )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from appliance.audio import RATES_HZ, ms_of
+from appliance.checkpoints.manifest import folder_of
 from appliance.errors import UserError
 from appliance.models import http
+from appliance.models.batching import DeviceLost, Stuck
 from appliance.models.engine import (
     ModelOptions,
     SttEngine,
@@ -35,6 +38,10 @@ HEARTBEAT_S = 20.0
 MESSAGE_BYTES = 2 * 16_000 * 40
 """40 s at 16 kHz: a whole utterance sent again after its first server died."""
 CONTEXT_BYTES = 8 << 20
+STUCK_S = 30.0
+"""An engine stuck for so long is not waited for: the process ends."""
+LOST_STATUS = 70
+"""Exit status (EX_SOFTWARE of sysexits.h) of a process that can decode no more."""
 _CONTEXT_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -156,6 +163,7 @@ class Server:
     def __init__(self, engine: SttEngine) -> None:
         self._engine = engine
         self._load = http.Load("stt", engine.name, engine.languages, engine.capacity)
+        self._healing: asyncio.Task[None] | None = None
 
     def application(self) -> web.Application:
         app = http.application(self._load, request_bytes=CONTEXT_BYTES)
@@ -215,6 +223,9 @@ class Server:
                     await socket.close(code=WSCloseCode.GOING_AWAY)
         except ConnectionError:
             log.debug("= the worker went away")
+        except (DeviceLost, Stuck) as e:  # the worker goes to another server
+            self._trouble(e)
+            await socket.close(code=WSCloseCode.INTERNAL_ERROR)
         except Exception:  # the border of a call; the worker goes to another server
             log.exception("! the engine failed")
             await socket.close(code=WSCloseCode.INTERNAL_ERROR)
@@ -222,6 +233,26 @@ class Server:
             self._load.in_flight -= 1
             drain.cancel()
             stream.close()
+
+    def _trouble(self, error: DeviceLost | Stuck) -> None:
+        """Nothing can be decoded: say so in /health; end the process when that stays so."""
+        if not self._load.ready:
+            return
+        self._load.ready = False
+        _log.error("! unhealthy: %s", error)
+        if isinstance(error, DeviceLost):
+            _end("the GPU is gone, which only a new process can use again")
+        else:
+            self._healing = asyncio.create_task(self._heal(error))
+
+    async def _heal(self, stuck: Stuck) -> None:
+        """Healthy again when the engine is; the end of the process when it stays stuck."""
+        try:
+            await asyncio.wait_for(stuck.over.wait(), STUCK_S)
+        except TimeoutError:
+            _end(f"the engine is stuck for {STUCK_S:g} s")
+        self._load.ready = True
+        _log.info("= healthy again")
 
     async def _message(self, stream: Stream, message: WSMessage, log: CallLog) -> None:
         try:
@@ -277,24 +308,47 @@ async def _send(socket: web.WebSocketResponse, message: dict[str, object]) -> No
     await socket.send_str(http.body(message).decode())
 
 
+def _end(why: str) -> NoReturn:
+    """At once: a thread that hangs in a GPU's driver would hold up any orderly end."""
+    _log.critical("! this process ends: %s", why)
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    os._exit(LOST_STATUS)
+
+
 def _engine(name: str, settings: Settings, options: ModelOptions) -> SttEngine:
-    """The engine ``name``; imported here, so that a process loads no other."""
+    """The engine ``name``; imported here, so that a process loads no other. Raises UserError."""
     if name == "faster-whisper":
-        return _faster_whisper(options)
-    if options != ModelOptions():
-        raise UserError("--model, --device and --compute-type are for --engine faster-whisper.")
+        return _faster_whisper(settings, options)
+    if name == "wav2vec2":
+        return _wav2vec2(settings, options)
     if name == "pocketsphinx":
-        try:
-            from appliance.models.pocketsphinx import PocketsphinxEngine
-        except ImportError as e:
-            raise UserError(
-                'pocketsphinx is not installed. Install it: pip install "ivr-appliance[embedded]".'
-            ) from e
-        return PocketsphinxEngine(settings.cache_dir)
-    raise UserError(f"There is no recogniser {name!r}; there are pocketsphinx, faster-whisper.")
+        return _pocketsphinx(settings, options)
+    raise UserError(
+        f"There is no recogniser {name!r}; there are pocketsphinx, faster-whisper and wav2vec2."
+    )
 
 
-def _faster_whisper(options: ModelOptions) -> SttEngine:
+def _pocketsphinx(settings: Settings, options: ModelOptions) -> SttEngine:
+    if options.model or options.compute_type or options.device == "cuda":
+        raise UserError(
+            "pocketsphinx has one model and needs no GPU: --model, --device and --compute-type "
+            "are for --engine faster-whisper and wav2vec2."
+        )
+    try:
+        from appliance.models.pocketsphinx import PocketsphinxEngine
+    except ImportError as e:
+        raise UserError(
+            'pocketsphinx is not installed. Install it: pip install "ivr-appliance[embedded]".'
+        ) from e
+    engine = PocketsphinxEngine(settings.cache_dir)
+    if unknown := set(map(primary, options.languages)) - set(engine.languages):
+        raise UserError(f"pocketsphinx knows English only, not {', '.join(sorted(unknown))}.")
+    engine.capacity = options.capacity or engine.capacity
+    return engine
+
+
+def _faster_whisper(settings: Settings, options: ModelOptions) -> SttEngine:
     try:
         from appliance.models.faster_whisper import FasterWhisper
     except ImportError as e:
@@ -303,13 +357,31 @@ def _faster_whisper(options: ModelOptions) -> SttEngine:
         ) from e
     from appliance.models.whisper import WhisperEngine
 
-    return WhisperEngine(FasterWhisper(options))
+    return WhisperEngine(FasterWhisper(options, folder_of(settings, options.model)), options)
+
+
+def _wav2vec2(settings: Settings, options: ModelOptions) -> SttEngine:
+    try:
+        from appliance.models.wav2vec2_model import Wav2Vec2
+    except ImportError as e:
+        raise UserError(
+            f"torch or transformers is not installed ({e}). Install it: "
+            "pip install -e '.[wav2vec2]'."
+        ) from e
+    from appliance.models.wav2vec2 import Wav2Vec2Engine
+
+    folder = folder_of(settings, options.model)
+    return Wav2Vec2Engine(Wav2Vec2(options, folder), options)
 
 
 def run(
     settings: Settings, engine: str, host: str, port: int, options: ModelOptions | None = None
 ) -> None:
-    """Serve ``engine`` until SIGTERM. Raises UserError."""
+    """Serve ``engine`` until SIGTERM. Raises UserError.
+
+    When the engine's GPU is gone, or it stays stuck, the process ends with ``LOST_STATUS``:
+    whoever keeps it starts another.
+    """
 
     async def build() -> web.Application:
         return Server(_engine(engine, settings, options or ModelOptions())).application()

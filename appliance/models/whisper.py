@@ -1,61 +1,79 @@
-"""Whisper behind the recogniser's wire: what a call's session asks of the model, and when.
+"""Whisper behind the recogniser's wire: what a call's utterance asks of the model.
 
 Whisper does not stream: each decode hears the utterance again from its start, and costs a whole
-30 s window however short the audio is. So a session keeps the audio, has it decoded now and then
-for a partial, and once more for the final.
+30 s window however short the audio is. What a decode costs is shared: those of many calls run
+together (:mod:`~appliance.models.batching`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from appliance.audio import bytes_of
-from appliance.models.decode_queue import DecodeQueue, Full
+from appliance.errors import UserError
+from appliance.models.batching import Batcher, Bounds
 from appliance.models.engine import (
     ContextStats,
+    ModelOptions,
     UnknownContext,
     UnknownLanguage,
     Words,
     primary,
 )
+from appliance.models.guards import Decoded, words_of
 from appliance.models.hot_words import hot_words
+from appliance.models.mel_stream import WINDOW_MS, MelStream
+from appliance.models.session import BatchedSession
 
 _log = logging.getLogger(__name__)
 
-PARTIAL_EVERY_MS = {"cuda": 500, "cpu": 1500}
+PARTIAL_EVERY_MS = {"cuda": 300, "cpu": 1500}
 """Of new audio before the next partial. CPU: a decode of the base size takes 0.6-0.8 s there."""
-CAPACITY = {"cuda": 16, "cpu": 2}
-"""Calls. CPU: finals of the base size, see above. GPU: not measured yet; partials give way first."""
-SHORTEST_MS = 100
-"""Less is no word; Whisper makes one up."""
-FINAL_TIMEOUT_S = 20.0
-"""Against a GPU that hangs; the worker has long gone to another server."""
+CAPACITY = {"cuda": 48, "cpu": 2}
+"""Calls. CPU: finals of the base size, see above. GPU: by arithmetic (docs/engines-stt.md), not
+measured; past it, partials come less often before finals come late."""
+BATCH_ITEMS = {"cuda": 16, "cpu": 4}
+"""CPU: more costs as much time again for each (docs/engines-stt.md)."""
+BATCH_MS = {"cuda": 160_000, "cpu": 24_000}
+"""Of audio in one batch, each item counted as long as the longest: how long a transcript may be
+goes by the audio, so a short answer does not wait for a monologue."""
+RUN_TIMEOUT_S = {"cuda": 5.0, "cpu": 30.0}
+"""A run of a GPU takes well under a second; on a CPU, four long finals of a large model 20 s."""
+LEAST_COST_MS = 2000
 MOST_CONTEXTS = 256
 MOST_PROMPT_TOKENS = 64
-
-NO_SPEECH_PROB = 0.6
-NO_SPEECH_LOGPROB = -1.0
-"""Both as in Whisper's own transcription: more than the one and less than the other is silence."""
-LONGEST_LOOP_WORDS = 8
-MOST_REPEATS = 4
-"""A phrase said more often than this in a row is Whisper in a loop (``no, no, no`` is a caller)."""
+PROMPT_GRAIN_TOKENS = 16
+"""Prompts of one batch must be equally long (CTranslate2): they are cut to a multiple of this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """What the model made of some audio; ``logprob`` is the mean of its tokens' (natural log)."""
+class Window:
+    """Audio from an utterance's start, to be decoded."""
 
-    text: str
-    logprob: float
-    no_speech: float
-    """Probability that nothing was said."""
+    pcm: bytes
+    language: str
+    """BCP 47 primary subtag."""
+    prompt: tuple[int, ...]
+    """Tokens of words to expect."""
+    mel: MelStream
+    """Of this utterance; used in the model's thread only."""
+    audio_ms: int
+    whole: bool
+
+    @property
+    def group(self) -> int:
+        return len(self.prompt)
+
+    @property
+    def cost(self) -> float:
+        return max(self.audio_ms, LEAST_COST_MS)
 
 
 class WhisperModel(Protocol):
@@ -64,15 +82,17 @@ class WhisperModel(Protocol):
     device: str
     """``cuda`` or ``cpu``."""
     multilingual: bool
+    mels: int
+    """Bands of its features, 80 or 128."""
 
     def speaks(self, language: str) -> bool:
         """Whether it has a token for this language (BCP 47 primary subtag)."""
 
-    def tokens(self, text: str) -> int:
-        """Length of ``text`` in the model's tokens."""
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """``text`` in the model's tokens."""
 
-    async def decode(self, pcm: bytes, rate_hz: int, language: str, prompt: str) -> Decoded:
-        """Decode L16 audio from its start; ``prompt``: words to expect, or nothing."""
+    async def decode(self, windows: Sequence[Window]) -> list[Decoded]:
+        """Decode a batch, prompts of equal length. Raises DeviceLost."""
 
 
 class WhisperEngine:
@@ -80,22 +100,36 @@ class WhisperEngine:
 
     name = "faster-whisper"
 
-    def __init__(self, model: WhisperModel) -> None:
+    def __init__(self, model: WhisperModel, options: ModelOptions | None = None) -> None:
+        """Raises UserError when the model has not learnt one of the languages it is to offer."""
+        options = options or ModelOptions()
         self._model = model
         self.languages: tuple[str, ...] = ("*",) if model.multilingual else ("en",)
-        self.capacity = CAPACITY[model.device]
-        # A call has one decode at most: full only when calls end and begin faster than we decode.
-        self._queue: DecodeQueue[Decoded] = DecodeQueue(2 * self.capacity)
-        self._prompts: OrderedDict[str, str] = OrderedDict()
+        if options.languages:
+            self.languages = tuple(map(primary, options.languages))
+        for language in self.languages:
+            if language != "*" and not model.speaks(language):
+                raise UserError(
+                    f"The Whisper model has not learnt {language!r}: offer other languages with "
+                    "--languages, or hear this one with another engine (wav2vec2)."
+                )
+        device = model.device
+        self.capacity = options.capacity or CAPACITY[device]
+        # A call has a partial and a final at most: full when calls come faster than we decode.
+        bounds = Bounds(
+            BATCH_ITEMS[device], BATCH_MS[device], 2 * self.capacity, RUN_TIMEOUT_S[device]
+        )
+        self._batcher: Batcher[Window, Decoded] = Batcher(model.decode, bounds)
+        self._prompts: OrderedDict[str, tuple[int, ...]] = OrderedDict()
 
     async def build_context(self, name: str, language: str, texts: Sequence[str]) -> ContextStats:
         """Find the words that the model is prompted with. Raises UnknownLanguage."""
         self._check(language)
         began = time.monotonic()
         words = list(await asyncio.to_thread(hot_words, texts))
-        while words and self._model.tokens(", ".join(words)) > MOST_PROMPT_TOKENS:
+        while words and len(self._model.tokens(_listed(words))) > MOST_PROMPT_TOKENS:
             words.pop()
-        self._prompts[name] = ", ".join(words)
+        self._prompts[name] = _grained(self._model.tokens(_listed(words))) if words else ()
         self._prompts.move_to_end(name)
         while len(self._prompts) > MOST_CONTEXTS:  # the worker puts it again when it is needed
             self._prompts.popitem(last=False)
@@ -103,18 +137,31 @@ class WhisperEngine:
         _log.info("= context %s: %d words, %d ms", name, len(words), ms)
         return ContextStats(len(words), len(texts), ms)
 
-    def open(self, context: str, language: str, rate_hz: int) -> WhisperSession:
+    def open(self, context: str, language: str, rate_hz: int) -> BatchedSession[Window, Decoded]:
         """Raises UnknownContext, UnknownLanguage."""
         self._check(language)
         if context not in self._prompts:
             raise UnknownContext(context)
         self._prompts.move_to_end(context)
-        hearing = Hearing(rate_hz, primary(language), self._prompts[context])
-        return WhisperSession(self._model, self._queue, hearing)
+        hearing = Hearing(rate_hz, primary(language), self._prompts[context], self._model.mels)
+        every_ms = PARTIAL_EVERY_MS[self._model.device]
+        return BatchedSession(partial(WhisperUtterance, hearing), self._batcher, every_ms, rate_hz)
 
     def _check(self, language: str) -> None:
-        if not self._model.speaks(primary(language)):
+        name = primary(language)
+        if not self._model.speaks(name) or not {"*", name} & set(self.languages):
             raise UnknownLanguage(language)
+
+
+def _listed(words: Sequence[str]) -> str:
+    """The most frequent last, next to what is heard."""
+    return ", ".join(reversed(words))
+
+
+def _grained(tokens: tuple[int, ...]) -> tuple[int, ...]:
+    """Cut at the left, as Whisper's own prompts are; a short one stays as it is."""
+    length = len(tokens)
+    return tokens[length % PROMPT_GRAIN_TOKENS :] if length > PROMPT_GRAIN_TOKENS else tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,107 +170,31 @@ class Hearing:
 
     rate_hz: int
     language: str
-    prompt: str
+    prompt: tuple[int, ...]
+    mels: int
 
 
-class WhisperSession:
-    """One call's audio; see :class:`~appliance.models.engine.SttSession`."""
+class WhisperUtterance:
+    """One utterance's audio; see :class:`~appliance.models.session.Utterance`."""
 
-    def __init__(self, model: WhisperModel, queue: DecodeQueue[Decoded], hearing: Hearing) -> None:
-        self._model = model
-        self._queue = queue
+    def __init__(self, hearing: Hearing) -> None:
         self._hearing = hearing
-        self._step_bytes = bytes_of(PARTIAL_EVERY_MS[model.device], hearing.rate_hz)
+        self._most_bytes = bytes_of(WINDOW_MS, hearing.rate_hz)
         self._audio = bytearray()
-        self._due_bytes = self._step_bytes
-        self._partial: asyncio.Future[Decoded] | None = None
+        self._mel = MelStream(hearing.mels, hearing.rate_hz)
 
-    def start(self) -> None:
-        self._drop_partial()
-        self._audio = bytearray()
-        self._due_bytes = self._step_bytes
+    def feed(self, pcm: bytes) -> None:
+        self._audio += pcm[: max(0, self._most_bytes - len(self._audio))]
 
-    async def accept(self, pcm: bytes) -> str | None:
-        """Keep the audio; the words of a partial that has come since. Never waits for a decode."""
-        self._audio += pcm
-        text = self._take_partial()
-        if self._partial is None and len(self._audio) >= self._due_bytes:
-            self._ask_partial()
-        return text
-
-    async def finish(self) -> Words:
-        """Decode it all. Raises Full, TimeoutError: the worker asks another server."""
-        self._drop_partial()
-        if len(self._audio) < bytes_of(SHORTEST_MS, self._hearing.rate_hz):
-            return Words("", 0.0)
-        async with asyncio.timeout(FINAL_TIMEOUT_S):
-            return words_of(await self._queue.final(self._decode))
-
-    def close(self) -> None:
-        self._drop_partial()
-
-    def _ask_partial(self) -> None:
-        try:
-            self._partial = self._queue.partial(self._decode)
-        except Full:  # others' finals come first; this call asks again a step later
-            self._due_bytes = len(self._audio) + self._step_bytes
-
-    def _take_partial(self) -> str | None:
-        if self._partial is None or not self._partial.done():
-            return None
-        partial, self._partial = self._partial, None
-        return None if partial.cancelled() else words_of(partial.result()).text
-
-    def _drop_partial(self) -> None:
-        if self._partial is not None:
-            self._partial.cancel()
-            self._partial = None
-
-    async def _decode(self) -> Decoded:
-        """The audio as it is when the model is free, which may be later than it was asked for."""
-        self._due_bytes = len(self._audio) + self._step_bytes
+    def item(self, audio_ms: int, whole: bool) -> Window:
         hearing = self._hearing
-        return await self._model.decode(
-            bytes(self._audio), hearing.rate_hz, hearing.language, hearing.prompt
+        # Whisper hears silence after whatever it is given: every decode is good for a final.
+        return Window(
+            bytes(self._audio), hearing.language, hearing.prompt, self._mel, audio_ms, True
         )
 
+    def take(self, item: Window, result: Decoded, sound_ms: int) -> str:
+        return words_of(result, item.language, sound_ms).text
 
-def words_of(decoded: Decoded) -> Words:
-    """The transcript without what Whisper makes up in silence and without its loops."""
-    silence = decoded.no_speech > NO_SPEECH_PROB and decoded.logprob < NO_SPEECH_LOGPROB
-    text = "" if silence else without_loops(decoded.text)
-    if not text:
-        return Words("", 0.0)
-    return Words(text, round(min(1.0, math.exp(decoded.logprob)), 3))
-
-
-def without_loops(text: str) -> str:
-    """Every phrase that comes more than ``MOST_REPEATS`` times in a row, once; digits stay."""
-    words, kept = text.split(), []
-    at = 0
-    while at < len(words):
-        length = _loop_at(words, at)
-        if length:
-            phrase = words[at : at + length]
-            kept += phrase
-            while words[at : at + length] == phrase:
-                at += length
-        else:
-            kept.append(words[at])
-            at += 1
-    return " ".join(kept)
-
-
-def _loop_at(words: Sequence[str], at: int) -> int:
-    """Length in words of the shortest phrase that loops from ``at``, or 0."""
-    for length in range(1, LONGEST_LOOP_WORDS + 1):
-        phrase = words[at : at + length]
-        ends = range(at, at + length * (MOST_REPEATS + 1), length)
-        if all(words[i : i + length] == phrase for i in ends) and not _is_number(phrase):
-            return length
-    return 0
-
-
-def _is_number(phrase: Sequence[str]) -> bool:
-    text = "".join(phrase)
-    return any(map(str.isdigit, text)) and not any(map(str.isalpha, text))
+    async def words(self, item: Window, result: Decoded, sound_ms: int) -> Words:
+        return words_of(result, item.language, sound_ms)

@@ -34,10 +34,10 @@ def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(mel < knee, mel * _LINEAR_HZ_PER_MEL, above)
 
 
-def _filters() -> NDArray[np.float64]:
-    """Triangles of equal area, shape (80, 201)."""
+def mel_filters(mels: int) -> NDArray[np.float64]:
+    """Triangles of equal area, shape (mels, 201)."""
     top = _LOG_FROM_HZ / _LINEAR_HZ_PER_MEL + np.log(RATE_HZ / 2 / _LOG_FROM_HZ) / _LOG_STEP
-    edges = _mel_to_hz(np.linspace(0, top, MELS + 2))
+    edges = _mel_to_hz(np.linspace(0, top, mels + 2))
     bins = np.linspace(0, RATE_HZ / 2, WINDOW // 2 + 1)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
@@ -45,8 +45,8 @@ def _filters() -> NDArray[np.float64]:
     return triangles * (2 / (high - low))
 
 
-_FILTERS = _filters()
-_HANN = np.hanning(WINDOW + 1)[:-1]
+_FILTERS = mel_filters(MELS)
+HANN = np.hanning(WINDOW + 1)[:-1]
 
 
 def log_mel(samples: NDArray[np.float32]) -> Features:
@@ -56,7 +56,7 @@ def log_mel(samples: NDArray[np.float32]) -> Features:
     level = (samples - samples.mean()) / np.sqrt(samples.var() + _VARIANCE_FLOOR)
     padded = np.pad(level.astype(np.float64), WINDOW // 2, mode="reflect")
     windows = sliding_window_view(padded, WINDOW)[::HOP][:FRAMES]
-    spectrum = np.fft.rfft(windows * _HANN, axis=-1)
+    spectrum = np.fft.rfft(windows * HANN, axis=-1)
     power = spectrum.real**2 + spectrum.imag**2
     decades = np.log10(np.maximum(_FLOOR, _FILTERS @ power.T))
     clamped = np.maximum(decades, decades.max() - 8)
