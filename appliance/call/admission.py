@@ -96,6 +96,6 @@ class Admission:
                 continue
             idle_s = self._idle_s.get(stage, took_s) * (1 + passed_s * BASELINE_RISE_PER_S)
             self._idle_s[stage] = min(took_s, idle_s)
-            if took_s > max(idle_s * self._stage_late, GOOD_S.get(stage, 0.0)):
+            if took_s > max(idle_s * self._stage_late, GOOD_S.get(stage.partition(".")[0], 0.0)):
                 found = f"{stage} takes {took_s * 1000:.0f} ms, idle {idle_s * 1000:.0f}"
         return found
