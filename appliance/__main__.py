@@ -16,6 +16,7 @@ import orjson
 from appliance import __version__
 from appliance.commands import (
     capacity,
+    cluster,
     donotcall,
     extensions,
     live,
@@ -263,7 +264,7 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 
 for _command in (
     servers.stt, servers.tts, servers.turn, servers.embed, servers.emulate,
-    switch.switch, trunks.trunks, models.models, numbers.numbers, pools.pools,
+    switch.switch, trunks.trunks, models.models, numbers.numbers, pools.pools, cluster.cluster,
     extensions.extensions, queues.queues, llm.llm,
     live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call, capacity.capacity,
     rehearse.rehearse, rehearse.audit,

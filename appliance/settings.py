@@ -264,6 +264,8 @@ class Cluster(_Section):
     """Where the roster is served: ``engines.roster_url`` of the workers names it."""
     gpu_share: dict[str, float] = {}
     """GPUs that one server of a stage takes: ``{stt = 0.25, llm = 1}``; left out: none."""
+    cpu_share: dict[str, float] = {}
+    """CPUs that one server of a stage takes; left out: 1."""
 
 
 class Sip(_Section):

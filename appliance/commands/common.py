@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from appliance.settings import Settings
@@ -22,3 +24,9 @@ def settings_of(ctx: click.Context) -> Settings:
     settings: Settings = ctx.obj()
     configure("ivr", level="WARNING", json=settings.log.json_lines)
     return settings
+
+
+def tell_children(ctx: click.Context) -> None:
+    """Have the processes that this one starts read the same settings file."""
+    if (file := ctx.find_root().params.get("file")) is not None:
+        os.environ["IVR_SETTINGS"] = str(file.absolute())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from appliance.commands.common import JSON, settings_of, start
+from appliance.commands.common import JSON, settings_of, start, tell_children
 
 
 @click.group(invoke_without_command=True)
@@ -22,6 +22,7 @@ def pools(ctx: click.Context, stages: tuple[str, ...]) -> None:
     if ctx.invoked_subcommand is None:
         from appliance.ops import pools as process
 
+        tell_children(ctx)
         process.run(start(ctx, "pools"), process.Options(stages))
 
 

@@ -1,0 +1,124 @@
+"""The roster: which engine servers are up now, asked by the workers (docs/wires.md §7)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from appliance.errors import UserError
+
+FRESH_S = 4.0
+"""A server whose replica said nothing for so long is not there: each tells twice a second."""
+HEARD_AFTER_S = 3.0
+"""A board that is younger has not heard of everybody yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the replica of one engine server tells of it."""
+
+    pool: str
+    stage: str
+    url: str
+    warm: bool
+    in_flight: int = 0
+    capacity: int = 0
+    node: str = ""
+    pid: int = 0
+
+
+@dataclass(slots=True)
+class Board:
+    """Where replicas write, and the driver reads: the last word of each, with its age."""
+
+    clock: Callable[[], float] = time.monotonic
+    _entries: dict[str, tuple[float, Entry]] = field(default_factory=dict)
+    _began_s: float = -1.0
+
+    def __post_init__(self) -> None:
+        self._began_s = self.clock()
+
+    def tell(self, replica: str, entry: Entry) -> None:
+        """The last word of a replica."""
+        self._entries[replica] = (self.clock(), entry)
+
+    def leave(self, replica: str) -> None:
+        """A replica drains: nothing new for its server."""
+        self._entries.pop(replica, None)
+
+    def entries(self) -> list[Entry]:
+        """Of every replica that was heard of lately."""
+        now_s = self.clock()
+        self._entries = {
+            replica: (at, entry)
+            for replica, (at, entry) in self._entries.items()
+            if now_s - at <= FRESH_S
+        }
+        return [entry for _, entry in self._entries.values()]
+
+    def has_heard(self) -> bool:
+        """Whether everybody who is there had the time to say so."""
+        return self.clock() - self._began_s >= HEARD_AFTER_S
+
+
+class RosterServer:
+    """Serves the roster over HTTP, from what it was last given."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._entries: list[Entry] = []
+        self._facts: dict[str, Any] = {}
+        self._heard_s: float | None = None
+        self._runner: web.AppRunner | None = None
+
+    def show(self, entries: list[Entry], facts: dict[str, Any]) -> None:
+        """What is up now; ``facts`` for ``GET /status`` beside it."""
+        self._entries, self._facts, self._heard_s = entries, facts, self._clock()
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port. Raises UserError when it is taken."""
+        app = web.Application()
+        app.router.add_get("/", self._roster)
+        app.router.add_get("/roster", self._roster)
+        app.router.add_get("/status", self._status)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as e:
+            await self._runner.cleanup()
+            raise UserError(
+                f"The roster cannot be served on {host}:{port} ({e.strerror}): set cluster.host to an"
+                " address of this machine and cluster.port to a free port."
+            ) from e
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _roster(self, _: web.Request) -> web.Response:
+        if not self._is_known():  # better no answer than one that takes servers away
+            return web.json_response({"error": "nothing is known of the servers now"}, status=503)
+        stages: dict[str, list[str]] = {}
+        for entry in self._entries:
+            if entry.warm:
+                stages.setdefault(entry.stage, []).append(entry.url)
+        return _json({stage: sorted(urls) for stage, urls in sorted(stages.items())})
+
+    async def _status(self, _: web.Request) -> web.Response:
+        servers = [asdict(entry) for entry in sorted(self._entries, key=lambda e: (e.pool, e.url))]
+        return _json({**self._facts, "known": self._is_known(), "servers": servers})
+
+    def _is_known(self) -> bool:
+        return self._heard_s is not None and self._clock() - self._heard_s <= FRESH_S
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=orjson.dumps(value), content_type="application/json")
