@@ -87,7 +87,7 @@ def of_log(
     knee = find_knee(points(levels))
     budgets = hold(turns)
     calls_of = {(t.call_id, t.index): n for t, n in zip(turns, lives, strict=True)}
-    hours = [f"{hour:02d}:00" for hour in range(24)]
+    hours = [f"{hour:02d} h" for hour in range(24)]
     return Report(
         kind=Kind.AUDIT,
         title=f"Audit of {len(calls):,} calls",
@@ -98,7 +98,7 @@ def of_log(
         knee=knee,
         budgets=budgets,
         budgets_at="all turns",
-        hours=groups(turns, lambda turn: f"{turn.at.astimezone(zone).hour:02d}:00", hours),
+        hours=groups(turns, lambda turn: f"{turn.at.astimezone(zone).hour:02d} h", hours),
         languages=groups(turns, lambda turn: turn.language),
         agents=groups(turns, lambda turn: turn.agent_id),
         slowest=slowest(turns, calls_of),

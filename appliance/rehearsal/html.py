@@ -25,7 +25,7 @@ h2 { font-size: 1.2rem; margin: 0 0 .7rem; }
 .summary { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--accent);
   border-radius: 10px; padding: 1rem 1.3rem; margin-bottom: 1.2rem; }
 .summary p { margin: .3rem 0; } .summary p:first-child { font-size: 1.12rem; font-weight: 600; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .8rem;
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.6rem, 1fr)); gap: .8rem;
   margin-bottom: 1.2rem; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: .8rem 1rem; } .tile b { display: block; font-size: 1.4rem; line-height: 1.25;

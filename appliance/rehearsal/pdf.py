@@ -21,6 +21,13 @@ _INKS = {Verdict.KEPT: "#1f7a4d", Verdict.MISSED: "#b3261e", Verdict.UNKNOWN: SO
 LETTERS = 104
 """Of body text in a line."""
 HEADING_INCHES = 0.42
+NOTE_INCHES = 0.15
+LETTER_INCHES = 0.077
+"""Mean width of a letter or digit at 8.5 points."""
+VERDICT_INCHES = 1.1
+LEGEND_INCHES = 1.45
+KEPT_WHOLE_INCHES = 4.5
+"""A table up to this long is not broken over two pages."""
 
 
 def to_pdf(document: Document, path: Path) -> int:
@@ -80,8 +87,8 @@ class _Sheets:
         names = len(plot.series) > 1
         grid = GridSpec(
             1, 1, figure=self._figure, left=(LEFT + 0.45) / width,
-            right=(RIGHT - (1.15 if names else 0.0)) / width,
-            top=1 - (self._at + 0.28) / height, bottom=1 - (self._at + PLOT_INCHES - 0.5) / height,
+            right=(RIGHT - (LEGEND_INCHES if names else 0.0)) / width,
+            top=1 - (self._at + 0.28) / height, bottom=1 - (self._at + PLOT_INCHES - 0.55) / height,
         )  # fmt: skip
         draw(plot, self._figure.add_subplot(grid[0]))
         self.skip(PLOT_INCHES)
@@ -120,7 +127,7 @@ def _cover(sheet: _Sheets, document: Document) -> None:
     sheet.skip(0.16)
     for number, paragraph in enumerate(document.summary):
         weight, size = ("bold", 11.5) if number == 0 else ("normal", 10)
-        _paragraph(sheet, paragraph, size=size, weight=weight, letters=84 if number == 0 else 94)
+        _paragraph(sheet, paragraph, size=size, weight=weight, letters=70 if number == 0 else 92)
     sheet.skip(0.1)
     _tiles(sheet, document)
 
@@ -165,22 +172,21 @@ def _paragraph(
 
 
 def _table(sheet: _Sheets, table: Table) -> None:
-    """Columns of words get the width, figures stand right; a long table goes on overleaf."""
-    figures = [n for n in range(1, len(table.columns)) if n not in table.words]
-    judged = bool(table.verdicts)
-    tail = 0.95 if judged else 0.0
-    each = min(0.82, (RIGHT - LEFT - 1.6 - tail) / max(1, len(figures)))
-    rights = {n: RIGHT - tail - each * (len(figures) - 1 - i) for i, n in enumerate(figures)}
-    letters = max(12, int((RIGHT - LEFT - tail - each * len(figures)) * 16))
+    """Figures stand right, in columns as wide as they are; sentences stand under their row; a long
+    table goes on overleaf."""
+    rights = _rights(table)
+    left = min((rights[n] - _wide(table, n) for n in rights), default=RIGHT)
+    letters = max(14, int((left - LEFT) / LETTER_INCHES))
+    if (whole := len(table.rows) * (ROW_INCHES + 0.2)) < KEPT_WHOLE_INCHES:
+        sheet.need(whole)
     _table_head(sheet, table, rights)
     for number, row in enumerate(table.rows):
         wrapped = textwrap.wrap(row[0], letters) or [""]
-        notes = [line for n in sorted(table.words) for line in textwrap.wrap(row[n], letters + 8)]
-        tall = ROW_INCHES * len(wrapped) + 0.15 * len(notes) + 0.05
-        sheet.need(tall)
+        notes = [line for n in sorted(table.words) for line in textwrap.wrap(row[n], letters + 14)]
+        sheet.need(ROW_INCHES * len(wrapped) + NOTE_INCHES * len(notes) + 0.05)
         for n, right in rights.items():
             sheet.text(right, row[n], fontsize=8.5, ha="right")
-        if judged and (verdict := table.verdicts[number]):
+        if table.verdicts and (verdict := table.verdicts[number]):
             style = {"fontsize": 8.5, "fontweight": "bold", "color": _INKS[verdict]}
             sheet.text(RIGHT, verdict.value, ha="right", **style)
         for line in wrapped:
@@ -188,18 +194,47 @@ def _table(sheet: _Sheets, table: Table) -> None:
             sheet.skip(ROW_INCHES)
         for line in notes:
             sheet.text(LEFT, line, fontsize=7, color=SOFT)
-            sheet.skip(0.15)
+            sheet.skip(NOTE_INCHES)
         sheet.rule()
         sheet.skip(0.05)
     sheet.skip(0.12)
 
 
+def _rights(table: Table) -> dict[int, float]:
+    """Right edge of each column of figures, in inches from the left."""
+    at = RIGHT - (VERDICT_INCHES if table.verdicts else 0.0)
+    figures = [n for n in range(1, len(table.columns)) if n not in table.words]
+    rights = {}
+    for n in reversed(figures):
+        rights[n] = at
+        at -= _wide(table, n)
+    return dict(sorted(rights.items()))
+
+
+def _wide(table: Table, column: int) -> float:
+    """Inches that a column takes, with the room before it."""
+    lines = [*_head_lines(table.columns[column]), *(row[column] for row in table.rows)]
+    return max(len(line) for line in lines) * LETTER_INCHES + 0.16
+
+
+def _head_lines(name: str) -> list[str]:
+    return textwrap.wrap(name, 9, break_long_words=False) or [""]
+
+
 def _table_head(sheet: _Sheets, table: Table, rights: dict[int, float]) -> None:
-    sheet.need(3 * ROW_INCHES)
-    sheet.text(LEFT, table.columns[0], fontsize=8, color=SOFT, fontweight="bold")
-    for n, right in rights.items():
-        sheet.text(right, table.columns[n], fontsize=8, color=SOFT, ha="right", fontweight="bold")
-    sheet.skip(ROW_INCHES)
+    deep = max((len(_head_lines(table.columns[n])) for n in rights), default=1)
+    sheet.need((deep + 2) * ROW_INCHES)
+    style = {"fontsize": 8, "color": SOFT, "fontweight": "bold"}
+    for line in range(deep):
+        if line == deep - 1:
+            sheet.text(LEFT, table.columns[0], **style)
+        for n, right in rights.items():
+            lines = _head_lines(table.columns[n])
+            place = line - (deep - len(lines))  # heads stand on the rule
+            if place >= 0:
+                sheet.text(right, lines[place], ha="right", **style)
+        sheet.skip(0.16)
+    sheet.skip(0.03)
     sheet.rule(SOFT)
     sheet.skip(0.06)
 

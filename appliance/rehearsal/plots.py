@@ -11,6 +11,8 @@ from appliance.errors import UserError
 from appliance.rehearsal.document import Bars, Lines, Plot
 
 WIDTH_INCHES, HEIGHT_INCHES = 7.2, 3.1
+HEADROOM = 1.12
+"""Above a limit, for its name."""
 INK, FAINT = "#1f2430", "#c9ced8"
 """Text and axes; grid."""
 COLOURS = ("#2563b8", "#d9822b", "#2e8b57", "#8e4fb0", "#c23b4b", "#1b8fa6", "#8a7a2c", "#6b7280")
@@ -75,7 +77,7 @@ def draw(plot: Plot, axes: Any) -> None:
     axes.set_title(plot.title, loc="left", fontsize=10, fontweight="bold")
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel(plot.y_label)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, max([axes.get_ylim()[1], *(at * HEADROOM for _, at in plot.limits)]))
     axes.grid(axis="y", alpha=0.6, linewidth=0.6)
     axes.set_axisbelow(True)
     for name, at in plot.limits:
@@ -132,6 +134,6 @@ def _bars(plot: Bars, axes: Any) -> None:
     axes.set_xlim(-0.6, max(len(plot.x) - 0.4, 2.4))
 
 
-def _thinned(names: Sequence[str], most: int = 26) -> list[str]:
+def _thinned(names: Sequence[str], most: int = 13) -> list[str]:
     every = -(-len(names) // most) if names else 1
     return [name if number % every == 0 else "" for number, name in enumerate(names)]

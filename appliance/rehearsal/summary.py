@@ -80,7 +80,8 @@ def _budgets(budgets: Sequence[Kept]) -> str:
         for kept in missed
         if kept.measured
     )
-    return f"{len(missed)} of {len(budgets)} budgets are missed (p95): {told}.{rest}"
+    verb = "is" if len(missed) == 1 else "are"
+    return f"{len(missed)} of {len(budgets)} budgets {verb} missed (p95): {told}.{rest}"
 
 
 def _failures(levels: Sequence[Level]) -> str:
@@ -88,10 +89,14 @@ def _failures(levels: Sequence[Level]) -> str:
     failed, unanswered = sum(x.failed for x in lines), sum(x.unanswered for x in lines)
     told = []
     if failed:
-        told.append(f"{failed} calls failed")
+        told.append(f"{failed} {'call' if failed == 1 else 'calls'} failed")
     if unanswered:
-        told.append(f"{unanswered} questions were not answered")
+        told.append(f"{unanswered} {_questions(unanswered)} not answered")
     return f"{' and '.join(told)}.".capitalize() if told else ""
+
+
+def _questions(count: int) -> str:
+    return "question was" if count == 1 else "questions were"
 
 
 def _sizing(sizing: Sizing) -> str:
