@@ -4,7 +4,7 @@ It hears nothing (its words are random, though the same for the same audio), but
 the weights is as in a real checkpoint: the format, the vocabulary's control tokens, the tokenizer,
 the mel features, the 30 s window, greedy decoding.
 
-Run as a program: ``python -m tests.tiny_whisper FOLDER [en]``.
+Run as a program: ``python -m tests.tiny_whisper FOLDER [en|endless|huge]``.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ garden yellow morning finger people summer winter coffee minute hotel ticket pol
 village cricket mango monsoon temple festival""".split()
 QUIET = 0.1
 """What the decoder's layers add counts so much less than a word and its place: transcripts vary."""
+HUGE_TOKENS = 400_000
+"""100 MB of weights."""
 RARE = 0.01
 """Makes bytes and control tokens improbable: transcripts are words, as long as they may be."""
 
@@ -145,4 +147,9 @@ def _fill(spec: whisper_spec.WhisperSpec, draw: _Draw, tokens: int, bytes_: int)
 
 
 if __name__ == "__main__":
-    print(make(Path(sys.argv[1]), multilingual=sys.argv[2:] != ["en"]), ctranslate2.__version__)
+    kinds = sys.argv[2:]
+    extra = HUGE_TOKENS if "huge" in kinds else 0
+    made = make(
+        Path(sys.argv[1]), multilingual="en" not in kinds, ends="endless" not in kinds, extra=extra
+    )
+    print(made, ctranslate2.__version__)

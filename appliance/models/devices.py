@@ -5,7 +5,7 @@ from __future__ import annotations
 from appliance.errors import UserError, reason_of
 from appliance.models.batching import DeviceLost
 
-_MEMORY = ("out of memory", "bad_alloc", "alloc_failed", "not enough memory", "cannot allocate")
+_MEMORY = ("out of memory", "bad_alloc", "alloc_failed", "not enough memory", "allocate memory")
 _LOST = ("cuda", "cublas", "cudnn", "nccl", "device-side assert")
 
 
