@@ -1,4 +1,4 @@
-"""``ivr llm``: the line it makes, and that it becomes the server.
+"""``ivr llm``: the line it makes, and that it runs it.
 
 The environments are real ones (venv) whose ``vllm`` tells what it was started with; the real vLLM is
 in test_vllm.py.
@@ -23,7 +23,7 @@ from appliance.settings import Engines, Llm, LlmServers, Run, Settings
 
 TELL = """#!{python}
 import json, os, sys
-print(json.dumps({{"pid": os.getpid(), "argv": sys.argv[1:], "environment": dict(os.environ)}}))
+print(json.dumps({{"parent": os.getppid(), "argv": sys.argv[1:], "environment": dict(os.environ)}}))
 """
 
 
@@ -95,7 +95,7 @@ def test_the_command_line_goes_before_the_settings(tmp_path: Path, environment: 
     assert after(command, "--dtype") == "float16" and after(command, "--max-num-seqs") == "3"
 
 
-def test_it_becomes_the_server_and_hands_on_no_secret_but_the_key(
+def test_it_runs_the_server_and_hands_on_no_secret_but_the_key(
     tmp_path: Path, environment: Path
 ) -> None:
     checkpoint(tmp_path / "models" / "small")
@@ -108,7 +108,7 @@ def test_it_becomes_the_server_and_hands_on_no_secret_but_the_key(
     )  # fmt: skip
     out, err = process.communicate(timeout=60)
     told = orjson.loads(out)
-    assert process.returncode == 0 and told["pid"] == process.pid
+    assert process.returncode == 0 and told["parent"] == process.pid
     assert told["argv"][-2:] == ["--swap-space", "2"]
     assert told["environment"]["VLLM_API_KEY"] == "s3cret"
     assert told["environment"]["HF_HUB_OFFLINE"] == "1"

@@ -42,7 +42,7 @@ def llm(
     as_json: bool,
     options: tuple[str, ...],
 ) -> None:
-    """Serve the language model: print the exact line of vLLM's server, and become it.
+    """Serve the language model: print the exact line of vLLM's server, and run it.
 
     Length, memory share and the key are settings: [engines.llm]. OPTIONS that are not ours go to
     vLLM as they are.

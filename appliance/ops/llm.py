@@ -1,8 +1,7 @@
-"""``ivr llm``: the command line of vLLM's server, made from the settings, which then becomes us.
+"""``ivr llm``: the command line of vLLM's server, made from the settings, and run.
 
-Nothing of vLLM is imported here: it lives in an environment of its own. We become the server (exec)
-instead of standing between it and whoever watches it, so signals, exit status and the kernel's signal
-at a parent's death are the server's own.
+Nothing of vLLM is imported here: it lives in an environment of its own. We become (exec) the few lines
+that stand guard over it, see guard.py: signals and exit status pass through.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ import orjson
 
 from appliance.checkpoints.manifest import folder_of
 from appliance.errors import UserError
+from appliance.ops import guard
 from appliance.ops.ports import free_port
 from appliance.settings import ENV_PREFIX, LlmServers, Run, Settings
 
@@ -96,13 +96,14 @@ class Launch:
 
 
 def run(settings: Settings, choice: Choice) -> None:
-    """Become the server; returns never. Raises UserError for what a person must mend first."""
+    """Become the server's guard; returns never. Raises UserError for what a person must mend."""
     started = launch(settings, choice)
     click.echo(started.line(), err=True)
     ours = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     key = {"VLLM_API_KEY": started.api_key} if started.api_key else {}
     sys.stderr.flush()
-    os.execve(started.command[0], started.command, ours | started.environment | key)
+    guarded = (sys.executable, "-I", "-S", guard.__file__, *started.command)
+    os.execve(sys.executable, guarded, ours | started.environment | key)
 
 
 def launch(settings: Settings, choice: Choice) -> Launch:
