@@ -6,8 +6,10 @@ room for is refused, whatever the archive says of itself (CWE-22, CWE-59, CWE-40
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -21,6 +23,10 @@ from appliance.errors import UserError
 MOST_FILES = 10_000
 """A model has a few dozen."""
 COPY_BYTES = 1 << 20
+
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError,
+           ValueError, LookupError)  # fmt: skip
+"""What the libraries raise at archives that somebody made by hand."""
 
 Report = Callable[[int], None]
 """Told of bytes as they are written."""
@@ -40,7 +46,7 @@ def unpack(archive: Path, into: Path, report: Report = lambda size: None) -> Non
             _untar(archive, into, report)
         else:
             raise UserError(f"{archive} is neither a zip nor a tar archive, or it was cut short.")
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError) as e:
+    except (*DAMAGED, NotImplementedError) as e:
         raise UserError(f"{archive} is damaged ({e}). Fetch it again.") from e
     except RuntimeError as e:  # zipfile's word for a password
         raise UserError(f"{archive} cannot be unpacked: {e}.") from e

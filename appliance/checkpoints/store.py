@@ -129,6 +129,7 @@ def put(
     write_manifest(found, manifest)
     target.parent.mkdir(parents=True, exist_ok=True)
     old = settings.models_dir / WORKPLACE / f"{name}.old"
+    old.parent.mkdir(exist_ok=True)
     archives.remove(old)
     if target.exists():
         target.rename(old)

@@ -33,7 +33,8 @@ def print_models(settings: Settings, *, here_only: bool, as_json: bool) -> None:
     named = {run.model for _, run in runs(settings) if run.model}
     names = list(here) + [n for n in entries if n not in here and not here_only]
     rows = [_row(name, here.get(name), entries.get(name), name in named) for name in names]
-    rows.sort(key=lambda row: (row["state"] == State.NOT_HERE.value, row["stage"], row["name"]))
+    not_here = State.NOT_HERE.value
+    rows.sort(key=lambda row: (row["state"] == not_here, row["stage"] or "", row["name"]))
     if as_json:
         print_json({"models_dir": str(settings.models_dir.absolute()), "models": rows})
         return
