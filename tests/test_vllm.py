@@ -1,0 +1,272 @@
+"""A real vLLM of a tiny random Llama, started by ``ivr llm``.
+
+    IVR_TEST_VLLM_PYTHON=FOLDER/bin/python pytest tests/test_vllm.py
+
+The environment: docs/engines-llm.md. The start takes half a minute and 3 GB. The last test kills it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+from telephone import FakeSearch, FakeVoice, agent_with
+from test_writer import PATH, event, writing
+from tinyserver import tiny, until
+
+from appliance.call.composer import Composer
+from appliance.call.history import History, opening
+from appliance.call.reply import Reply
+from appliance.call.warmth import Warmth
+from appliance.engines.llm_failover import FailoverWriter
+from appliance.engines.pool import Health, Pool
+from appliance.engines.writer import OpenAiWriter
+from appliance.events import Message, Passage
+from appliance.ops.ports import free_port
+from appliance.settings import Llm, LlmServers
+from appliance.store.questions import Question
+
+PYTHON = os.environ.get("IVR_TEST_VLLM_PYTHON", "")
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(not PYTHON, reason="IVR_TEST_VLLM_PYTHON names no Python that has vLLM"),
+]
+START_TIMEOUT_S = 240.0
+BLOCK_TOKENS = 32
+KEY = "k3y"
+LONG_TOKENS = 6000
+"""With temperature 0: the random model then goes round in circles and finds no end."""
+AGENT = agent_with(prompt="You answer for Sunrise Broadband. " * 12, greeting="Welcome to Sunrise.")
+KNOWN = Passage("p1", "faq", "Opening hours", "We are open from nine to six.", 0.9)
+OPEN = "when are you open"
+QUIET = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+@dataclass
+class Served:
+    """A running ``ivr llm``."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def metric(self, name: str) -> float:
+        """A counter or gauge of vLLM, over all its labels."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        return sum(map(float, re.findall(rf"^vllm:{name}{{.*}} (\S+)$", text, re.MULTILINE)))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("llm")
+    model = folder / "var" / "models" / "tiny"
+    maker = [PYTHON, Path(__file__).with_name("tiny_llama.py"), model]
+    subprocess.run(maker, check=True, timeout=120, env=os.environ | QUIET, capture_output=True)
+    port, log = free_port(), folder / "log"
+    environ = {
+        **os.environ, **QUIET,
+        "IVR_DATA_DIR": str(folder / "var"),
+        "IVR_ENGINES__LLM__API_KEY": KEY,
+        "IVR_ENGINES__LLM__RUN":
+            f'[{{"engine": "vllm", "model": "tiny", "python": "{PYTHON}", "options":'
+            f' ["--enforce-eager", "--block-size", "{BLOCK_TOKENS}"]}}]',
+    }  # fmt: skip
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            ["nice", "-n", "5", sys.executable, "-m", "appliance", "llm", "--port", str(port)],
+            env=environ, stdout=out, stderr=out,
+        )  # fmt: skip
+    found = Served(f"http://127.0.0.1:{port}", process)
+    try:
+        _wait_healthy(found, log)
+        yield found
+        process.terminate()
+        process.wait(30)
+    finally:
+        process.kill()
+        process.wait()
+    words = log.read_text()
+    assert KEY not in words and OPEN not in words, "a secret or callers' words in the log"
+
+
+def _wait_healthy(served: Served, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and served.process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{served.url}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(log.read_text()[-4000:])
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def writer_of(
+    http: aiohttp.ClientSession, served: Served, **settings: object
+) -> tuple[OpenAiWriter, Pool]:
+    pool = Pool("llm", (served.url,), http)
+    await pool.check()
+    assert pool.servers[0].health is Health.UP
+    fields = {"urls": (served.url,), "model": "tiny", "api_key": KEY, "priorities": True}
+    llm = Llm.model_validate({**fields, "timeout_ms": 10_000, **settings})
+    return OpenAiWriter(pool, http, llm), pool
+
+
+def asked(said: str) -> list[Message]:
+    return opening(AGENT).messages(AGENT, [KNOWN], said)
+
+
+async def test_a_reply_is_streamed_within_its_tokens(
+    http: aiohttp.ClientSession, served: Served
+) -> None:
+    writer, _ = await writer_of(http, served, max_tokens=40)
+    before = served.metric("generation_tokens_total")
+    texts = writer.write(asked(OPEN), speculative=False, call_id="c", model="nobody-has-this")
+    async with aclosing(texts):
+        pieces = [text async for text in texts]
+    assert len(pieces) > 1
+    assert 0 < served.metric("generation_tokens_total") - before <= 40
+
+
+async def test_prompts_read_in_advance_are_found_by_the_call(
+    http: aiohttp.ClientSession, served: Served
+) -> None:
+    writer, _ = await writer_of(http, served, max_tokens=1)
+    search = FakeSearch()
+    search.passages = [KNOWN]
+
+    async def common(agent_id: str) -> list[Question]:
+        return [Question("how much is it", 5)]
+
+    warmth = Warmth([writer], search, common, 20)
+    warmth.learn([AGENT])
+    reads = served.metric("request_success_total")
+    running = asyncio.create_task(warmth.run())
+    async with asyncio.timeout(60):
+        while await asyncio.to_thread(served.metric, "request_success_total") < reads + 2:
+            await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.wait({running})
+
+    async def found(said: str) -> tuple[float, float]:
+        names = ("prefix_cache_queries_total", "prefix_cache_hits_total")
+        before = [served.metric(name) for name in names]
+        async with aclosing(writer.write(asked(said), speculative=False, call_id="c")) as texts:
+            async for _ in texts:
+                pass
+        queries, hits = (served.metric(n) - b for n, b in zip(names, before, strict=True))
+        return queries, hits
+
+    tokens, hits = await found("something that nobody asked before")
+    alone = opening(AGENT).messages(AGENT, (), "")
+    share = sum(len(m.content) for m in alone) / sum(len(m.content) for m in asked(""))
+    assert hits >= share * tokens * 0.6  # its fixed part, in whole blocks
+    tokens, hits = await found("how much is it")
+    assert hits >= tokens - 2 * BLOCK_TOKENS  # all of it
+
+
+async def test_an_aborted_speculation_stops_on_the_server(
+    http: aiohttp.ClientSession, served: Served
+) -> None:
+    writer, pool = await writer_of(http, served, max_tokens=LONG_TOKENS, temperature=0)
+    texts = writer.write(asked(OPEN), speculative=True, call_id="c")
+    await anext(texts)
+    assert await asyncio.to_thread(served.metric, "num_requests_running") == 1
+    await texts.aclose()
+    async with asyncio.timeout(5):
+        while await asyncio.to_thread(served.metric, "num_requests_running"):
+            await asyncio.sleep(0.02)
+    written = served.metric("generation_tokens_total")
+    await asyncio.sleep(0.5)
+    assert served.metric("generation_tokens_total") == written
+    assert pool.servers[0].in_flight == 0 and pool.servers[0].health is Health.UP
+
+
+async def test_a_prompt_too_long_is_refused_and_the_server_stays(
+    http: aiohttp.ClientSession, served: Served
+) -> None:
+    writer, pool = await writer_of(http, served)
+    reply = await _answer(Composer(FakeVoice(), writer, _knowing(), 60), "x" * 40_000)
+    assert reply.source == "extractive" and pool.servers[0].health is Health.UP
+
+
+def _knowing() -> FakeSearch:
+    search = FakeSearch()
+    search.passages = [KNOWN]
+    return search
+
+
+async def _answer(composer: Composer, said: str = OPEN) -> Reply:
+    loop = asyncio.get_running_loop()
+    reply = Reply("llm", said, 8000, lambda: round(loop.time() * 1000))
+    await composer.answer(reply, AGENT, 8000, History(), "c")
+    return reply
+
+
+async def test_killed_in_mid_reply_another_model_goes_on_and_nothing_of_it_is_left(
+    http: aiohttp.ClientSession, served: Served
+) -> None:
+    first, pool = await writer_of(http, served, max_tokens=LONG_TOKENS, temperature=0)
+    family = _descendants(served.process.pid)
+    assert len(family) >= 2  # API server, engine, worker
+    rest = (event(content=", so says the small one."), b"data: [DONE]\n\n")
+    async with tiny(PATH, writing(*rest)) as small:
+        settings = Llm(urls=("http://127.0.0.1:9",))
+        fallback = LlmServers(urls=(small.url,), model="small", priorities=True)
+        other = OpenAiWriter(Pool("llm.fallback", (small.url,), http), http, settings, fallback)
+        composer = Composer(FakeVoice(), FailoverWriter(first, other), _knowing(), 60)
+        answering = asyncio.create_task(_answer(composer))
+        await until(lambda: pool.servers[0].in_flight, 10)
+        while await asyncio.to_thread(served.metric, "num_requests_running") == 0:
+            await asyncio.sleep(0.005)
+        os.kill(family[0], signal.SIGKILL)
+        reply = await asyncio.wait_for(answering, 30)
+        assert reply.text.endswith(", so says the small one.") and reply.source == "llm"
+        assert reply.utterance.written_ms > 0 and not reply.failure
+        assert len(small.asked) == 1
+    assert await asyncio.to_thread(served.process.wait, 20) == 128 + signal.SIGKILL
+    assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
+    alone = await _answer(Composer(FakeVoice(), first, _knowing(), 60))
+    assert (alone.source, alone.text) == ("extractive", KNOWN.text)
+
+
+def _descendants(pid: int) -> list[int]:
+    """All of them, the server itself first."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (stat := _stat(entry)):
+            parents.setdefault(int(stat[1]), []).append(int(entry.name))
+    found, waiting = [], [pid]
+    while waiting:
+        children = parents.get(waiting.pop(0), [])
+        found += children
+        waiting += children
+    return found
+
+
+def _stat(entry: Path) -> list[str]:
+    try:
+        return (entry / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
