@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,17 @@ def greatest(pairs: list[tuple[Any, Any]]) -> float:
     return max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
 
 
+class Lines(logging.Handler):
+    """What was logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
 def main() -> None:
     (folder,) = voice_folders(Path(sys.argv[1]), ())
     voice = CoquiVoice(folder, "cpu", half=False)
@@ -67,7 +79,12 @@ def main() -> None:
     )
     narrow = windows(batch[2].frames, voice.reach // 3)
     seams = np.concatenate([voice.waves([(batch[2], window)])[0] for window in narrow])
+    lines = Lines()
+    logging.getLogger("appliance.models.coqui_voice").addHandler(lines)
+    for _ in range(3):
+        voice.letters("漢字 नमस्ते", voice.speakers[0])
     print(json.dumps({
+        "unknown_lines": len(lines.said),
         "frames": [spectrogram.frames - 2 * edge for spectrogram in batch],
         "coquis_frames": [mel.shape[1] for mel, _ in theirs],
         "mel_level": float(np.abs(theirs[1][0]).mean()),

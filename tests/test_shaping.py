@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from appliance.audio import level_db
-from appliance.models.shaping import Resampler, Shaper, Trim
+from appliance.models.shaping import Resampler, Shaper, Trim, active_db
 
 
 def tone(rate_hz: int, hz: float, seconds: float = 0.5) -> np.ndarray:
@@ -68,3 +70,14 @@ def test_gain_raises_the_level_and_bends_peaks() -> None:
     assert level_db(low) == pytest.approx(-9.03 - 6, abs=0.2)
     assert -3 < level_db(high) < -0.5
     assert np.abs(high.astype(int)).max() < 32767
+
+
+def test_the_level_of_speech_does_not_count_its_pauses() -> None:
+    tone = np.sin(np.arange(16_000) * 0.3).astype(np.float32) * 0.1
+    quiet = np.zeros(16_000, np.float32)
+    expected = 20 * np.log10(0.1 / np.sqrt(2))
+    assert active_db(np.concatenate((quiet, tone, quiet)), 16_000) == pytest.approx(
+        expected, abs=0.1
+    )
+    assert active_db(quiet, 16_000) == -math.inf
+    assert active_db(tone[:10], 16_000) == -math.inf

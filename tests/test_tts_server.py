@@ -13,10 +13,20 @@ import aiohttp
 import numpy as np
 import pytest
 import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from appliance.audio import sound_spans
 from appliance.errors import UserError
-from appliance.models import flite
+from appliance.models import flite, model_watch
+from appliance.models.engine import ModelOptions
+from appliance.models.espeak import EspeakEngine
+from appliance.models.flite import FliteEngine
+from appliance.models.http import LOAD
+from appliance.models.model_watch import ModelWatch
+from appliance.models.tts_server import Server, _engine
+from appliance.models.voice_cache import VoiceCache
+from appliance.settings import Settings
 from tests.serving import Served, serving
 
 pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="module")]
@@ -200,3 +210,88 @@ async def test_missing_programs_are_said_in_one_sentence(
     _, said = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 2
     assert "apt-get install espeak-ng" in said.decode()
+
+
+async def test_only_the_languages_and_the_capacity_that_are_asked_for(tmp_path: Path) -> None:
+    options = ("--languages", "hi,ta-IN", "--capacity", "3")
+    async with serving(tmp_path, "tts", "--engine", "espeak", *options) as served:
+        async with aiohttp.ClientSession() as session:
+            facts = await (await session.get(f"{served.url}/health")).json()
+        assert facts["languages"] == ["hi", "ta"]
+        assert facts["capacity"] == 3
+        assert (await speech(served, input=HINDI, language="hi", voice="hi+f3"))[0] == 200
+        assert (await speech(served, language="en"))[0] == 400
+        assert (await speech(served, input=HINDI, language="hi", voice="en+f3"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "said"),
+    [
+        ("flite", ModelOptions(model="slt"), "leave out --model"),
+        ("espeak", ModelOptions(device="cuda"), "leave out --model"),
+        ("flite", ModelOptions(languages=("hi",)), "flite does not speak 'hi'; it speaks en"),
+        ("coqui", ModelOptions(), "Name coqui's voice"),
+        ("coqui", ModelOptions(model="indic-tts-hi"), "ivr models pull indic-tts-hi"),
+        ("coqui", ModelOptions(model="/nowhere"), "There is no folder /nowhere"),
+        ("sapi", ModelOptions(), "there are flite, espeak and coqui"),
+    ],
+)
+async def test_options_that_make_no_sense_are_refused(
+    tmp_path: Path, engine: str, options: ModelOptions, said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        _engine(Settings(data_dir=tmp_path), engine, options)
+
+
+async def _served(server: Server) -> TestClient[web.Request, web.Application]:
+    client = TestClient(TestServer(server.application()))
+    await client.start_server()
+    return client
+
+
+async def test_any_engine_with_an_identity_has_its_phrases_kept(tmp_path: Path) -> None:
+    engine = FliteEngine()
+    engine.identity = "flite 2.2"
+    order = {"input": "Thank you for calling.", "sample_rate": 8000}
+    heard = []
+    for _ in range(2):  # the second server is the first one started anew
+        client = await _served(Server(engine, VoiceCache(tmp_path / "voices")))
+        for _ in range(2):
+            heard.append(await (await client.post("/v1/audio/speech", json=order)).read())
+        await client.close()
+    assert len(set(heard)) == 1
+    assert len(list((tmp_path / "voices").glob("*.l16"))) == 1
+
+
+async def test_neither_engine_that_is_quicker_than_a_cache_nor_long_texts_are_kept(
+    tmp_path: Path,
+) -> None:
+    engine = EspeakEngine()
+    client = await _served(Server(engine, VoiceCache(tmp_path / "voices")))
+    for _ in range(3):
+        await (await client.post("/v1/audio/speech", json={"input": "Thank you."})).read()
+    await client.close()
+    engine.identity = "espeak"
+    client = await _served(Server(engine, VoiceCache(tmp_path / "voices")))
+    for _ in range(3):
+        await (await client.post("/v1/audio/speech", json={"input": "Thank you. " * 20})).read()
+    await client.close()
+    assert not (tmp_path / "voices").exists()
+
+
+async def test_a_model_that_hangs_makes_health_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_watch, "HANG_S", 0.05)
+    monkeypatch.setattr(model_watch, "LOOK_S", 0.01)
+    engine = FliteEngine()
+    engine.watch = ModelWatch()
+    server = Server(engine)
+    client = await _served(server)
+    assert client.app is not None
+    assert (await client.get("/health")).status == 200
+    with engine.watch.step():
+        await asyncio.sleep(0.15)
+        assert (await client.get("/health")).status == 503
+        assert not client.app[LOAD].ready
+    await asyncio.sleep(0.1)
+    assert (await client.get("/health")).status == 200
+    await client.close()

@@ -47,6 +47,10 @@ _HARMLESS = [
     *(type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64")),
 ]
 """What older trainers wrote beside the weights: losses as NumPy numbers, optimiser tables."""
+_DAMAGED = (
+    "The weights in {} are damaged, or hold more than weights: they are not loaded. Unpack the "
+    "voice's release again."
+)
 _TRAINING_ONLY = ("aligner.", "speaker_encoder.", "speaker_manager.")
 _KEPT_FILES = {"speakers_file": SPEAKERS, "speaker_file": SPEAKERS}
 _DROPPED = (
@@ -167,17 +171,16 @@ def told_of(folder: Path) -> Iterator[None]:
         raise
     except (MemoryError, torch.OutOfMemoryError) as e:
         raise UserError(out_of_memory(folder)) from e
-    except pickle.UnpicklingError as e:
-        raise UserError(
-            f"The weights in {folder} are damaged, or hold more than weights "
-            f"({reason_of(e)[:200]}). Unpack the voice's release again."
-        ) from e
+    except (pickle.UnpicklingError, EOFError) as e:  # its text advises to run what is in the file
+        raise UserError(_DAMAGED.format(folder)) from e
     except OSError as e:
         reason = os.strerror(e.errno) if e.errno else reason_of(e)
         raise UserError(f"{e.filename or folder} cannot be read: {reason}.") from e
     except Exception as e:  # Coqui raises whatever a wrong file makes it stumble over
         if "can't allocate memory" in str(e) or "out of memory" in str(e):
             raise UserError(out_of_memory(folder)) from e
+        if "PytorchStreamReader" in str(e):
+            raise UserError(_DAMAGED.format(folder)) from e
         raise UserError(
             f"The voice in {folder} cannot be loaded ({type(e).__name__}: {reason_of(e)[:200]}). "
             "Unpack its release again."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -64,6 +64,8 @@ class CoquiVoice:
             self._vocoder = Vocoder(generator.to(device), device, half)
         self._audio = model.ap
         self._tokenizer = model.tokenizer
+        self._alphabet = frozenset(model.tokenizer.characters.vocab)
+        self._told: set[str] = set()
         self._language = voice.language
         self.name = voice.name
         self.rate_hz = int(self._vocoder_audio.sample_rate)
@@ -90,15 +92,25 @@ class CoquiVoice:
 
     def letters(self, text: str, speaker: str) -> Letters:
         """In the model's alphabet; what it does not know is left out, and logged once."""
-        unknown = self._tokenizer.not_found_characters
-        if len(unknown) > MOST_REMEMBERED:
-            unknown.clear()
-        before = len(unknown)
-        ids = self._tokenizer.text_to_ids(text, language=self._language)
-        if new := unknown[before:]:
-            _log.warning("! the voice %s cannot say %s: left out", self.name, " ".join(new)[:200])
-        spoken = any(char.isalnum() for char in self._tokenizer.decode(ids))
-        return Letters(tuple(ids) if spoken else (), speaker)
+        tokenizer = self._tokenizer
+        if not tokenizer.use_phonemes:
+            cleaner = tokenizer.text_cleaner
+            clean = cleaner(text, lang=self._language) if cleaner else text
+            self._tell(char for char in clean if char not in self._alphabet)
+            known = "".join(char for char in clean if char in self._alphabet)
+            text = " ".join(known.split())  # what was left out would be a pause
+        if not any(char.isalnum() for char in text):
+            return Letters((), speaker)
+        return Letters(tuple(tokenizer.text_to_ids(text, language=self._language)), speaker)
+
+    def _tell(self, unknown: Iterable[str]) -> None:
+        new = [char for char in dict.fromkeys(unknown) if char not in self._told]
+        if not new:
+            return
+        if len(self._told) > MOST_REMEMBERED:
+            self._told.clear()
+        self._told.update(new)
+        _log.warning("! the voice %s cannot say %s: left out", self.name, " ".join(new)[:200])
 
     @_device_errors
     def spectrograms(self, batch: Sequence[Letters]) -> list[Spectrogram]:

@@ -22,6 +22,9 @@ MOST_COST = 16_384
 """Padded frames (or letters) of a batch, whatever the speed: 3 GB of a GPU's memory."""
 FREE_LENGTH = 64
 """Going along with a leader shorter than this, others may be so long: it costs next to nothing."""
+FREE_S = 0.02
+"""A batch that takes less than this is not kept short: on a GPU, a long chunk costs what a short one
+does."""
 PACE_SHARE = 0.2
 """How much a new measurement counts against the ones before."""
 
@@ -68,10 +71,10 @@ class Pace:
         before = self._seconds.get((work, model), each)
         self._seconds[work, model] = before + PACE_SHARE * (each - before)
 
-    def most(self, work: Work, model: str) -> int:
-        """The padded frames that fit in ``BATCH_S``."""
+    def within(self, seconds: float, work: Work, model: str) -> int:
+        """The padded frames (or letters) that a batch of ``seconds`` has room for."""
         each = self._seconds.get((work, model), 0.0)
-        return min(MOST_COST, int(BATCH_S / each)) if each > BATCH_S / MOST_COST else MOST_COST
+        return int(seconds / each) if each > seconds / MOST_COST else MOST_COST
 
 
 class Schedule:
@@ -101,21 +104,20 @@ class Schedule:
             return []
         waiting.sort(key=Turn.due_s)
         lead = waiting[0]
-        longest = max(lead.length, FREE_LENGTH)
-        alike = [
-            turn
-            for turn in waiting[1:]
-            if turn.work is lead.work and turn.model == lead.model and turn.length <= longest
-        ]
+        alike = [turn for turn in waiting[1:] if (turn.work, turn.model) == (lead.work, lead.model)]
         return self._fitting(lead, alike)
 
     def _fitting(self, lead: Turn, alike: Sequence[Turn]) -> list[Turn]:
-        most = self.pace.most(lead.work, lead.model)
+        """The leader and all that go along without making it wait."""
+        most = self.pace.within(BATCH_S, lead.work, lead.model)
+        free = self.pace.within(FREE_S, lead.work, lead.model)
+        short = max(lead.length, FREE_LENGTH)
         batch, longest = [lead], lead.length
         for turn in alike:
             if len(batch) == self._most_rows:
                 break
-            if max(longest, turn.length) * (len(batch) + 1) <= most:
-                longest = max(longest, turn.length)
+            padded = max(longest, turn.length)
+            if padded * (len(batch) + 1) <= (most if padded <= short else free):
+                longest = padded
                 batch.append(turn)
         return batch

@@ -1,0 +1,62 @@
+"""A model that hangs, or whose device is gone, is seen from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+
+import pytest
+
+from appliance.models import model_watch
+from appliance.models.http import Load
+from appliance.models.model_watch import HANG_STATUS, ModelWatch, guarding
+
+
+def test_a_step_counts_while_it_lasts() -> None:
+    watch = ModelWatch()
+    assert watch.stuck_s == 0
+    with watch.step():
+        time.sleep(0.01)
+        assert 0.01 <= watch.stuck_s < 1
+    assert watch.stuck_s == 0
+
+
+async def test_a_server_is_not_ready_while_its_model_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_watch, "HANG_S", 0.05)
+    monkeypatch.setattr(model_watch, "LOOK_S", 0.01)
+    watch, load = ModelWatch(), Load("tts", "coqui", ("hi",), 8)
+    async with guarding(watch, load):
+        with watch.step():
+            await asyncio.sleep(0.12)
+            assert not load.ready
+        await asyncio.sleep(0.05)
+        assert load.ready
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ("watch.lose('CUDA error: device lost')", "the GPU does not answer"),
+        ("step = watch.step(); step.__enter__()", "the model has hung"),
+    ],
+)
+def test_a_model_beyond_help_ends_its_process_and_says_why(trouble: str, said: str) -> None:
+    program = f"""
+import asyncio
+from appliance.models import model_watch
+from appliance.models.http import Load
+model_watch.END_S = 0.2
+async def main():
+    watch = model_watch.ModelWatch()
+    async with model_watch.guarding(watch, Load("tts", "coqui", ("hi",), 8)):
+        {trouble}
+        await asyncio.sleep(20)
+asyncio.run(main())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=15, check=False
+    )
+    assert ended.returncode == HANG_STATUS
+    assert said in ended.stderr
