@@ -46,6 +46,8 @@ pytestmark = [
 START_TIMEOUT_S = 240.0
 BLOCK_TOKENS = 32
 KEY = "k3y"
+AT_ONCE = 2
+"""Requests that the server works on; others wait, those of the lowest number first."""
 LONG_TOKENS = 6000
 """With temperature 0: the random model then goes round in circles and finds no end."""
 AGENT = agent_with(prompt="You answer for Sunrise Broadband. " * 12, greeting="Welcome to Sunrise.")
@@ -83,6 +85,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         **os.environ, **QUIET,
         "IVR_DATA_DIR": str(folder / "var"),
         "IVR_ENGINES__LLM__API_KEY": KEY,
+        "IVR_ENGINES__LLM__MAX_NUM_SEQS": str(AT_ONCE),
         "IVR_ENGINES__LLM__RUN":
             f'[{{"engine": "vllm", "model": "tiny", "python": "{PYTHON}", "options":'
             f' ["--enforce-eager", "--block-size", "{BLOCK_TOKENS}"]}}]',
@@ -201,6 +204,32 @@ async def test_an_aborted_speculation_stops_on_the_server(
     await asyncio.sleep(0.5)
     assert served.metric("generation_tokens_total") == written
     assert pool.servers[0].in_flight == 0 and pool.servers[0].health is Health.UP
+
+
+async def test_a_reply_goes_before_speculations_that_wait(
+    http: aiohttp.ClientSession, served: Served
+) -> None:
+    writer, _ = await writer_of(http, served, max_tokens=400, temperature=0, timeout_ms=60_000)
+    order: list[str] = []
+
+    async def first_token(name: str, speculative: bool) -> None:
+        texts = writer.write(asked(name), speculative=speculative, call_id=name)
+        async with aclosing(texts):
+            async for _ in texts:
+                if name not in order:
+                    order.append(name)
+
+    async with asyncio.TaskGroup() as tasks:
+        for n in range(AT_ONCE):
+            tasks.create_task(first_token(f"running {n}", True))
+        await until(lambda: len(order) == AT_ONCE, 30)
+        for n in range(2):
+            tasks.create_task(first_token(f"speculation {n}", True))
+        async with asyncio.timeout(10):
+            while await asyncio.to_thread(served.metric, "num_requests_waiting") < 2:
+                await asyncio.sleep(0.005)
+        tasks.create_task(first_token("reply", False))
+    assert order[AT_ONCE] == "reply", order
 
 
 async def test_a_prompt_too_long_is_refused_and_the_server_stays(

@@ -7,7 +7,7 @@ it. If this program is killed itself, the kernel tells the server to end in orde
 
     python -I -S guard.py COMMAND...
 
-It imports nothing but the standard library: some 9 MB.
+It imports nothing but the standard library: some 11 MB.
 """
 
 from __future__ import annotations
