@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+import virtualtime
 from aiohttp import web
 from tinyserver import tiny
 
@@ -157,6 +158,127 @@ async def test_a_failed_server_rests_although_its_health_page_is_fine(
         pool.failed(pool.servers[0], "no audio in 2 s")
         await pool.check()
         assert pool.servers[0].health is Health.DOWN
+
+
+async def test_preferred_engines_go_first_in_their_order(http: aiohttp.ClientSession) -> None:
+    async with tiny() as whisper, tiny() as wav2vec2, tiny() as other:
+        pool = Pool("stt", (whisper.url, wav2vec2.url, other.url), http)
+        await pool.check()
+        for server, engine in zip(pool.servers, ("whisper", "wav2vec2", "other"), strict=True):
+            server.engine = engine
+        first, second, third = pool.servers
+        prefer = ("wav2vec2", "whisper")
+        second.reported = 40
+        assert pool.pick(prefer=prefer) is second  # busier, and still the better ear
+        assert pool.pick(avoid=frozenset({second}), prefer=prefer) is first
+        assert pool.pick(avoid=frozenset({first, second}), prefer=prefer) is third
+        assert pool.pick(prefer=("unheard-of",)) is first  # never refused for a preference
+        second.health = Health.DOWN
+        assert pool.pick(prefer=prefer) is first
+        assert pool.pick(voice="slt", prefer=("other",)) is third
+
+
+async def test_a_full_server_is_the_last_choice(http: aiohttp.ClientSession) -> None:
+    async with tiny() as small, tiny() as big:
+        pool = Pool("stt", (small.url, big.url), http)
+        await pool.check()
+        one, two = pool.servers
+        one.capacity, two.capacity = 2, 50
+        with pool.use(one), pool.use(one):
+            two.reported = 30
+            assert one.is_full and pool.pick() is two  # fuller by number, and has places
+            two.reported = 50
+            assert pool.pick() is one  # all are full: the least busy; it may refuse
+        two.capacity = 0
+        assert not two.is_full  # it does not say, so it may take any number
+        one.reported = 2  # other workers' uses count
+        assert one.is_full and pool.pick() is two
+
+
+async def test_what_a_health_page_says_is_read(http: aiohttp.ClientSession) -> None:
+    async def page(_: web.Request) -> web.Response:
+        body = {"languages": ["hi"], "in_flight": 3, "engine": "wav2vec2", "capacity": 4}
+        return web.json_response(body)
+
+    async with tiny("/own/health", page) as a:
+        pool = Pool("stt", (a.url + "/own",), http)
+        await pool.check()
+        (server,) = pool.servers
+        assert (server.engine, server.capacity, server.reported) == ("wav2vec2", 4, 3)
+        assert server.languages == {"hi"} and not server.is_full
+
+
+async def test_what_a_roster_names_is_taken_up_and_dropped(http: aiohttp.ClientSession) -> None:
+    pool = Pool("tts", ("http://fixed:1",), http)
+    pool.follow(["http://b:1", "http://a:1", "http://a:1"])
+    assert [s.url for s in pool.servers] == ["http://fixed:1", "http://a:1", "http://b:1"]
+    busy = pool.servers[1]
+    with pool.use(busy):
+        pool.follow(["http://b:1"])
+        assert busy not in pool.servers and busy.in_flight == 1  # goes on where it is
+    assert busy.in_flight == 0
+    pool.follow(())
+    assert [s.url for s in pool.servers] == ["http://fixed:1"]
+
+
+async def test_a_server_is_taught_before_it_is_used(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    taught: list[str] = []
+    slow = asyncio.Event()
+
+    async def teach(server: Server) -> None:
+        taught.append(server.url)
+        await slow.wait()
+
+    async with tiny() as old, tiny() as new:
+        pool = Pool("stt", (old.url,), http)
+        pool.teach_by(teach)
+        slow.set()
+        await pool.check()
+        assert pool.pick().url == old.url and taught == [old.url]
+        await pool.check()
+        assert taught == [old.url]  # once
+
+        slow.clear()
+        pool.follow((new.url,))
+        running = asyncio.create_task(pool.run())
+        while taught != [old.url, new.url]:
+            await asyncio.sleep(0.01)
+        old.in_flight = 9
+        await asyncio.sleep(1.2)  # meanwhile the others are looked after, and it is taught once
+        assert pool.pick().url == old.url and pool.servers[0].reported == 9
+        slow.set()
+        await asyncio.sleep(0.05)
+        assert pool.pick().url == new.url and len(taught) == 2
+
+        monkeypatch.setattr(pools, "TEACH_TIMEOUT_S", 0.05)
+        slow.clear()
+        pool.servers[1].health = Health.UNKNOWN
+        async with asyncio.timeout(3):
+            while pool.servers[1].health is not Health.UP:
+                await asyncio.sleep(0.02)
+        assert "is slow to learn; it is used" in caplog.text
+        running.cancel()
+        await asyncio.wait({running})
+
+
+def test_how_long_first_answers_took_lately() -> None:
+    async def main() -> None:
+        async with aiohttp.ClientSession() as session:
+            pool = Pool("tts", (), session)
+            for tenth in range(pools.FEW_RECENT - 1):
+                pool.took(tenth / 10)
+            assert pool.recent_s() is None  # too few to say
+            pool.took(5.0)
+            assert pool.recent_s(1.0) == 5.0 and pool.recent_s(0.5) == 0.3
+            await asyncio.sleep(pools.RECENT_S + 0.1)
+            assert pool.recent_s() is None
+            for _ in range(pools.MOST_RECENT * 2):
+                pool.took(0.2)
+            assert pool.recent_s() == 0.2
+
+    virtualtime.run(main())
 
 
 @pytest.mark.parametrize(

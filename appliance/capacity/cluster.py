@@ -21,7 +21,6 @@ from appliance.settings import Cluster
 NAMESPACE = "ivr"
 BOARD = "roster"
 APP_PREFIX = "ivr-"
-LOOPBACK = "127.0.0.1"
 LOOK_BACK_S = 5.0
 """Over which a replica's load is taken: its greatest."""
 TELL_EVERY_S = 1.0
@@ -64,7 +63,6 @@ def connect(cluster: Cluster, *, log_to_driver: bool = True) -> None:
     else:
         options |= {
             "address": "local",
-            "_node_ip_address": LOOPBACK,  # engine servers ask for no password
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -44,7 +45,8 @@ class WarmUps:
             temporary.write_bytes(orjson.dumps(self._seconds))
             os.replace(temporary, self._path)
         except OSError as e:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             _log.warning("! %s cannot be written: %s", self._path, e.strerror)
 
 

@@ -24,7 +24,7 @@ from appliance.capacity.cluster import PoolSpec
 from appliance.capacity.roster import RosterServer
 from appliance.capacity.warmups import WarmUps
 from appliance.errors import UserError
-from appliance.ops.groups import Group, engine_groups, sections
+from appliance.ops.groups import LOOPBACK, Group, engine_groups, sections
 from appliance.ops.planner import Planner
 from appliance.ops.replica import Replica
 from appliance.ops.stopping import Stop, unless_stopped
@@ -170,7 +170,14 @@ def _spec(settings: Settings, groups: tuple[Group, ...], group: Group) -> PoolSp
             "warm_up_s": warm_up_s,
             "idle_s": settings.capacity.idle_s,
         },
-        arguments=(group.stage, group.run.model_dump(), schemes[group.stage], group.warm_up_s),
+        arguments=(
+            group.stage,
+            group.run.model_dump(),
+            schemes[group.stage],
+            group.warm_up_s,
+            # A Ray of our own is this machine alone, and engine servers ask for no password.
+            "" if shares.address else LOOPBACK,
+        ),
     )
 
 

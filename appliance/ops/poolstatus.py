@@ -7,6 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def write(settings: Settings, now_s: float, groups: Sequence[ServerGroup]) -> No
         temporary.write_bytes(orjson.dumps(facts))
         temporary.replace(path)
     except OSError as e:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         _log.debug("! %s cannot be written: %s", path, e.strerror)
 
 

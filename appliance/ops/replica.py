@@ -28,21 +28,25 @@ _log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
 TELL_TIMEOUT_S = 2.0
+LEAVE_S = 2.0
+"""From the board to the workers: the driver looks twice a second, they ask once. Only then does the
+server stop taking work, so that hardly anybody finds its door closed."""
 
 
 class Replica:
     """The class of every deployment; Serve calls its methods."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it: a replica is up when it is warm
-        self, pool: str, stage: str, run: dict[str, Any], scheme: str, warm_up_s: float
+        self, pool: str, stage: str, run: dict[str, Any], scheme: str, warm_up_s: float, host: str
     ) -> None:
         """Start the engine server and wait until it is warm. Raises UserError, with its last words.
 
-        ``run`` has the fields of :class:`appliance.settings.Run`.
+        ``run`` has the fields of :class:`appliance.settings.Run`; ``host`` is where the server
+        listens, empty: the address of the machine that this replica came to.
         """
         from ray import serve
 
-        host = await asyncio.to_thread(_own_address)
+        host = host or await asyncio.to_thread(_own_address)
         self._pool, self._stage = pool, stage
         self._id = serve.get_replica_context().replica_id.unique_id
         self._node = host
@@ -80,6 +84,7 @@ class Replica:
         with contextlib.suppress(AttributeError):  # never came up
             self._watching.cancel()
             await self._tell_board("leave", self._id)
+            await asyncio.sleep(LEAVE_S)
             await self._end(at_once=False)
 
     async def _end(self, *, at_once: bool) -> None:
