@@ -131,6 +131,8 @@ def test_failed_calls_and_silence_bend_too() -> None:
     assert (knee.calls, knee.bent_at) == (20, 30)
     assert find_knee(level_points(None, None)) is None
     assert find_knee([]) is None
+    assert find_knee(level_points(440)) is None
+    assert find_knee([Point(1, 440, 2), Point(2, 450, 5)]) is None
 
 
 def test_one_lucky_turn_is_no_floor() -> None:
@@ -141,7 +143,7 @@ def test_one_lucky_turn_is_no_floor() -> None:
     assert knee.bent_at is None
 
 
-@given(st.lists(st.floats(1, 5000), min_size=1, max_size=12))
+@given(st.lists(st.floats(1, 5000), min_size=2, max_size=12))
 def test_the_knee_is_flat_and_all_above_it_is_bent(p95s: list[float]) -> None:
     levels = level_points(*p95s)
     knee = find_knee(levels)

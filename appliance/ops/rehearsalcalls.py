@@ -24,6 +24,7 @@ from appliance.ops.asked import ask_file
 from appliance.rehearsal import script
 from appliance.rehearsal.questions import Questions, of_folder, of_script
 from appliance.rehearsal.sip_message import address_of
+from appliance.rehearsal.summary import counted
 from appliance.settings import Settings
 from appliance.store.agents import load_assignment, load_assignments
 from appliance.store.database import database_url, explain, open_engine
@@ -71,7 +72,7 @@ def mind_live_calls(settings: Settings, *, yes: bool, ask: bool) -> None:
     live = live_calls(settings)
     if not live or yes:
         return
-    question = f"{live} live calls are on this appliance and may be disturbed."
+    question = f"{counted(live, 'live call')} on this appliance may be disturbed."
     if not ask or not sys.stdin.isatty():
         raise UserError(f"{question} Rehearse at another time, or with --yes.")
     if not click.confirm(f"{question} Go on?", default=False, err=True):

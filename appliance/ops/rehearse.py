@@ -187,12 +187,12 @@ class _Told:
 
     def begins(self, calls: int) -> None:
         """A step begins."""
-        self._show(f"{calls:>4} calls: placing them …")
+        self._show(f"{calls:>4} at once: placing them …")
 
     def talks(self, calls: int, since_s: float, seconds: float, turns: int) -> None:
         """Once a second; every tenth where lines stay."""
         if self._end == "\r" or (since_s >= 1 and round(since_s) % 10 == 0):
-            self._show(f"{calls:>4} calls: {since_s:3.0f} of {seconds:.0f} s, {turns} answers")
+            self._show(f"{calls:>4} at once: {since_s:3.0f} of {seconds:.0f} s, {turns} answers")
 
     def ends(self, step: Step) -> None:
         """A step is over."""
@@ -201,7 +201,7 @@ class _Told:
             f"p50 {gap.p50:.0f} p95 {gap.p95:.0f} ms, {gap.count} answers" if gap else "no answer"
         )
         failed = sum(step.failures.values())
-        self._show(f"{step.calls:>4} calls: {told}, {failed} failed", "\n")
+        self._show(f"{step.calls:>4} at once: {told}, {failed} failed", "\n")
 
     def _show(self, line: str, end: str = "") -> None:
         if not self._quiet:

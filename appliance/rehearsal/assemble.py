@@ -14,7 +14,7 @@ from appliance.rehearsal.levels import at_once, bands, groups, parts_of, points,
 from appliance.rehearsal.machine import Machine
 from appliance.rehearsal.measured import Figures, figures_of, match
 from appliance.rehearsal.spread import spread
-from appliance.rehearsal.summary import summarise
+from appliance.rehearsal.summary import counted, summarise
 from appliance.store.measures import MeasuredCall
 
 Facts = tuple[tuple[str, str], ...]
@@ -53,14 +53,14 @@ def of_rehearsal(
     knee = find_knee(points(levels))
     return Report(
         kind=Kind.REHEARSAL,
-        title=f"Rehearsal of {done.climbed.steps[-1].calls if levels else 0} calls",
+        title=f"Rehearsal of {counted(done.climbed.steps[-1].calls if levels else 0, 'call')}",
         made_at=at.isoformat(timespec="seconds"),
         facts=facts,
         summary=(*summarise(levels, knee, budgets, sizing), *_ended(done.climbed)),
         levels=levels,
         knee=knee,
         budgets=budgets,
-        budgets_at=f"the turns at {topmost.calls if topmost else 0} calls",
+        budgets_at=f"the turns at {counted(topmost.calls if topmost else 0, 'call')}",
         slowest=slowest(everything, calls_of),
         usage=done.machine.usage,
         sizing=sizing,
@@ -90,7 +90,7 @@ def of_log(
     hours = [f"{hour:02d} h" for hour in range(24)]
     return Report(
         kind=Kind.AUDIT,
-        title=f"Audit of {len(calls):,} calls",
+        title=f"Audit of {counted(f'{len(calls):,}', 'call')}",
         made_at=at.isoformat(timespec="seconds"),
         facts=facts,
         summary=summarise(levels, knee, budgets, sizing),
@@ -155,13 +155,16 @@ def _line(step: Step, machine: Machine) -> Line:
 
 
 def _ended(climbed: Climbed) -> tuple[str, ...]:
-    if climbed.end is End.DONE or not climbed.steps:
+    """Why it went no further, and whether the callers themselves were late."""
+    if not climbed.steps:
         return ()
-    last = climbed.steps[-1]
-    told = f"It went no further than {last.calls} calls: {climbed.end.value}"
-    if climbed.end is End.LATE:
-        told += (
-            f" (the callers' own frames were {last.own_late_p99_ms:.0f} ms late in p99). "
-            "Call from another machine to go on"
+    last, told = climbed.steps[-1], []
+    if climbed.end is not End.DONE:
+        told.append(f"It went no further than {counted(last.calls, 'call')}: {climbed.end.value}.")
+    if last.is_late:
+        told.append(
+            f"At {counted(last.calls, 'call')} the callers' own frames were "
+            f"{last.own_late_p99_ms:.0f} ms late in p99: what is measured there is their machine too. "
+            "Call from another one (--to)."
         )
-    return (f"{told}.",)
+    return tuple(told)

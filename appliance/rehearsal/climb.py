@@ -65,6 +65,11 @@ class Step:
         late = self.rehearsal.own_late_ms
         return round(float(np.percentile(late, 99)), 1) if late else None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the callers' own machine was too busy for them."""
+        return (self.own_late_p99_ms or 0.0) > OWN_LATE_MS
+
 
 @dataclass(frozen=True, slots=True)
 class Climbed:
@@ -140,18 +145,19 @@ async def climb(
         up(0)
         done.append(step)
         progress.ends(step)
-        if reason := _enough(step):
-            end = reason if calls != ramp.steps[-1] or reason is not End.FAILED else End.DONE
+        if calls != ramp.steps[-1] and (reason := enough(step)):
+            end = reason
             break
     if stop.is_set():
         end = End.STOPPED
     return Climbed(tuple(done), end)
 
 
-def _enough(step: Step) -> End | None:
+def enough(step: Step) -> End | None:
+    """Why nothing above this step would tell anything; None: go on."""
     if sum(step.failures.values()) > MOST_FAILED * step.calls:
         return End.FAILED
-    if (step.own_late_p99_ms or 0.0) > OWN_LATE_MS:
+    if step.is_late:
         return End.LATE
     return None
 
@@ -166,25 +172,25 @@ async def _step(
     stop: asyncio.Event,
 ) -> Step:
     """Talk for the ramp's seconds, or longer while there are few turns."""
-    enough = asyncio.Event()
+    over = asyncio.Event()
 
     def watch(turns: int, since_s: float) -> None:
         progress.talks(calls, since_s, ramp.seconds, turns)
         if since_s >= ramp.seconds and turns >= FEW_TURNS:
-            enough.set()
+            over.set()
 
     plan = _plan(target, number, calls, ramp.seconds * LONGER)
-    relay = asyncio.create_task(_relay(stop, enough))
+    relay = asyncio.create_task(_relay(stop, over))
     try:
-        rehearsal = await rehearse_sip(plan, questions.lines, watch, enough)
+        rehearsal = await rehearse_sip(plan, questions.lines, watch, over)
     finally:
         relay.cancel()
     return Step(number, calls, rehearsal)
 
 
-async def _relay(stop: asyncio.Event, enough: asyncio.Event) -> None:
+async def _relay(stop: asyncio.Event, over: asyncio.Event) -> None:
     await stop.wait()
-    enough.set()
+    over.set()
 
 
 def _plan(target: Target, step: int, calls: int, seconds: float) -> SipPlan:

@@ -48,11 +48,12 @@ class Knee:
 
 
 def find_knee(points: Sequence[Point]) -> Knee | None:
-    """The knee of levels in rising order of calls; None where nothing can be said."""
+    """The knee of levels in rising order of calls; None where nothing can be said: there is one
+    level alone, or none with enough turns."""
     answered = [point for point in points if point.p95_ms is not None]
-    if not answered:
+    sure = [point for point in answered if point.turns >= ENOUGH_TURNS]
+    if len(points) < 2 or not sure:
         return None
-    sure = [point for point in answered if point.turns >= ENOUGH_TURNS] or answered
     floor_ms = median(point.p95_ms or 0.0 for point in sure[:FLOOR_LEVELS])
     limit_ms = max(floor_ms * BENT_SHARE, floor_ms + BENT_MS)
     flat = [not _is_bent(point, limit_ms) for point in points]

@@ -39,20 +39,24 @@ def summarise(
     return tuple(said)
 
 
+def counted(number: int | str, noun: str) -> str:
+    """``1 call``, ``50 calls``."""
+    return f"{number} {noun}" if str(number) == "1" else f"{number} {noun}s"
+
+
 def headline(top: Level) -> str:
-    """``50 calls: p95 430 ms.``"""
+    """``50 calls: p95 430 ms; …``"""
     assert top.gap
-    calls = "1 call" if top.label == "1" else f"{top.label} calls"
-    return (
-        f"{calls}: p95 {top.gap.p95:.0f} ms; half of all answers begin within {top.gap.p50:.0f} ms."
-    )
+    calls = counted(top.label, "call")
+    half = f"half of all answers begin within {top.gap.p50:.0f} ms"
+    return f"{calls}: p95 {top.gap.p95:.0f} ms; {half}."
 
 
 def _knee(knee: Knee | None, top: Level) -> str:
     if knee is None:
         return "There are too few turns to say where the knee is."
     if knee.calls is None:
-        return f"The latency is bent already at the lowest level, {knee.bent_at} calls."
+        return f"The latency is bent already at the lowest level, {counted(knee.bent_at or 0, 'call')}."
     if knee.bent_at is None:
         return f"The knee is beyond {top.label}: the latency is flat as far as it was measured."
     return (
@@ -89,7 +93,7 @@ def _failures(levels: Sequence[Level]) -> str:
     failed, unanswered = sum(x.failed for x in lines), sum(x.unanswered for x in lines)
     told = []
     if failed:
-        told.append(f"{failed} {'call' if failed == 1 else 'calls'} failed")
+        told.append(f"{counted(failed, 'call')} failed")
     if unanswered:
         told.append(f"{unanswered} {_questions(unanswered)} not answered")
     return f"{' and '.join(told)}.".capitalize() if told else ""
@@ -102,6 +106,7 @@ def _questions(count: int) -> str:
 def _sizing(sizing: Sizing) -> str:
     needs = ", ".join(f"{need.servers} {need.stage}" for need in sizing.stages)
     return (
-        f"{sizing.calls} calls need {needs} servers in pools of their own: {sizing.own_copies} loaded"
-        f" models, against {sizing.shared_copies} in {sizing.pipelines} whole pipelines."
+        f"{counted(sizing.calls, 'call')} at once need {needs} servers in pools of their own: "
+        f"{counted(sizing.own_copies, 'loaded model')}, against {sizing.shared_copies} in "
+        f"{counted(sizing.pipelines, 'whole pipeline')}."
     )
