@@ -26,7 +26,7 @@ GOOD_ERROR = 0.3
 """Word error rate of a robot's voice at 8 kHz that a model for people may have."""
 LETTER_MS = (20, 250)
 """A spoken letter: 60-90 ms at an ordinary pace. Outside, it is not that sentence."""
-LEVEL_DB = (-40.0, -6.0)
+LEVEL_DB = (-40.0, -8.0)
 """Of the parts that sound; the appliance's speech level is -20 dBFS."""
 LLM_PROMPT = "Answer with one word: what colour is the sky on a clear day?"
 LLM_TOKENS = 16
