@@ -23,7 +23,9 @@ def cluster() -> None:
 def up(ctx: click.Context, as_json: bool) -> None:
     """Start the pools of engines.<stage>.run there, and serve the workers their roster.
 
-    Example: IVR_CLUSTER__ADDRESS=auto ivr cluster up
+    With cluster.address it joins that Ray, else it starts one on this machine.
+
+    Example: ivr cluster up
     """
     from appliance.ops import clusterdriver as process
 
