@@ -138,7 +138,9 @@ def models_verify(
 
 
 @models.command("plan")
-@click.option("--calls", type=click.IntRange(1, 2000), default=50, show_default=True)
+@click.option(
+    "--calls", type=click.IntRange(1, 2000), default=50, show_default=True, help="At once."
+)
 @click.option("--gpu-gb", type=click.FloatRange(0), default=0, help="Plan for a GPU of so much.")
 @click.option("--gpu", type=int, default=0, show_default=True, help="Which of those here.")
 @click.option(
