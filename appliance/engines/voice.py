@@ -15,6 +15,7 @@ from appliance.engines.http import RefusedError, stream
 from appliance.engines.pool import Pool, Server
 from appliance.errors import EngineError
 from appliance.events import Agent
+from appliance.speech.spoken_form import spoken_form
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,13 @@ class HttpVoice:
         self._first_timeout_s = timeout_ms / 1000
 
     async def speak(self, text: str, agent: Agent, rate_hz: int) -> AsyncGenerator[bytes, None]:
-        """Stream L16 at ``rate_hz``. Raises EngineError when no server could speak it all."""
+        """Stream L16 at ``rate_hz``: ``text`` as the agent's language and dictionary have it spoken.
+
+        Nothing, where nothing of it can be. Raises EngineError when no server could speak it all.
+        """
+        text = spoken_form(text, agent.language, agent.pronunciations)
+        if not text:
+            return
         sent, most = 0, bytes_of(LONGEST_PHRASE_MS + len(text) * LONGEST_LETTER_MS, rate_hz)
         tried: set[Server] = set()
         for _ in range(MOST_TRIES):

@@ -37,6 +37,10 @@ DEFAULT_COUNTRY = "IN"
 BOT_URL = re.compile(r"wss?://(?![^/]*@)[A-Za-z0-9.\-\[\]:_]{1,255}(?:[/?][!-~]{0,1000})?")
 """Of an external bot: nothing but a websocket, so that a call opens no other kind of door."""
 
+MOST_PRONUNCIATIONS = 500
+LONGEST_WRITTEN_LETTERS, LONGEST_SPELLING_LETTERS = 60, 200
+"""Of one entry of ``pronunciations``. It is looked through for each phrase."""
+
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Agent))
 _ROW_FIELDS = frozenset({"id", "version", "name", "knowledge_version"})
 """Fields of Agent that have columns of their own; the rest is ``config``."""
@@ -73,12 +77,29 @@ def parse_agent(fields: Mapping[str, Any]) -> Agent:
         raise UserError(
             f"{who}: field bot_url must be ws://HOST… or wss://HOST…, without user or password in it."
         )
+    if wrong := _wrong_pronunciation(agent.pronunciations):
+        raise UserError(f"{who}: field pronunciations {wrong}")
     if not AGENT_ID.fullmatch(agent.id):
         raise UserError(
             f"{who}: its id may hold only letters, digits, - and _, 64 at most, and begins with"
             " a letter or digit."
         )
     return agent
+
+
+def _wrong_pronunciation(pronunciations: Mapping[str, str]) -> str:
+    """What is wrong with an agent's dictionary, as the end of a sentence; empty for nothing."""
+    if len(pronunciations) > MOST_PRONUNCIATIONS:
+        return f"has {len(pronunciations)} entries; {MOST_PRONUNCIATIONS} at most."
+    for written, spelling in pronunciations.items():
+        if not written.strip() or not spelling.strip():
+            return f"has an entry without letters: {written!r} = {spelling!r}; write both, or leave it out."
+        if len(written) > LONGEST_WRITTEN_LETTERS or len(spelling) > LONGEST_SPELLING_LETTERS:
+            return (
+                f"has an entry that is too long: {written[:LONGEST_WRITTEN_LETTERS]!r}; a word may have"
+                f" {LONGEST_WRITTEN_LETTERS} letters and its spelling {LONGEST_SPELLING_LETTERS}."
+            )
+    return ""
 
 
 def agent_fields(agent: Agent) -> dict[str, Any]:
