@@ -16,6 +16,7 @@ from appliance.models.model_watch import ModelWatch
 from appliance.models.shaping import Wave
 from appliance.models.speech_batches import MOST_AHEAD, SpeechBatches
 from appliance.models.speech_model import DeviceLost, Letters, Spectrogram
+from appliance.models.speech_schedule import CPU, GPU, SINGLY, Limits
 from tests.virtualtime import run
 
 FRAMES_A_LETTER = 6
@@ -67,14 +68,16 @@ class Heard:
     error: Exception | None = None
 
 
-def batches_of(model: Timed, rows: int = 64, watch: ModelWatch | None = None) -> SpeechBatches:
+def batches_of(
+    model: Timed, limits: Limits = GPU, watch: ModelWatch | None = None
+) -> SpeechBatches:
     async def execute(compute: Callable[[], Any]) -> Any:
         try:
             return compute()
         finally:
             await asyncio.sleep(model.took_s)
 
-    return SpeechBatches({"hi": model}, execute, watch or ModelWatch(), rows)
+    return SpeechBatches({"hi": model}, execute, watch or ModelWatch(), limits)
 
 
 async def listen(batches: SpeechBatches, model: Timed, *texts: str, after: float = 0) -> Heard:
@@ -130,9 +133,11 @@ def test_sixteen_phrases_go_together_and_each_gets_its_own() -> None:
     assert max(rows for _, rows in model.batches) >= 15
 
 
-async def busy(model: Timed, rows: int, streams: int, seconds: float) -> tuple[float, list[Heard]]:
+async def busy(
+    model: Timed, limits: Limits, streams: int, seconds: float
+) -> tuple[float, list[Heard]]:
     """Streams that never pause; seconds of speech made in a second."""
-    batches, loop = batches_of(model, rows), asyncio.get_running_loop()
+    batches, loop = batches_of(model, limits), asyncio.get_running_loop()
     all_heard: list[Heard] = []
 
     async def stream(number: int) -> None:
@@ -144,8 +149,8 @@ async def busy(model: Timed, rows: int, streams: int, seconds: float) -> tuple[f
 
 
 def test_batching_carries_many_times_the_streams_where_a_batch_costs_little_more_than_one() -> None:
-    alone, _ = run(busy(Timed(), 1, 16, 5.0))
-    together, _ = run(busy(Timed(), 64, 16, 5.0))
+    alone, _ = run(busy(Timed(), SINGLY, 16, 5.0))
+    together, _ = run(busy(Timed(), GPU, 16, 5.0))
     assert together > 6 * alone
 
 
@@ -240,12 +245,12 @@ def test_a_listener_who_does_not_fetch_holds_nobody_up_and_costs_a_bounded_part(
     run(slow_reader())
 
 
-@pytest.mark.parametrize("rows", [1, 64])
-def test_calls_at_their_own_pace_hear_no_gap(rows: int) -> None:
+@pytest.mark.parametrize("limits", [SINGLY, CPU, GPU])
+def test_calls_at_their_own_pace_hear_no_gap(limits: Limits) -> None:
     model = Timed(batch_s=0.004, row_s=0.001)
 
     async def paced() -> list[Heard]:
-        batches = batches_of(model, rows)
+        batches = batches_of(model, limits)
         return await asyncio.gather(
             *(listen(batches, model, "text " * 20, "more " * 20, after=n * 0.05) for n in range(20))
         )

@@ -5,15 +5,26 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.models.speech_schedule import BATCH_S, MOST_COST, Pace, Schedule, Turn, Work
+from appliance.models.speech_schedule import (
+    BATCH_S,
+    CPU,
+    GPU,
+    MOST_COST,
+    SINGLY,
+    Limits,
+    Pace,
+    Schedule,
+    Turn,
+    Work,
+)
 
 
 def turn(came_s: float, work: Work = Work.SPECTROGRAM, length: int = 30, **more: float) -> Turn:
     return Turn(str(more.pop("model", "hi")), came_s, work, length, **more)
 
 
-def picked(*turns: Turn, rows: int = 64) -> list[Turn]:
-    schedule = Schedule(rows)
+def picked(*turns: Turn, limits: Limits = GPU) -> list[Turn]:
+    schedule = Schedule(limits)
     for each in turns:
         schedule.add(each)
     return schedule.pick()
@@ -31,7 +42,7 @@ def test_first_come_leads_and_those_alike_go_along() -> None:
 
 def test_one_at_a_time_where_told_so() -> None:
     late, early = turn(2), turn(1)
-    assert picked(late, early, rows=1) == [early]
+    assert picked(late, early, limits=SINGLY) == [early]
 
 
 def test_other_models_and_other_work_wait() -> None:
@@ -53,21 +64,25 @@ def test_a_gap_that_is_near_goes_before_a_first_sound() -> None:
 
 def test_nobody_makes_the_leader_wait_where_length_costs_time() -> None:
     short, long = turn(0, Work.SOUND, 40), turn(1, Work.SOUND, 150)
-    for seconds, together in ((0.02, [short]), (0.000_1, [short, long])):
-        schedule = Schedule()
+    for seconds, limits, together in (
+        (0.02, GPU, [short]),
+        (0.000_1, GPU, [short, long]),
+        (0.000_1, CPU, [short]),
+    ):
+        schedule = Schedule(limits)
         schedule.pace.took(Work.SOUND, "hi", 100, seconds)
         schedule.add(long)
         schedule.add(short)
         assert schedule.pick() == together
 
 
-def test_a_long_chunk_that_leads_takes_short_ones_along() -> None:
-    short, long = turn(1, Work.SOUND, 40), turn(0, Work.SOUND, 150)
-    schedule = Schedule()
-    schedule.pace.took(Work.SOUND, "hi", 1000, 0.2)
-    schedule.add(long)
-    schedule.add(short)
-    assert schedule.pick() == [long, short]
+def test_a_long_chunk_that_leads_takes_along_what_is_not_mostly_padding() -> None:
+    long, middle, short = (turn(n, Work.SOUND, length) for n, length in enumerate((150, 90, 20)))
+    schedule = Schedule(CPU)
+    schedule.pace.took(Work.SOUND, "hi", 1000, 0.1)
+    for each in (short, middle, long):
+        schedule.add(each)
+    assert schedule.pick() == [long, middle]
 
 
 def test_a_slow_machine_takes_few_and_a_quick_one_many() -> None:
@@ -104,7 +119,7 @@ def test_the_most_urgent_always_leads_and_the_bounds_hold(
     waiting: list[tuple[float, bool, int]],
 ) -> None:
     turns = [turn(c, Work.SOUND if s else Work.SPECTROGRAM, n) for c, s, n in waiting]
-    schedule = Schedule(16)
+    schedule = Schedule(Limits(16, 0.04))
     schedule.pace.took(Work.SOUND, "hi", 100, 0.01)
     for each in turns:
         schedule.add(each)

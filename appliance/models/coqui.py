@@ -27,7 +27,7 @@ from appliance.models.engine import ModelOptions, VoiceInfo
 from appliance.models.model_watch import ModelWatch
 from appliance.models.shaping import SPEECH_DB, Wave, active_db
 from appliance.models.speech_batches import SpeechBatches
-from appliance.models.speech_schedule import MOST_ROWS
+from appliance.models.speech_schedule import CPU, GPU, Limits
 from appliance.models.speech_text import pieces
 from appliance.models.voice_folder import voice_folders
 
@@ -46,12 +46,16 @@ class CoquiEngine:
 
     name = "coqui"
 
-    def __init__(self, model: Path, options: ModelOptions, most_rows: int = MOST_ROWS) -> None:
-        """Load the voices in ``model``, then speak with each. Raises UserError."""
+    def __init__(self, model: Path, options: ModelOptions, limits: Limits | None = None) -> None:
+        """Load the voices in ``model``, then speak with each. Raises UserError.
+
+        ``limits``: of batches, instead of what suits the device.
+        """
         for noisy in ("TTS", "trainer"):
             logging.getLogger(noisy).setLevel(logging.ERROR)  # prints alphabets, one line a letter
         device = _device(options.device)
         half = _half(options.compute_type, device)
+        limits = limits or (CPU if device == "cpu" else GPU)
         folders = voice_folders(model, options.languages)
         began = time.monotonic()
         models = {folder.name: CoquiVoice(folder, device, half) for folder in folders}
@@ -81,7 +85,7 @@ class CoquiEngine:
             loaded - began, time.monotonic() - loaded,
         )  # fmt: skip
         self._thread = ThreadPoolExecutor(1, "speech-model")
-        self._batches = SpeechBatches(models, self._execute, self.watch, most_rows)
+        self._batches = SpeechBatches(models, self._execute, self.watch, limits)
 
     async def _execute(self, compute: Callable[[], Any]) -> Any:
         # No timeout: a thread cannot be taken back; the watch sees that it hangs.

@@ -20,7 +20,7 @@ from appliance.models.chunk_plan import Window, windows
 from appliance.models.model_watch import ModelWatch
 from appliance.models.shaping import Wave
 from appliance.models.speech_model import DeviceLost, Letters, Spectrogram, SpeechModel
-from appliance.models.speech_schedule import MOST_ROWS, Schedule, Turn, Work
+from appliance.models.speech_schedule import GPU, Limits, Schedule, Turn, Work
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -69,13 +69,12 @@ class SpeechBatches:
         models: Mapping[str, SpeechModel],
         execute: Execute,
         watch: ModelWatch,
-        most_rows: int = MOST_ROWS,
+        limits: Limits = GPU,
     ) -> None:
-        """``most_rows``: of a batch; 1 is one at a time."""
         self._models = models
         self._execute = execute
         self._watch = watch
-        self._schedule = Schedule(most_rows)
+        self._schedule = Schedule(limits)
         self._phrases: dict[Turn, _Phrase] = {}
         self._running: asyncio.Task[None] | None = None
 
