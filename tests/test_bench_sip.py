@@ -110,6 +110,32 @@ async def test_keys_are_rfc_4733_events_and_loss_loses() -> None:
         assert 60 < got < 140
 
 
+async def test_lost_packets_are_counted_and_a_stream_that_begins_anew_is_no_loss() -> None:
+    stream = RtpStream(Weather(), seed=1)
+    arrived = [
+        (65534, 1),
+        (65535, 1),
+        (2, 1),
+        (1, 1),
+        (3, 1),
+        (30_000, 1),
+        (30_002, 1),
+        (9, 2),
+        (11, 2),
+    ]
+    lost = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
+        for sequence, source in arrived:
+            header = struct.pack("!BBHII", 0x80, 0, sequence, 0, source)
+            mouth.sendto(header + bytes(160), ("127.0.0.1", stream.port))
+            while stream.receive() is None:
+                await asyncio.sleep(0.001)
+            lost.append(stream.lost)
+    stream.close()
+    # two missing, one of which comes late; a restart of the sequence; one missing; another source
+    assert lost == [0, 0, 2, 1, 1, 1, 2, 2, 3]
+
+
 # ------------------------------------------------------------------- an agent that we know
 
 

@@ -167,7 +167,7 @@ def test_a_turn_is_split_by_stage_and_by_the_ear() -> None:
     assert found is not None
     assert found.gap_ms == 500
     assert found.parts == {
-        "search": 50, "hear": 130, "floor": 60, "write": 20, "phrase": 60, "voice": 100, "out": 20,
+        "search": 10, "hear": 170, "floor": 60, "write": 20, "phrase": 60, "voice": 100, "out": 20,
         EDGE: 50,
     }  # fmt: skip
     assert found.first_word_ms == 100
@@ -271,7 +271,7 @@ def test_groups_and_the_slowest() -> None:
     assert [g.name for g in groups(turns, lambda t: t.language, ("ta", "hi", "en"))] == ["hi", "en"]
     worst = slowest(turns, {("c1", 1): 7})
     assert [slow.gap_ms for slow in worst] == [900, 500, 400]
-    assert (worst[0].calls, worst[0].slowest) == (7, "hear 130 ms")
+    assert (worst[0].calls, worst[0].slowest) == (7, "hear 170 ms")
 
 
 # --- budgets --------------------------------------------------------------------------------------

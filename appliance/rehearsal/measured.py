@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -63,7 +64,9 @@ def figures_of(
     ear_ms = heard.gap_ms if heard is not None else None
     if turn.gap_ms is None or stages.speech_end is None:
         return None
-    parts = {span.stage: float(span.ms) for span in spans(stages)}
+    parts: dict[str, float] = defaultdict(float)
+    for span in spans(stages):
+        parts[span.stage] += span.ms
     edge_ms = None if ear_ms is None else ear_ms - turn.gap_ms
     if edge_ms is not None:
         parts[EDGE] = max(0.0, edge_ms)
@@ -74,7 +77,7 @@ def figures_of(
         agent_id=call.agent_id,
         language=call.language,
         gap_ms=ear_ms if ear_ms is not None else float(turn.gap_ms),
-        parts=parts,
+        parts=dict(parts),
         first_word_ms=_first_word(stages, word_ms),
         words_ms=_words(stages, turn.kept_speculation),
         search_ms=_between(stages.speculation, stages.retrieval),

@@ -18,6 +18,8 @@ _HEADER = struct.Struct("!BBHII")
 _EVENT = struct.Struct("!BBH")
 PCMU = 0
 EVENT = 101
+MAX_DROPOUT, MAX_MISORDER = 3000, 100
+"""RFC 3550 A.1: packets that may be lost in a row, and how far one may come late."""
 FRAME_SAMPLES = 160
 _VERSION = 0x80
 _MARKER = 0x80
@@ -55,7 +57,8 @@ class RtpStream:
         self.remote: tuple[str, int] | None = None
         self.lost = 0
         """Packets of the agent's that never came, by its sequence numbers."""
-        self._expected: int | None = None
+        self._expected = 0
+        self._source: int | None = None
 
     @property
     def port(self) -> int:
@@ -100,17 +103,26 @@ class RtpStream:
             return None
         if len(packet) <= _HEADER.size:
             return None
-        _, kind, sequence, _, _ = _HEADER.unpack_from(packet)
-        if self._expected is not None:
-            gap = (sequence - self._expected) & 0xFFFF
-            self.lost += gap if gap < 1 << 15 else 0
-        self._expected = (sequence + 1) & 0xFFFF
+        _, kind, sequence, _, source = _HEADER.unpack_from(packet)
+        self._count(sequence, source)
         if kind & 0x7F != PCMU:
             return None
         return ulaw_decode(packet[_HEADER.size :]), arrival_s(ancillary)
 
     def close(self) -> None:
         self._socket.close()
+
+    def _count(self, sequence: int, source: int) -> None:
+        """Count what is missing before ``sequence``, after RFC 3550 A.1: a new SSRC, or a jump that
+        no loss explains, is a stream that began anew."""
+        before, self._source = self._source, source
+        gap = (sequence - self._expected) & 0xFFFF
+        if source == before and gap < MAX_DROPOUT:
+            self.lost += gap
+        elif source == before and gap > 0xFFFF - MAX_MISORDER:
+            self.lost = max(0, self.lost - 1)  # it was counted, and comes late
+            return
+        self._expected = (sequence + 1) & 0xFFFF
 
     def _packet(self, kind: int, marker: bool, timestamp: int, payload: bytes) -> bytes:
         mark = _MARKER if marker else 0

@@ -8,10 +8,11 @@ from appliance.events import Stages
 
 BAR_COLUMNS = 48
 
+HEAR, SEARCH = "hear", "search"
 _NAMES = {
-    "final": "hear",
+    "final": HEAR,
     "turn_given": "floor",
-    "retrieval": "search",
+    "retrieval": SEARCH,
     "first_token": "write",
     "first_phrase": "phrase",
     "first_audio": "voice",
@@ -46,6 +47,10 @@ def spans(stages: Stages) -> list[Span]:
     at = marks[0][0] if stages.speech_end is None else stages.speech_end
     found = []
     for mark, _, stage in marks:
+        begun = stages.speculation
+        if stage == SEARCH and begun is not None and at < begun < mark:
+            found.append(Span(HEAR, begun - at))  # there were no words yet to search for
+            at = begun
         if mark > at:
             found.append(Span(stage, mark - at))
             at = mark
