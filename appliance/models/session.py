@@ -114,7 +114,7 @@ class BatchedSession(Generic[Item, Result]):
         """The final words. Raises Full, Stuck, DeviceLost, TimeoutError: the worker asks another
         server."""
         self._drop_partial()
-        if self._sound.sound_ms < SHORTEST_SOUND_MS:
+        if self._sound.loud_ms < SHORTEST_SOUND_MS:
             self.close()
             return Words("", 0.0)
         async with asyncio.timeout(FINAL_TIMEOUT_S):

@@ -19,7 +19,7 @@ MARGIN_DB = 9.0
 """Over the floor: sound."""
 LEAST_SOUND_DB = -50.0
 """dBFS. A line is never so quiet that less than this is a voice."""
-HIGHEST_FLOOR_DB = -38.0
+HIGHEST_FLOOR_DB = -42.0
 """dBFS. What is louder than this plus the margin is sound, however steady it is."""
 QUIET_MS = 60
 """Without sound for so long: it has ended (a stop consonant is silent for less)."""
@@ -37,11 +37,13 @@ class Sound:
         """How much of it was sound."""
         self.ended_ms = 0
         """Where the last sound so far ends; 0 when there was none."""
+        self.loud_ms = 0
+        """How much of it no quiet line is: what was said softly over loud noise counts too."""
 
     def start(self) -> None:
         """Begin an utterance; the line's noise is as it was."""
         self._rest = b""
-        self.audio_ms = self.sound_ms = self.ended_ms = 0
+        self.audio_ms = self.sound_ms = self.ended_ms = self.loud_ms = 0
 
     def feed(self, pcm: bytes) -> None:
         """L16 of any even length; what is less than a frame waits for more."""
@@ -65,6 +67,8 @@ class Sound:
         self._levels.append(level)
         self.audio_ms += FRAME_MS
         floor = min(self.floor_db, HIGHEST_FLOOR_DB)
+        if level > LEAST_SOUND_DB:
+            self.loud_ms += FRAME_MS
         if level > max(LEAST_SOUND_DB, floor + MARGIN_DB):
             self.sound_ms += FRAME_MS
             self.ended_ms = self.audio_ms
