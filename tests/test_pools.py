@@ -164,13 +164,19 @@ async def test_a_plan_starts_servers_before_the_load_and_no_stream_is_cut_when_i
         assert all(speaker.whole for speaker in speakers)
 
 
-async def test_a_server_that_crashes_is_made_up_for_and_comes_back(tmp_path: Path) -> None:
+async def test_a_server_that_crashes_is_started_again_and_made_up_for_when_it_goes_on_so(
+    tmp_path: Path,
+) -> None:
     group = flite(Run(engine="flite", least=1, most=2))
     async with running(site(tmp_path), group) as pools:
         await _becomes(pools, ["warm"])
         (first,) = pools.pids.values()
         os.kill(first, signal.SIGKILL)
-        await until(lambda: states(pools) == ["warm"] and first not in pools.pids.values(), 10)
+        await until(lambda: states(pools) == ["starting"], 10)
+        await until(lambda: states(pools) == ["warm"], 10)
+        assert list(pools.pids) == ["tts.0"] and pools.pids["tts.0"] != first  # where it was
+        os.kill(pools.pids["tts.0"], signal.SIGKILL)
+        await until(lambda: states(pools) == ["warm"] and list(pools.pids) == ["tts.1"], 15)
 
 
 async def test_a_server_that_hangs_is_killed_and_started_again(

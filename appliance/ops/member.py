@@ -13,6 +13,8 @@ from appliance.ops.program import Program
 
 LOST_LOOKS = 3
 """A server silent for so many looks, one a second, is made up for by another."""
+STEADY_LOOKS = 60
+"""After so many answers an earlier death says nothing any more."""
 HANG_LOOKS = 10
 """One that is silent for so many while its process lives is killed. Looks are counted, and not time:
 after a pause of our own process, all would seem to have been silent for long."""
@@ -22,10 +24,10 @@ class Standing(Enum):
     """What can be counted on."""
 
     STARTING = "starting"
-    """For the first time: it counts, or each look would start another."""
+    """For the first time, or after one death: it counts, or each look would start another."""
     WARM = "warm"
     LOST = "lost"
-    """It ended or is silent; its keeper starts it again."""
+    """It dies again and again, or is silent: its keeper goes on with it, nobody counts on it."""
     DRAINING = "draining"
     """It finishes what is under way, and ends."""
 
@@ -42,8 +44,10 @@ class Member:
         self.capacity = 0
         """Uses at once; 0 until it says so."""
         self._pid: int | None = None
-        self._has_answered = False
-        """This process, since its start."""
+        self._answers = 0
+        """Of this process, that it is warm."""
+        self._deaths = 0
+        """Since it was last steady."""
         self._silent = 0
         """Looks in a row that were not answered."""
 
@@ -74,24 +78,26 @@ class Member:
         if not seen.warm:
             return None
         self.standing = Standing.WARM
-        if self._has_answered:
-            return None
-        self._has_answered = True
-        return time.monotonic() - self.keeper.spawned_s
+        self._answers += 1
+        if self._answers >= STEADY_LOOKS:
+            self._deaths = 0
+        return time.monotonic() - self.keeper.spawned_s if self._answers == 1 else None
 
     def _is_another_process(self) -> bool:
         """Whether it was started again since the last look, or is not there."""
         if self.keeper.pid == self._pid:
             return False
         if self._pid is not None and self.standing is not Standing.DRAINING:
-            self.standing = Standing.LOST
-        self._pid, self._silent, self._has_answered = self.keeper.pid, 0, False
+            self._deaths += 1
+            again = self._deaths > 1 or not self._answers
+            self.standing = Standing.LOST if again else Standing.STARTING
+        self._pid, self._silent, self._answers = self.keeper.pid, 0, 0
         self.in_flight = 0
         return True
 
     def _missed(self) -> None:
         self._silent += 1
-        if not self._has_answered:
+        if not self._answers:
             limit_s = self.program.start_timeout_s
             if time.monotonic() - self.keeper.spawned_s > limit_s:
                 self.keeper.replace(f"did not answer in the {limit_s:g} s that it has to start")
