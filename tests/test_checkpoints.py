@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from appliance.__main__ import main
 from appliance.checkpoints.catalogue import load_catalogue
 from appliance.checkpoints.forms import LOADED_BY, Form, describe, find_model, form_of
 from appliance.checkpoints.manifest import (
@@ -283,3 +285,15 @@ def test_what_is_here_passes(settings: Settings) -> None:
 def test_require_says_all_of_it(settings: Settings) -> None:
     with pytest.raises(UserError, match=r"ivr models pull qwen2\.5-7b-instruct"):
         require(with_run(settings, "llm", engine="vllm", model="qwen2.5-7b-instruct"))
+
+
+@pytest.mark.parametrize("command", ["up", "pools"])
+def test_nothing_starts_without_its_model(
+    settings: Settings, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IVR_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("IVR_ENGINES__TTS__RUN", '[{"engine": "coqui", "model": "indic-tts-hi"}]')
+    result = CliRunner().invoke(main, [command])
+    assert result.exit_code == 2
+    assert "engines.tts.run: The model indic-tts-hi is not here" in result.output
+    assert "Fetch it: ivr models pull indic-tts-hi" in result.output

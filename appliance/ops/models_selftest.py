@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 import numpy as np
 
@@ -125,15 +126,17 @@ async def _spoken(ears: _Ears, url: str, voice: str, language: str) -> Finding:
         return Finding(language, voice, said, "", None, _seconds(pcm), Verdict.FAILED, trouble)
     try:
         heard, engine = await ears.hear(language, said, pcm)
-    except UserError as e:
-        return Finding(language, voice, said, "", None, _seconds(pcm), Verdict.WEAK, str(e))
-    if not engine:
-        why = f"it sounds; no recogniser of {language} is here to hear it"
+    except NobodyHears as e:
+        why = f"it sounds; {e}"
         return Finding(language, voice, said, "", None, _seconds(pcm), Verdict.GOOD, why)
     error = word_error(said, heard)
     verdict = Verdict.GOOD if error <= GOOD_ERROR else Verdict.WEAK
     why = "" if verdict is Verdict.GOOD else f"{engine} understands little of it"
     return Finding(language, voice, said, heard, error, _seconds(pcm), verdict, why)
+
+
+class NobodyHears(Exception):
+    """No recogniser is here that hears a language, or it does not work: why, in words."""
 
 
 class _Ears:
@@ -143,19 +146,30 @@ class _Ears:
         self._settings = settings
         self._stack = stack
         self._urls: dict[str, str] = {}
+        """By language; empty: it did not come up."""
 
     async def hear(self, language: str, said: str, pcm: bytes) -> tuple[str, str]:
-        """What is heard, and by which engine; none where there is no recogniser.
-
-        Raises UserError where there is one that does not work.
-        """
+        """What is heard, and by which engine. Raises NobodyHears."""
         run = _listener(self._settings, language)
         if run is None:
-            return "", ""
+            raise NobodyHears(f"no recogniser of {language} is here to hear it")
+        name = Path(run.model).name or run.engine
         if language not in self._urls:
-            self._urls[language] = await self._stack.enter_async_context(served("stt", run))
+            self._urls[language] = await self._started(run)
+        if not self._urls[language]:
+            raise NobodyHears(f"{name} does not come up to hear it (ivr models verify {name})")
         texts = _texts(run, said)
-        return await hear(self._urls[language], pcm, language=language, texts=texts), run.engine
+        try:
+            heard = await hear(self._urls[language], pcm, language=language, texts=texts)
+        except UserError as e:
+            raise NobodyHears(f"{name} could not hear it: {e}") from e
+        return heard, name
+
+    async def _started(self, run: Run) -> str:
+        try:
+            return await self._stack.enter_async_context(served("stt", run))
+        except UserError:
+            return ""
 
 
 async def _written(settings: Settings, url: str) -> Finding:
@@ -217,7 +231,7 @@ def subject_of(
         "model": str(here.folder.absolute()) if here else "",
         "python": python or run.python,
         "device": device if device != "auto" else run.device,
-        "languages": (),
+        "languages": chosen if here else (),  # what is built in knows its own
         "port": 0,
         "least": 1,
         "most": 1,

@@ -17,6 +17,8 @@ from appliance.ops.models_selftest import Finding, Subject, Verdict, findings, s
 from appliance.settings import Settings
 
 SHOWN_FILES = 5
+SHOWN_LETTERS = 300
+"""Of what was heard: a model that loops writes more."""
 
 
 def verify(
@@ -125,9 +127,10 @@ def _tell(finding: Finding) -> None:
     seconds = f" ({finding.seconds:.1f} s{error})" if finding.seconds else ""
     print(f"  {finding.verdict.value:<7} {who}{seconds} {plain(finding.why)}".rstrip())
     if finding.said:
-        print(f"          said:  {plain(finding.said)}")
+        print(f"          {'said' if finding.language else 'asked'}: {plain(finding.said)}")
     if finding.heard:
-        print(f"          heard: {plain(finding.heard)}")
+        heard = plain(finding.heard[:SHOWN_LETTERS])
+        print(f"          {'heard' if finding.language else 'wrote'}: {heard}")
 
 
 def plain_lines(text: str) -> str:
