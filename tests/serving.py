@@ -53,7 +53,7 @@ async def serving(
     )  # fmt: skip
     try:
         served = Served(f"http://127.0.0.1:{port}", process)
-        await _healthy(served)
+        await healthy(served)
         yield served
         if process.returncode is None:
             process.terminate()
@@ -64,7 +64,8 @@ async def serving(
             await process.wait()
 
 
-async def _healthy(served: Served) -> None:
+async def healthy(served: Served) -> None:
+    """Wait until the server says so; it must not end before."""
     async with asyncio.timeout(START_TIMEOUT_S), aiohttp.ClientSession() as session:
         while served.process.returncode is None:
             try:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import itertools
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,9 @@ import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
 from appliance.models import stt_server
-from tests.serving import Served, serving
+from appliance.models.batching import Stuck
+from appliance.ops.ports import free_port
+from tests.serving import Served, healthy, serving
 from tests.spoken import RATE_HZ, on_the_line, say, word_errors
 
 pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="module")]
@@ -270,6 +273,90 @@ class _BrokenEngine:
 
     def open(self, context: str, language: str, rate_hz: int) -> _BrokenSession:
         return _BrokenSession()
+
+
+class _TroubledSession(_BrokenSession):
+    def __init__(self, trouble: Exception) -> None:
+        self._trouble = trouble
+
+    async def accept(self, pcm: bytes) -> str | None:
+        raise self._trouble
+
+
+class _TroubledEngine(_BrokenEngine):
+    capacity = 4
+
+    def __init__(self, trouble: Exception) -> None:
+        self._trouble = trouble
+
+    def open(self, context: str, language: str, rate_hz: int) -> _TroubledSession:
+        return _TroubledSession(self._trouble)
+
+
+async def speak_into(http: Any) -> int | None:
+    """A call that says something: what the server closes it with."""
+    async with http.ws_connect("/v1/stream") as socket:
+        opening = {"type": "open", "call_id": "t", "rate": 8000, "language": "xx"}
+        await socket.send_json(opening | {"context": "any"})
+        assert (await socket.receive_json(timeout=2))["type"] == "ready"
+        await socket.send_json({"type": "start", "utterance": 1})
+        await socket.send_bytes(bytes(320))
+        closing = await socket.receive(timeout=2)
+        return closing.data if closing.type is aiohttp.WSMsgType.CLOSE else None
+
+
+async def test_a_stuck_engine_is_unhealthy_until_it_comes_back() -> None:
+    stuck = Stuck("a run takes longer than 5 s")
+    server = stt_server.Server(_TroubledEngine(stuck))
+    async with TestClient(TestServer(server.application())) as client:
+        assert (await client.get("/health")).status == 200
+        assert await speak_into(client) == 1011  # the worker goes to another server
+        assert (await client.get("/health")).status == 503
+        assert await speak_into(client) == 1011
+        stuck.over.set()
+        await asyncio.sleep(0.01)
+        assert (await client.get("/health")).status == 200
+
+
+LOST = """
+import sys
+from appliance.models.stt_server import Server
+from appliance.models import http, stt_server
+from appliance.models.batching import DeviceLost, Stuck
+from appliance.telemetry import configure
+from tests.test_stt_server import _TroubledEngine
+stt_server.STUCK_S = 0.2
+trouble = {"lost": DeviceLost("CUDA failed with error unspecified launch failure"),
+           "stuck": Stuck("a run takes longer than 5 s")}[sys.argv[1]]
+async def build():
+    return Server(_TroubledEngine(trouble)).application()
+configure("stt")
+http.run(build, "127.0.0.1", int(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [("lost", "this process ends: the GPU is gone"), ("stuck", "this process ends: the engine is")],
+)
+async def test_a_process_that_can_decode_no_more_ends_for_its_keeper(
+    trouble: str, said: str
+) -> None:
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", LOST, trouble, str(port), stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        await healthy(Served(f"http://127.0.0.1:{port}", process))
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+            await speak_into(client)
+            _, log = await asyncio.wait_for(process.communicate(), 10)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == stt_server.LOST_STATUS
+    assert said in log.decode()
 
 
 async def test_an_engine_that_fails_closes_the_call_as_an_error_and_frees_its_slot() -> None:
