@@ -155,7 +155,7 @@ def test_when_nobody_comes_the_conversation_goes_on_with_its_history() -> None:
     phone = run(talk())
     assert [t.source for t in phone.turns] == ["greeting", "llm", "transfer", "transfer", "llm"]
     assert phone.turns[-1].said == "and on sunday"
-    said = [m.content for m in phone.writer.prompts[-1]]
+    said = "\n".join(m.content for m in phone.writer.prompts[-1]).splitlines()
     assert QUESTION in said and NOBODY in said
     assert phone.last_record.transferred_to == "queue:support"  # whom we asked
     assert phone.last_record.ended_by == "caller"

@@ -16,7 +16,7 @@ from virtualtime import run
 from appliance.audio import FRAME_MS
 from appliance.call.past import Past
 from appliance.call.session import BEEP_WAIT_MS
-from appliance.events import AnsweredBy, CallRecord, Message, Stages, Turn
+from appliance.events import AnsweredBy, CallRecord, Stages, Turn
 from appliance.media.recording import DiskWriter
 
 QUESTION = "what are your opening hours"
@@ -62,8 +62,8 @@ def test_a_call_taken_over_goes_on_where_it_was(why: str, phrase: str) -> None:
     resumed, turn = phone.turns
     assert resumed.source == "resume" and resumed.heard == getattr(phone.agent, phrase)
     assert [t.index for t in phone.turns] == [3, 4] and turn.heard == ANSWER
-    assert [m.content for m in phone.writer.prompts[-1][1:5]] == [
-        "Welcome to Sunrise.", "I have a question", "Please ask.", resumed.heard,
+    assert [m.content for m in phone.writer.prompts[-1][2:5]] == [
+        "Welcome to Sunrise.", "I have a question", f"Please ask.\n{resumed.heard}",
     ]  # fmt: skip
     first, last = phone.journal.records[0], phone.last_record
     assert (first.part, first.turns, first.started_at) == (2, 2, START)
@@ -229,8 +229,8 @@ def test_a_whisper_reaches_the_model_and_neither_the_caller_nor_the_log(
     with caplog.at_level("DEBUG"):
         phone = run(talk())
     prompt = phone.writer.prompts[-1]
-    assert isinstance(prompt[-2], Message) and prompt[-2].role == "system"
-    assert secret in prompt[-2].content and prompt[-1].role == "user"
+    assert prompt[-1].role == "user" and secret in prompt[-1].content
+    assert prompt[-1].content.endswith(f"The caller says: {QUESTION}")
     assert [e["text"] for e in phone.told("whisper")] == [secret]
     assert secret not in " ".join(phone.voice.spoken) and secret not in caplog.text
 

@@ -105,7 +105,12 @@ class OpenAiWriter:
             first_s = self.timeout_s if written else min(self.timeout_s, deadline_s - loop.time())
             if first_s < LEAST_TIME_S:
                 break
-            server = self._pool.pick(avoid=frozenset(tried))
+            try:
+                server = self._pool.pick(avoid=frozenset(tried))
+            except EngineError:
+                if not written:
+                    raise
+                break
             if written and not self.is_vllm(server):
                 break
             tried.add(server)
