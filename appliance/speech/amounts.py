@@ -152,7 +152,7 @@ def amount(text: str, code: str, scale: str, language: Language, *, bare: bool) 
 
 def per(text: str, language: Language) -> str:
     """What "/month" at the end of ``text`` says, with a space before; else nothing."""
-    found = re.search(r"/\s?([^\W\d_][\w\u0900-\u0dff\u200c\u200d]*)$", text)
+    found = re.search(r"/\s?([A-Za-z]+|[\u0900-\u0dff\u200c\u200d]+)$", text)
     if not found:
         return ""
     key = UNITS.get(found[1], found[1] if found[1] in language.units else "")
@@ -174,19 +174,12 @@ def unit_name(key: str, language: Language, *, one: bool) -> str:
 
 def unit(found: re.Match[str], language: Language) -> str:
     """5 GB, 50-100 Mbps, 32°C, 2 GB/day."""
-    text = found[0]
-    amounts = [m[0] for m in _NUMBER.finditer(text)][:2]
-    tail = text[text.rindex(amounts[-1]) + len(amounts[-1]) :]
-    name, slash, _ = tail.strip().partition("/")
-    if tail.strip() in UNITS:  # km/h is one unit
-        name, slash = tail.strip(), ""
-    elif slash and f"{name}/{tail.strip().split('/')[1]}" in UNITS:
-        name = f"{name}/{tail.strip().split('/')[1]}"
-        slash = "/" * (tail.count("/") > 1)
-    key = UNITS.get(name.strip()) or language.unit_names[name.strip()]
-    count = _counted(text, amounts, language)
-    said = f"{count} {unit_name(key, language, one=amounts == ['1'])}"
-    return said + (per(tail, language) if slash else "")
+    written = found["named"]
+    count = found.string[found.start() : found.start("named")]
+    amounts = [m[0] for m in _NUMBER.finditer(count)]
+    key = UNITS.get(written) or language.unit_names[written]
+    said = f"{_counted(count, amounts, language)} {unit_name(key, language, one=amounts == ['1'])}"
+    return said + per(found.string[found.end("named") : found.end()], language)
 
 
 def _counted(text: str, amounts: list[str], language: Language) -> str:

@@ -9,7 +9,7 @@ from appliance.speech import latin
 from appliance.speech.amounts import number, plain, symbol, words
 from appliance.speech.cardinals import cardinal, digits
 from appliance.speech.language import Language
-from appliance.speech.languages import en
+from appliance.speech.languages import LANGUAGES, en
 from appliance.speech.lexicon import LEXICON
 from appliance.speech.patterns import END, START, any_of
 
@@ -106,9 +106,26 @@ def is_code(text: str, start: int, end: int, language: Language) -> bool:
 def _cues(language: Language) -> tuple[re.Pattern[str], re.Pattern[str]]:
     cue = START + any_of([*en.LANGUAGE.cues, *language.cues]) + END
     link = any_of([*_LINKS, *language.links]) + END
-    gap = rf"(?:[\s:#,\-–(\"'.]|{START}{link}|\d+[ -])*"
     ahead = rf"[\s,]*(?:{START}{link}\s*)*"
-    return re.compile(cue + gap + "$", re.IGNORECASE), re.compile(ahead + cue, re.IGNORECASE)
+    return re.compile(cue + _gap(link) + "$", re.IGNORECASE), re.compile(ahead + cue, re.IGNORECASE)
+
+
+def _gap(link: str) -> str:
+    """What may stand between a cue and its number: "OTP: ", "account number is", "OTP for login is"."""
+    purpose = r"for (?:[a-z]+ ){1,2}(?=is\b)"
+    return rf"(?:[\s:#,\-–(\"'.]|{START}{purpose}|{START}{link}|\d+[ -])*"
+
+
+@lru_cache
+def _cue_at_end() -> re.Pattern[str]:
+    cues = {cue for language in LANGUAGES.values() for cue in language.cues}
+    links = {*_LINKS, *(link for language in LANGUAGES.values() for link in language.links)}
+    return re.compile(START + any_of(cues) + END + _gap(any_of(links) + END) + "$", re.IGNORECASE)
+
+
+def awaits_code(text: str) -> bool:
+    """Whether a number behind ``text`` would be read digit by digit, in any language: "Your OTP is"."""
+    return _cue_at_end().search(text[-_LOOK_BACK:]) is not None
 
 
 def identifier(found: re.Match[str], language: Language) -> str:

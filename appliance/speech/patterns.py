@@ -101,7 +101,7 @@ def _codes() -> Iterable[tuple[str, str]]:
         rf"{START}(?:https?://)(?:[^\s,;]*[\w/])|{START}(?:{label}\.)+{_TLD}(?![\w@]){_MORE}",
     )
     yield "ussd", r"\*\d[\d*]*#"
-    yield "masked", rf"{START}(?:[Xx*•]{{2,}}[ -]?)+\d{{2,}}(?!\d)"
+    yield "masked", rf"{START}[Xx*]{{2}}[Xx* -]{{0,24}}\d{{2,8}}(?!\d)"
     yield "round", r"(?<!\d)24\s?[x×X*/]\s?7(?!\d)"
     yield "telephone", rf"(?<![\w.,/+])(?:{'|'.join(telephones)})(?![\d/:]|[.,]\d)"
     yield "dotted", r"(?<![\d.])\d+(?:\.\d+){2,}(?![\d.]?\d)(?!\.\d)"
@@ -153,8 +153,7 @@ def _amounts(language: Language) -> Iterable[tuple[str, str]]:
     word = rf"(?:{any_of(CURRENCY_WORDS)}|{native}){END}\.?"
     sign = rf"(?:{START}(?:{any_of(w for w in CURRENCY_SIGNS if w.isalpha())}|{native})\.?|US\$|[₹$€£])"
     units = any_of([*UNITS, *language.unit_names])
-    letters = r"[^\W\d_][\w\u0900-\u0dff\u200c\u200d]*"
-    per = rf"(?:\s?/\s?(?=[^\W\d_]){letters})"
+    per = r"(?:\s?/\s?(?:[A-Za-z]+|[\u0900-\u0dff\u200c\u200d]+))"
     signed = r"(?:(?<![\w)])[-−+])?"
     many = rf"{NUMBER}(?:{DASH}{NUMBER})?"
     endings = [*language.numbers.ordinal_endings, *language.numbers.endings]
@@ -168,7 +167,7 @@ def _amounts(language: Language) -> Iterable[tuple[str, str]]:
         rf"(?<![\d.,]){many}(?:\s*{scale}{END})?\s*(?:/-|(?:₹|Rs|INR){END}\.?|{word}){per}?",
     )
     yield "percent", rf"{signed}(?<![\d.,]){many}\s*%"
-    yield "unit", rf"{signed}(?<![\d.,]){many}\s?{units}{END}{per}?"
+    yield "unit", rf"{signed}(?<![\d.,]){many}\s?(?P<named>{units}){END}{per}?"
     yield "ordinal", rf"(?<![\d.,])\d{{1,7}}(?:st|nd|rd|th){END}"
     if endings:
         yield "ending", rf"(?<![\d.,])\d{{1,7}}[-\s]?{any_of(endings)}{END}"
@@ -202,7 +201,7 @@ def _words(language: Language) -> Iterable[tuple[str, str]]:
     if language.abbreviations and language.code != "en":
         yield "native", rf"{START}{any_of(language.abbreviations)}[.॰]"
     yield "initials", r"\b(?:[A-Z]\.){2,}(?!\w)"
-    yield "word", r"(?<![^\W\d_])[A-Za-zÀ-ÖØ-öø-ɏ]+(?:['’][a-z]{1,3}\b)?"
+    yield "word", r"[A-Za-zÀ-ÖØ-öø-ɏ]+(?:['’][a-z]{1,3}\b)?"
     yield "key", r"(?<=[Pp]ress )[*#]|(?<=[Dd]ial )[*#]|[*#](?=\s*दबा)"
     yield "numbered", r"#(?=\s?\d)"
     yield "symbol", r"(?<=\d)\s?[×]|[&@+=%°$€£₹±÷~<>№]"

@@ -2,12 +2,16 @@
 
 Speech starts on the first words: the first phrase ends at the first clause, or after a few words;
 later ones are longer, for better prosody. A phrase never ends inside a number, a date, an
-abbreviation or an initial.
+abbreviation or an initial, nor between "your OTP is" and its digits: each phrase is made fit to be
+spoken alone (:mod:`appliance.speech.spoken_form`).
 """
 
 from __future__ import annotations
 
 import re
+
+from appliance.speech.codes import awaits_code
+from appliance.speech.languages import LANGUAGES
 
 SENTENCE_ENDS = ".?!।॥…"
 CLAUSE_ENDS = ",;:—–"
@@ -24,8 +28,28 @@ LATER_HARD_WORDS = 28
 
 ABBREVIATIONS = frozenset(
     "mr mrs ms dr prof st no nos rs approx dept ext tel fig vs etc jan feb mar apr jun jul aug sep "
-    "sept oct nov dec e.g i.e a.m p.m inc ltd pvt co govt".split()
+    "sept oct nov dec e.g i.e a.m p.m inc ltd pvt co govt smt".split()
 )
+_SHORT_CURRENCY_LETTERS = 2
+"""Rupees are रु. for short; रुपये ends a sentence like any word."""
+NATIVE_ABBREVIATIONS = frozenset(
+    written.rstrip(".")
+    for language in LANGUAGES.values()
+    if language.code != "en"
+    for written in (
+        *language.abbreviations,
+        *(name for name in language.unit_names if name.endswith(".")),
+        *(name for name in language.currency_names if len(name) <= _SHORT_CURRENCY_LETTERS),
+    )
+)
+_MONTHS = frozenset(
+    name
+    for language in LANGUAGES.values()
+    for name in (*language.months, *language.month_names, *(m[:3] for m in language.months))
+    if language.code == "en" or name in (*language.months, *language.month_names)
+)
+_BINDING = _MONTHS | {"₹", "$", "€", "£", "Rs", "INR", "per", "प्रति"}
+"""Words that belong with the next: a year, an amount."""
 # Words before which an English or Hindi listener expects no break to hurt.
 FUNCTION_WORDS = frozenset(
     "and or but so because if when while which that who where with from for to at by on in until "
@@ -69,13 +93,16 @@ class Phrases:
             if word.end() == len(self._text) and not self._complete(word.group()):
                 return None
             if self._first and count > FIRST_SOFT_WORDS and word.group() in FUNCTION_WORDS:
-                return word.start()
+                if not awaits_code(self._text[: word.start()]):
+                    return word.start()
             if _ends_sentence(word.group()) and not self._inside_name(word.end()):
                 return word.end()
             if count >= clause_words and word.group()[-1] in CLAUSE_ENDS:
-                return word.end()
+                if word.group()[-1] in ",;" or not awaits_code(self._text[: word.end()]):
+                    return word.end()
             if count >= hard_words and not _binds(word.group()):
-                return word.end()
+                if not awaits_code(self._text[: word.end()]):
+                    return word.end()
         return None
 
     def _complete(self, word: str) -> bool:
@@ -104,7 +131,11 @@ def _ends_sentence(word: str) -> bool:
     if bare[-1] != ".":
         return True
     stem = bare.rstrip(".").lower().lstrip("(\"'“‘")
-    if stem in ABBREVIATIONS or (len(stem) == 1 and stem.isalpha() and stem != "i"):
+    if (
+        stem in ABBREVIATIONS
+        or stem in NATIVE_ABBREVIATIONS
+        or (len(stem) == 1 and stem.isalpha() and stem != "i")
+    ):
         return False
     return not re.fullmatch(r"\d{1,2}", stem) or len(bare) > len(stem) + 1
 
@@ -112,7 +143,9 @@ def _ends_sentence(word: str) -> bool:
 def _binds(word: str) -> bool:
     """Whether a word belongs with the next: "Rs. 500", "Dr. Rao", "5 January", "1800 425 4255"."""
     bare = word.rstrip(_CLOSERS)
-    return bare[-1:].isdigit() or (bare.endswith(".") and not _ends_sentence(word))
+    if bare[-1:].isdigit() or bare in _BINDING:
+        return True
+    return bare.endswith(".") and not _ends_sentence(word)
 
 
 def _speakable(text: str) -> bool:

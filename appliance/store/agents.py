@@ -93,7 +93,7 @@ def _wrong_pronunciation(pronunciations: Mapping[str, str]) -> str:
         return f"has {len(pronunciations)} entries; {MOST_PRONUNCIATIONS} at most."
     for written, spelling in pronunciations.items():
         if not written.strip() or not spelling.strip():
-            return f"has an entry without letters: {written!r} = {spelling!r}; write both, or leave it out."
+            return f"has an entry that is half empty: {written!r} = {spelling!r}; write both sides."
         if len(written) > LONGEST_WRITTEN_LETTERS or len(spelling) > LONGEST_SPELLING_LETTERS:
             return (
                 f"has an entry that is too long: {written[:LONGEST_WRITTEN_LETTERS]!r}; a word may have"
