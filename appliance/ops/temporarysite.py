@@ -37,6 +37,8 @@ RTP_PORTS = (12_000, 17_900)
 """RTP of the SIP processes, below the ports that others take at will; 100 a process."""
 CALLS_PER_SIP_PROCESS = 4
 """pjsua2's limit."""
+SPARE_CALLS = 50
+"""For calls that have just ended and are still counted: nobody is told to hold for them."""
 SIP_CHILDREN_S = 2.0
 """SIP is answered as soon as one child process of ``ivr sip`` is up; the others need this."""
 
@@ -162,7 +164,8 @@ def _environment(folder: Path, urls: dict[str, list[str]], max_calls: int) -> di
         "IVR_DATABASE__EMBEDDED_PORT": str(free_port()),
         "IVR_ENGINES__LLM__MODEL": "emulated",
         "IVR_WORKER__PORT": str(free_port()),
-        "IVR_WORKER__MAX_CALLS": str(max_calls),
+        "IVR_WORKER__MAX_CALLS": str(max_calls + SPARE_CALLS),
+        "IVR_WORKER__ADMISSION": "false",  # where it bends is measured, not where it refuses
     }
 
 
