@@ -33,8 +33,8 @@ from appliance.models.voice_folder import voice_folders
 
 _log = logging.getLogger(__name__)
 
-CAPACITY = {"cuda": 64, "cpu": 8}
-"""Phrases at once. A CPU core speaks full-size voices 3 to 5 times as fast as they are heard."""
+CAPACITY = {"cuda": 64, "cpu": 4}
+"""Phrases at once. A CPU core speaks full-size voices twice as fast as they are heard."""
 MOST_GAIN_DB = 20.0
 """A voice that is further from the level than this is broken, and is not made louder."""
 RECIPE = "1"
