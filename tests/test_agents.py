@@ -75,6 +75,21 @@ def test_fields_and_back() -> None:
     assert parse_agent(json.loads(json.dumps(agent_fields(agent)))) == agent
 
 
+@pytest.mark.parametrize(
+    ("pronunciations", "why"),
+    [
+        ({f"word{n}": "x" for n in range(501)}, "501 entries; 500 at most"),
+        ({"Jio": " "}, "half empty: 'Jio'"),
+        ({"": "x"}, "half empty"),
+        ({"x" * 61: "x"}, "too long"),
+        ({"x": "y" * 201}, "too long"),
+    ],
+)
+def test_a_dictionary_is_bounded(pronunciations: dict[str, str], why: str) -> None:
+    with pytest.raises(UserError, match=f"field pronunciations .*{why}"):
+        parse_agent(agent_fields(HELP) | {"version": 1, "pronunciations": pronunciations})
+
+
 def test_unknown_fields_are_logged_and_ignored(caplog: pytest.LogCaptureFixture) -> None:
     fields = agent_fields(HELP) | {"version": 1, "colour": "blue"}
     assert parse_agent(fields).id == "help"

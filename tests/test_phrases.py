@@ -26,7 +26,9 @@ def tokens(text: str) -> list[str]:
     "whole",
     [
         "3.50", "1,20,000", "9:30", "e.g. fibre", "Dr. Rao", "Rs. 500", "approx. nine", "A. B. Rao",
-        "1800 425 4255", "5 January", "No. 12", "2.4 GHz", "10 a.m. daily",
+        "1800 425 4255", "5 January", "No. 12", "2.4 GHz", "10 a.m. daily", "Rs. 1,250.50",
+        "10.30 a.m.", "12 Nov 2026", "12 नवंबर 2026", "रु. 500", "डॉ. राव", "₹499 per month",
+        "OTP is 4821", "OTP: 4821", "account number is 123456", "10:30 बजे", "ரூ. 500",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("before", ["It is", "You would pay us", "Of course you can ask them"])
@@ -52,6 +54,12 @@ def test_the_first_phrase_is_ready_before_the_sentence() -> None:
     assert phrases.feed("Yes,") == ["Yes,"]
     waiting = Phrases()
     assert waiting.feed("We are open every day of the") != []
+
+
+def test_only_a_code_that_may_follow_is_waited_for() -> None:
+    """The first phrase stays short where no number can be meant."""
+    assert Phrases().feed("Your account has been closed ") == ["Your account has been"]
+    assert Phrases().feed("Your account number is 1234 and ") == ["Your account number is 1234"]
 
 
 def test_sentences_end_at_the_danda() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 
 import aiohttp
 import numpy as np
@@ -116,6 +117,30 @@ async def test_a_server_that_stops_in_mid_phrase_is_replaced(
 
     async with tiny(PATH, stuck) as a, tiny(PATH, speaking()) as b:
         assert b"".join(await spoken(await voice_of(http, a, b))) == PCM
+
+
+@pytest.mark.parametrize(
+    ("agent", "written", "sent"),
+    [
+        (AGENT, "Pay ₹499.", "Pay four hundred and ninety-nine rupees."),
+        (replace(AGENT, language="hi"), "आपका plan ₹5 का", "आपका प्लान पाँच रुपये का"),
+        (replace(AGENT, pronunciations={"Jio": "jee-o"}), "JIO", "jee-o"),
+    ],
+)
+async def test_the_server_gets_what_is_spoken(
+    http: aiohttp.ClientSession, agent: Agent, written: str, sent: str
+) -> None:
+    async with tiny(PATH, speaking()) as server:
+        async with aclosing((await voice_of(http, server)).speak(written, agent, 8000)) as chunks:
+            assert b"".join([chunk async for chunk in chunks]) == PCM
+    assert orjson.loads(server.asked[0])["input"] == sent
+
+
+async def test_what_cannot_be_spoken_is_not_asked_for(http: aiohttp.ClientSession) -> None:
+    async with tiny(PATH, speaking()) as server:
+        async with aclosing((await voice_of(http, server)).speak("*** 😀", AGENT, 8000)) as chunks:
+            assert [chunk async for chunk in chunks] == []
+    assert server.asked == []
 
 
 async def test_none_left_is_an_engine_error(http: aiohttp.ClientSession) -> None:

@@ -89,19 +89,32 @@ def time(found: re.Match[str], language: Language) -> str:
     half = next((m[3] for m in reversed(parts) if m[3]), "")
     before = found.string[: found.start()].rstrip()
     after = found.string[found.end() :].lstrip()
+    ranges = len(parts) > 1
     said = []
     long_day = any(int(part[1]) > 12 for part in parts)
     for at, part in enumerate(parts):
         own = part[3] or (half if int(part[1]) <= 12 and at == len(parts) - 1 else "")
         last = at == len(parts) - 1
-        said.append(_time(part, own, language, before, after if last else "", long_day))
+        said.append(_time(part, own, language, before, after if last else "", long_day, ranges))
     words = said[0] if len(said) == 1 else language.ranges.format(*said[:2])
     ends = text.endswith(".") and (not after or after[0].isupper())
-    return words + "." * ends
+    written = next((w for w in _swallowed(language) if text.endswith(w)), "")
+    return words + language.clock.swallowed.get(written, "") + "." * ends
+
+
+@lru_cache
+def _swallowed(language: Language) -> tuple[str, ...]:
+    return tuple(sorted(language.clock.swallowed, key=len, reverse=True))
 
 
 def _time(
-    part: re.Match[str], half: str, language: Language, before: str, after: str, long_day: bool
+    part: re.Match[str],
+    half: str,
+    language: Language,
+    before: str,
+    after: str,
+    long_day: bool,
+    ranges: bool,
 ) -> str:
     clock = language.clock
     hour, minute = int(part[1]), int(part[2] or 0)
@@ -111,7 +124,7 @@ def _time(
         hour = 0
     exact = bool(half) or long_day or hour == 0
     written = any(after.startswith(word) for word in clock.oclock)
-    words = _clock(hour, minute, language, written, exact)
+    words = _clock(hour, minute, language, written, exact or ranges)
     name = next((p for start, p in reversed(clock.parts) if hour >= start), "")
     if not exact or not name or before.endswith(tuple(p for _, p in clock.parts)):
         return words
@@ -126,6 +139,8 @@ def _clock(hour: int, minute: int, language: Language, written: bool, exact: boo
     names = {"h": _hour(twelve, language), "n": _hour(twelve % 12 + 1, language)}
     special = clock.special.get((twelve, minute))
     template = {0: clock.hour, 15: clock.quarter, 30: clock.half, 45: clock.to}.get(minute, "")
+    if written and not template:  # பத்து இருபது மணிக்கு
+        return f"{names['h']} {cardinal(minute, numbers)}"
     said = special or (template or clock.minutes).format(m=cardinal(minute, numbers), **names)
     if written:  # बजे stands there already
         said = said.removesuffix(" " + clock.oclock[0])

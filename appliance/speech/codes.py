@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from appliance.speech import latin
 from appliance.speech.amounts import number, plain, symbol, words
-from appliance.speech.cardinals import cardinal, digits
+from appliance.speech.cardinals import cardinal, digits, year
 from appliance.speech.language import Language
 from appliance.speech.languages import LANGUAGES, en
 from appliance.speech.lexicon import LEXICON
@@ -15,6 +15,8 @@ from appliance.speech.patterns import END, START, any_of
 
 _LOOK_BACK, _LOOK_AHEAD = 60, 40
 """Letters around a number that are searched for a word like OTP."""
+_MOST_GROUPS = 6
+"""Of the digits of one code ("482 193")."""
 _SHORTEST_CODE, _LONGEST_COUNT = 3, 9
 """Digits: shorter is no code; longer, without commas and not round, is one whatever stands near."""
 _MOBILE_DIGITS, _PHONE_GROUP, _CARD_GROUP = 10, 5, 4
@@ -40,9 +42,13 @@ _SPELT = frozenset(
 def telephone(found: re.Match[str], language: Language) -> str:
     """+91 98765 43210, 1800-123-4567, 9876543210: group by group, digit by digit."""
     text = found[0]
-    groups = re.findall(r"\d+", text)
-    if len(groups) == 1:
-        groups = _grouped(groups[0])
+    found_groups = re.findall(r"\d+", text)
+    alone = len(found_groups) == 1
+    groups = [
+        part
+        for group in found_groups
+        for part in (_grouped(group) if alone or len(group) == _MOBILE_DIGITS else [group])
+    ]
     said = ", ".join(digits(group, language.numbers) for group in groups)
     return f"{symbol('+', language)} {said}" if text.startswith("+") else said
 
@@ -85,12 +91,25 @@ def ussd(found: re.Match[str], language: Language) -> str:
 def counted_or_code(found: re.Match[str], language: Language) -> str:
     """A bare number: digit by digit near a word like OTP, or where it is too long to be a count."""
     text = found[0]
+    if text.isdigit() and len(text) == 4 and text[:2] in ("19", "20"):
+        before, after = found.string[: found.start()][-20:], found.string[found.end() :][:20]
+        if _year_word(language).search(f"{before}\0{after}"):
+            return year(int(text), language)
     if text.isdigit() and len(text) >= _SHORTEST_CODE:
         if len(text) > _LONGEST_COUNT and int(text) % 10**5:
             return digit_groups(text, language)
         if is_code(found.string, found.start(), found.end(), language):
             return digit_groups(text, language)
     return plain(found, language)
+
+
+@lru_cache
+def _year_word(language: Language) -> re.Pattern[str]:
+    """Its match: such a word next to the place of the number, which is marked by a zero byte."""
+    if not language.year_words:
+        return re.compile("(?!)")
+    words = START + any_of(language.year_words) + END
+    return re.compile(rf"{words}\s*\0|\0\s*{words}")
 
 
 def is_code(text: str, start: int, end: int, language: Language) -> bool:
@@ -107,13 +126,15 @@ def _cues(language: Language) -> tuple[re.Pattern[str], re.Pattern[str]]:
     cue = START + any_of([*en.LANGUAGE.cues, *language.cues]) + END
     link = any_of([*_LINKS, *language.links]) + END
     ahead = rf"[\s,]*(?:{START}{link}\s*)*"
-    return re.compile(cue + _gap(link) + "$", re.IGNORECASE), re.compile(ahead + cue, re.IGNORECASE)
+    return re.compile(
+        cue + _gap(link) + rf"(?:\d+[ -]){{0,{_MOST_GROUPS}}}$", re.IGNORECASE
+    ), re.compile(ahead + cue, re.IGNORECASE)
 
 
 def _gap(link: str) -> str:
     """What may stand between a cue and its number: "OTP: ", "account number is", "OTP for login is"."""
     purpose = r"for (?:[a-z]+ ){1,2}(?=is\b)"
-    return rf"(?:[\s:#,\-–(\"'.]|{START}{purpose}|{START}{link}|\d+[ -])*"
+    return rf"(?:[\s:#,\-–(\"'.]|{START}{purpose}|{START}{link})*"
 
 
 @lru_cache
@@ -142,9 +163,13 @@ def identifier(found: re.Match[str], language: Language) -> str:
             one = cardinal(int(run), language.numbers) if counted else digits(run, language.numbers)
             said.append(one)
         else:
-            unknown = run.isupper() and (len(run) < 3 or run.lower() not in LEXICON)
-            said.append(word(run, language, single=unknown or len(run) <= 2))
+            said.append(word(run, language, single=len(run) <= 2 or _is_code_letters(run)))
     return " ".join(said)
+
+
+def _is_code_letters(run: str) -> bool:
+    """SBIN of SBIN0001234; but COVID-19, PLAN399."""
+    return run.isupper() and run.lower() not in LEXICON and len(run) < 5
 
 
 def _generation(text: str, language: Language) -> str:

@@ -91,7 +91,9 @@ class Clock:
     hours: tuple[str, ...] = ()
     """1 to 12 where they are not the plain numbers."""
     oclock: tuple[str, ...] = ()
-    """The words that end ``hour`` and may already be written behind the digits."""
+    """Words for the hour that may be written behind the digits; the first is the one in ``hour``."""
+    swallowed: Mapping[str, str] = field(default_factory=dict)
+    """Of those, what is not said again -> the ending that it leaves."""
     parts: tuple[tuple[int, str], ...] = ()
     """From this hour on: this part of the day."""
     part: str = "{p} {time}"
@@ -143,6 +145,8 @@ class Language:
     symbols: Mapping[str, str] = field(default_factory=lambda: _NONE)
     cues: tuple[str, ...] = ()
     """Words near which a number is read digit by digit (a code, an account, a telephone)."""
+    year_words: tuple[str, ...] = ()
+    """Words directly before or behind a number that make it a year."""
     links: tuple[str, ...] = ()
     """Words that may stand between a cue and its number."""
     abbreviations: Mapping[str, str] = field(default_factory=lambda: _NONE)

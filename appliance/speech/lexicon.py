@@ -119,7 +119,7 @@ LEXICON = dict(
         "student=स्टूडॆंट subscription=सब्स्क्रिप्शन success=सक्सॆस "
         "successful=सक्सॆसफ़ुल sunday=संडे supervisor=सुपरवाइज़र support=सपोर्ट "
         "switch=स्विच system=सिस्टम "
-        "tab=टॅब tablet=टॅबलॆट tariff=टॅरिफ़ tax=टॅक्स team=टीम technical=टॆक्निकल "
+        "tab=टॅब tablet=टॅबलॆट tariff=टॅरिफ़ tax=टॅक्स team=टीम tech=टॆक technical=टॆक्निकल "
         "technician=टॆक्नीशियन telecom=टॆलिकॉम telephone=टॆलिफ़ोन temporary=टॆंपररी "
         "ten=टॆन test=टॆस्ट text=टॆक्स्ट thank=थॅंक thanks=थॅंक्स that=दॅट the=द "
         "this=दिस thousand=थाउज़ॆंड three=थ्री thursday=थर्सडे ticket=टिकट time=टाइम "

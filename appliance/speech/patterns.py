@@ -116,6 +116,7 @@ def _calendar(language: Language) -> Iterable[tuple[str, str]]:
     colon = exact.replace("[:.]", ":")
     either = rf"(?:{exact}|{clock})(?!\d)"
     to = r"\s*(?:[-–—]|to\b)\s*"
+    swallowed = rf"(?:\s*{any_of([*language.clock.swallowed, 'hrs'])}{END})?"
     not_inside = r"(?<![\d.,:/])"
     # yyyy-mm-dd would else lose its first part to the next rule
     yield "iso_date", r"(?<!\d)(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d)"
@@ -136,7 +137,7 @@ def _calendar(language: Language) -> Iterable[tuple[str, str]]:
         "time",
         rf"{not_inside}(?:{either}\s*{AM_PM}?{to}{either}\s*{AM_PM}"
         rf"|{either}\s*{AM_PM}(?:{to}{either}(?:\s*{AM_PM})?)?"
-        rf"|{colon}(?!\d)(?:{to}{colon}(?!\d))?|{exact}(?=\s*{oclock}))(?!\d|[.,:]\d)",
+        rf"|{colon}(?!\d)(?:{to}{colon}(?!\d))?|{exact}(?=\s*{oclock}))(?!\d|[.,:]\d){swallowed}",
     )
     full, alone = r"(?:19|20)\d\d", r"(?![\d,]|\.\d)"
     yield (

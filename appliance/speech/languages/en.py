@@ -35,6 +35,7 @@ LANGUAGE = Language(
         hour="{h} o'clock",
         minutes="{h} {m}",
         oclock=("o'clock", "hours", "hrs"),
+        swallowed={"hours": "", "hrs": ""},
         parts=((0, "A M"), (12, "P M")),
         part="{time} {p}",
     ),
