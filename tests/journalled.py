@@ -20,6 +20,7 @@ def put_calls(
     *,
     direction: str = "in",
     turns: int = 0,
+    caller: str = "+911",
 ) -> list[str]:
     """Rows of (began, seconds; None while it lives); their ids."""
     rows: list[dict[str, Any]] = []
@@ -27,7 +28,7 @@ def put_calls(
         ended = None if seconds is None else began + timedelta(seconds=seconds)
         rows.append(
             {
-                "call_id": uuid.uuid4().hex, "did": "1001", "caller": "+911", "agent_id": "help",
+                "call_id": uuid.uuid4().hex, "did": "1001", "caller": caller, "agent_id": "help",
                 "agent_version": 1, "language": "en", "started_at": began, "ended_at": ended,
                 "turns": turns, "direction": direction,
             }

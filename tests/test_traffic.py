@@ -84,7 +84,7 @@ def test_calls_from_before_are_live_and_lost_ones_are_not(db: Connection) -> Non
 
 
 def test_no_whole_interval_yet(db: Connection) -> None:
-    put_calls(db, [(START + minutes(1), 60)])
+    put_calls(db, [(START + minutes(1), 400)])
     assert traffic.read_arrivals(db, START - minutes(60), START + minutes(2), 300) is None
 
 
@@ -96,6 +96,14 @@ def test_holding_times(db: Connection) -> None:
     assert holding.p95_s == pytest.approx(95.5)
     assert (holding.calls, holding.mean_s, holding.turns, holding.seconds) == (10, 55, 40, 550)
     assert traffic.read_holding(db, START, "out").mean_s == 500
+
+
+def test_a_rehearsal_is_no_traffic(db: Connection) -> None:
+    put_calls(db, [(START + minutes(1), 400)])
+    put_calls(db, [(START + minutes(1), 400)] * 50, caller="rehearsal-ab12-5-7", turns=30)
+    found = traffic.read_arrivals(db, START - timedelta(days=1), START + minutes(11), 300)
+    assert found is not None and found.inbound == (1, 0) and found.at_once == (1, 0)
+    assert traffic.read_holding(db, START, "in").calls == 1
 
 
 FULL = {

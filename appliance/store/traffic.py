@@ -22,6 +22,7 @@ from sqlalchemy import (
     text,
 )
 
+from appliance.store.measures import REHEARSAL
 from appliance.store.models import CallRow, OutboundRow, TurnRow
 
 STATEMENT_TIMEOUT_S = 20
@@ -119,6 +120,10 @@ def read_only(connection: Connection) -> None:
     connection.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_S * 1000}"))
 
 
+REAL = ~CallRow.caller.startswith(REHEARSAL, autoescape=True)
+"""A rehearsal's calls come when somebody rehearses: they foretell nothing."""
+
+
 def read_arrivals(
     connection: Connection, since: datetime, now: datetime, interval_s: int
 ) -> Arrivals | None:
@@ -136,7 +141,7 @@ def read_arrivals(
     began = _interval(CallRow.started_at, interval_s)
     query = (
         select(began, CallRow.direction, func.count())
-        .where(CallRow.started_at >= start, CallRow.started_at < end)
+        .where(CallRow.started_at >= start, CallRow.started_at < end, REAL)
         .group_by(began, CallRow.direction)
     )
     inbound, outbound = [0] * count, [0] * count
@@ -153,7 +158,7 @@ def _at_once(
 ) -> tuple[int, ...]:
     """Calls live at the end of each interval: those before, and since, less those that ended."""
     over = _ended_at(end)
-    near = CallRow.started_at >= start - LONGEST_CALL
+    near = and_(CallRow.started_at >= start - LONGEST_CALL, REAL)
     carried = select(func.count()).where(
         near, CallRow.started_at < start, (over >= start) | over.is_(None)
     )
@@ -203,6 +208,7 @@ def read_holding(connection: Connection, since: datetime, direction: str) -> Hol
             CallRow.started_at >= since,
             CallRow.direction == direction,
             CallRow.ended_at > CallRow.started_at,
+            REAL,
         )
         .order_by(CallRow.started_at.desc())
         .limit(MOST_CALLS)

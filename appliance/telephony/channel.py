@@ -47,6 +47,8 @@ FIRST_SEARCH_S = 2.5
 person."""
 SEARCH_TIMEOUT_S = 8.0
 """All workers together, also for a call that lost its own in the middle."""
+HOLD_AFTER_S = 1.2
+"""A caller who finds no place waits so long unseen: workers tell once a second whose calls ended."""
 WAIT_EVERY_S = 0.3
 """Between two looks for a place of one who holds."""
 REATTACH_EVERY_S = 0.2
@@ -349,7 +351,7 @@ class LiveCall:
             self._fail("no worker took the call")
             return
         url = self._office.workers.pick(self._refused_by)
-        if url is None and self._told_to_hold():
+        if url is None and searched_s > HOLD_AFTER_S and self._told_to_hold():
             return
         if url is None:
             self._refused_by.clear()
