@@ -229,6 +229,11 @@ def product(found: re.Match[str], language: Language) -> str:
     return f"{number(one, language)} {symbol('×', language)} {number(other, language)}"
 
 
+def parts(found: re.Match[str], language: Language) -> str:
+    """5-3-12, a house; 12-34-56: one number after the other."""
+    return " ".join(number(part, language) for part in found[0].split("-"))
+
+
 def number_range(found: re.Match[str], language: Language) -> str:
     """10-15, 2-3 lakh; two long numbers that are not round are a code."""
     amounts = [m[0] for m in _NUMBER.finditer(found[0])]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from appliance.speech.amounts import number
+from appliance.speech.amounts import number, words
 from appliance.speech.cardinals import cardinal, ordinal, year
 from appliance.speech.language import Language
-from appliance.speech.patterns import AM_PM, month_numbers
+from appliance.speech.patterns import AM_PM, WEEKDAYS, month_numbers
 
 _DIGITS = re.compile(r"\d+")
 _TIME = re.compile(rf"(\d{{1,2}})(?:[:.](\d{{2}}))?(?::\d{{2}})?\s*({AM_PM})?")
@@ -72,6 +72,14 @@ def day_month(found: re.Match[str], language: Language) -> str:
     return language.ranges.format(first, said)
 
 
+def weekdays(found: re.Match[str], language: Language) -> str:
+    """Mon-Sat."""
+    first, last = (
+        words(WEEKDAYS.get(name, name), language) for name in re.findall("[A-Z][a-z]+", found[0])
+    )
+    return language.ranges.format(first, last)
+
+
 def years(found: re.Match[str], language: Language) -> str:
     """2025-26, 1998-2004; a year behind "in" or "since"."""
     figures = _DIGITS.findall(found[0])
@@ -96,10 +104,10 @@ def time(found: re.Match[str], language: Language) -> str:
         own = part[3] or (half if int(part[1]) <= 12 and at == len(parts) - 1 else "")
         last = at == len(parts) - 1
         said.append(_time(part, own, language, before, after if last else "", long_day, ranges))
-    words = said[0] if len(said) == 1 else language.ranges.format(*said[:2])
+    whole = said[0] if len(said) == 1 else language.ranges.format(*said[:2])
     ends = text.endswith(".") and (not after or after[0].isupper())
     written = next((w for w in _swallowed(language) if text.endswith(w)), "")
-    return words + language.clock.swallowed.get(written, "") + "." * ends
+    return whole + language.clock.swallowed.get(written, "") + "." * ends
 
 
 @lru_cache
@@ -124,11 +132,11 @@ def _time(
         hour = 0
     exact = bool(half) or long_day or hour == 0
     written = any(after.startswith(word) for word in clock.oclock)
-    words = _clock(hour, minute, language, written, exact or ranges)
+    spoken = _clock(hour, minute, language, written, exact or ranges)
     name = next((p for start, p in reversed(clock.parts) if hour >= start), "")
     if not exact or not name or before.endswith(tuple(p for _, p in clock.parts)):
-        return words
-    return clock.part.format(p=name, time=words)
+        return spoken
+    return clock.part.format(p=name, time=spoken)
 
 
 def _clock(hour: int, minute: int, language: Language, written: bool, exact: bool) -> str:
@@ -153,8 +161,8 @@ def _hour(hour: int, language: Language) -> str:
 
 
 def _english(hour: int, minute: int, language: Language, bare: bool) -> str:
-    words = language.numbers.below_hundred
+    names = language.numbers.below_hundred
     if not minute:
-        return words[hour] if bare else language.clock.hour.format(h=words[hour])
-    minutes = f"oh {words[minute]}" if minute < 10 else words[minute]
-    return language.clock.minutes.format(h=words[hour], m=minutes)
+        return names[hour] if bare else language.clock.hour.format(h=names[hour])
+    minutes = f"oh {names[minute]}" if minute < 10 else names[minute]
+    return language.clock.minutes.format(h=names[hour], m=minutes)

@@ -25,7 +25,7 @@ _LINKS = (
     "at on be it's following new old registered"
 ).split()
 """What may stand between a cue and its number ("your OTP for login" may not: it may be an amount)."""
-_RUN = re.compile(r"[A-Z]+(?![a-z])|[A-Za-z][a-z]*|\d+")
+_RUN = re.compile(r"[A-Z]+(?![a-z])|[A-Za-z][a-z]*|\d+|\.")
 _SPOKEN = frozenset(
     "SIM PIN PAN LAN RAM ROM APP AND THE FOR NOT YOU YES NO NEW ALL ANY ARE CAN OUR OUT NOW PAY GET "
     "USE TO OF ON IN IS BY OR AN AS BE WE MY ME DO GO SO UP IF AT WIFI JIO NASA ISRO SEBI TRAI VISA "
@@ -154,17 +154,27 @@ def identifier(found: re.Match[str], language: Language) -> str:
     text = found[0]
     if re.fullmatch("[2-6][Gg]", text):
         return _generation(text, language)
+    if decade := re.fullmatch(r"((?:19|20)?\d)0s", text):
+        return _decade(int(decade[1] + "0"), language)
     runs = _RUN.findall(text)
     figures = [run for run in runs if run.isdigit()]
     counted = len(figures) == 1 and len(figures[0]) <= 2 and figures[0][0] != "0"
     said = []
     for run in runs:
-        if run.isdigit():
+        if run == ".":
+            said.append(language.numbers.point)
+        elif run.isdigit():
             one = cardinal(int(run), language.numbers) if counted else digits(run, language.numbers)
             said.append(one)
         else:
             said.append(word(run, language, single=len(run) <= 2 or _is_code_letters(run)))
     return " ".join(said)
+
+
+def _decade(first: int, language: Language) -> str:
+    """The 1990s; in other languages than English only the number."""
+    said = year(first, language) if first > 99 else cardinal(first, language.numbers)
+    return said[:-1] + "ies" if said.endswith("y") and language is en.LANGUAGE else said
 
 
 def _is_code_letters(run: str) -> bool:

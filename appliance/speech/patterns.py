@@ -41,6 +41,11 @@ CURRENCY_WORDS = {
     "rupees": "INR", "rupee": "INR", "Rupees": "INR", "Rupee": "INR", "dollars": "USD", "dollar": "USD",
     "euros": "EUR", "euro": "EUR", "pounds": "GBP", "pound": "GBP",
 }  # fmt: skip
+WEEKDAYS = {
+    "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday",
+    "Thur": "Thursday", "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday",
+}  # fmt: skip
+"""Short names are read as days only in a range, Mon-Sat: "Sat" is a word."""
 ABBREVIATED_ALWAYS = frozenset(
     "mr mrs dr prof smt govt pvt ltd etc vs approx a/c w/o c/o b/w dept".split()
 )
@@ -122,8 +127,12 @@ def _calendar(language: Language) -> Iterable[tuple[str, str]]:
     yield "iso_date", r"(?<!\d)(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d)"
     yield (
         "date",
-        r"(?<![\d.,/-])\d{1,2}(?P<sep>[/.-])\d{1,2}(?P=sep)(?:\d{4}|\d{2})(?![\d/]|[.,-]\d)",
+        # 5-3-12 is a house
+        r"(?<![\d.,/-])(?:\d{1,2}(?P<sep>[/.-])\d{1,2}(?P=sep)\d{4}|\d{1,2}/\d{1,2}/\d{2}"
+        r"|\d{2}(?P<dash>[.-])\d{2}(?P=dash)\d{2})(?![\d/]|[.,-]\d)",
     )
+    weekday = any_of([*WEEKDAYS, *WEEKDAYS.values()])
+    yield "weekdays", rf"{START}{weekday}\.?\s?(?:[-–]|to\b)\s?{weekday}{END}"
     yield (
         "day_month",
         rf"(?:{day}{DASH})?{day}(?:\s+of)?[\s-]*{months}{END}\.?(?:[,\s-]\s*(?:19|20)\d\d(?!\d|,\d))?",
@@ -178,10 +187,11 @@ def _amounts(language: Language) -> Iterable[tuple[str, str]]:
         "id",
         (
             rf"{START}(?=[A-Za-z/-]*\d)(?=[\d/-]*[A-Za-z])[A-Za-z0-9]+(?:[-/](?=[A-Z0-9]*\d|[A-Z]+{END})[A-Z0-9]+)*"
-            rf"(?![A-Za-z0-9])"
+            r"(?![A-Za-z0-9])(?:\.\d+(?!\d|\.\d))?"
         ),
     )
     yield "ratio", r"(?<![\d.,:])\d{1,4}\s?:\s?\d{1,4}(?![\d:]|[.,]\d)"
+    yield "parts", r"(?<![\d.,-])\d{1,4}(?:-\d{1,4}){2,}(?![\d-]|[.,]\d)"
     yield "range", rf"(?<![\d.,]){NUMBER}{DASH}{NUMBER}(?:\s*{counted}{END})?(?![-–]?\d)"
     yield "number", rf"{signed}(?<!\d){NUMBER}(?:\s*{counted}{END})?"
 

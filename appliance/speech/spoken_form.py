@@ -76,6 +76,7 @@ _BEFORE_STOP = re.compile(r"\s+(?=[,.;:?!।॥])")
 _STOPS = re.compile(r"[,;:](?:\s*[,;:])+")
 _DOUBLED = re.compile(r"[,;:]\s*([.?!।॥])|([.?!।॥])\s*,")
 _LEADING = re.compile(r"^[\s,;:.?!।॥]+(?=\S)")
+_COMMA = re.compile(r",(?=\w)")
 _MANY_STOPS = re.compile(r"\.{2,}")
 
 
@@ -86,12 +87,12 @@ def _tidy(text: str, *, hyphens: bool = True) -> str:
         text = _HYPHEN.sub(" ", text)
     text = _BEFORE_STOP.sub("", _SPACE.sub(" ", _LEFT.sub(" ", text)))
     text = _DOUBLED.sub(r"\1\2", _STOPS.sub(",", _MANY_STOPS.sub(".", text)))
-    return text
+    return _COMMA.sub(", ", text)
 
 
 def _cut(text: str) -> str:
     """No more than a server takes, cut between words; nothing, if there is nothing to say."""
-    text = _LEADING.sub("", text)
+    text = _LEADING.sub("", text).rstrip(" ,;:")
     if not any(c.isalnum() for c in text):
         return ""
     if len(text) <= LONGEST_LETTERS:
@@ -137,6 +138,7 @@ READINGS: Mapping[str, Callable[[re.Match[str], Language], str]] = {
     "day_month": calendar.day_month,
     "month_day": calendar.day_month,
     "time": calendar.time,
+    "weekdays": calendar.weekdays,
     "years": calendar.years,
     "money": amounts.money,
     "paid": amounts.money,
@@ -148,6 +150,7 @@ READINGS: Mapping[str, Callable[[re.Match[str], Language], str]] = {
     "fraction": amounts.fraction,
     "ratio": amounts.ratio,
     "product": amounts.product,
+    "parts": amounts.parts,
     "range": amounts.number_range,
     "number": codes.counted_or_code,
     "abbreviation": _abbreviation,

@@ -29,7 +29,7 @@ UNITS: dict[str, str] = {
         "mhz": "MHz mhz",
         "hour": "hr hrs Hrs h",
         "minute": "min mins Mins",
-        "second": "sec secs s",
+        "second": "sec secs",
         "ms": "ms msec",
         "kw": "kW KW",
         "kwh": "kWh kwh KWh KWH",
