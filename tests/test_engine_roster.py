@@ -6,7 +6,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import aiohttp
 import orjson
@@ -18,6 +18,7 @@ from talkers import AGENT, Caller, plain
 from tinyserver import tiny, until
 
 from appliance.capacity.roster import FRESH_S, HEARD_AFTER_S, Board, Entry, RosterServer
+from appliance.engines import roster as rosters
 from appliance.engines.emulated import EmulatedEngines
 from appliance.engines.emulated_script import Script
 from appliance.engines.pool import Pool
@@ -103,12 +104,17 @@ async def test_only_the_warm_are_on_the_roster_and_old_news_are_none() -> None:
 def test_a_roster_is_read() -> None:
     body = b'{"stt":["ws://10.0.0.5:41001"],"tts":[]}'
     assert read_roster(body) == {"stt": ("ws://10.0.0.5:41001",), "tts": ()}
+    urls = ["wss://gpu-1.example", "http://[fd00::1]:8000/v1", "http://gpu_2:80/"]
+    assert read_roster(orjson.dumps({"llm": urls})) == {"llm": tuple(urls)}
 
 
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"null", b'{"stt":"ws://a:1"}', b'{"stt":[7]}', b'{"stt":["ftp://a"]}',
-     b'{"stt":["file:///etc/passwd"]}', orjson.dumps({"stt": ["ws://a:1"] * 5000}), b"\xff"],
+     b'{"stt":["file:///etc/passwd"]}', b'{"stt":["ws://.."]}', b'{"stt":["ws://u:pw@a:1"]}',
+     b'{"stt":["ws://a:99999"]}', b'{"stt":["ws://a b"]}', b'{"stt":["ws://a:1\\r\\nX: y"]}',
+     b'{"stt":["ws://a:1?q"]}', orjson.dumps({"stt": ["ws://" + "a" * 64]}),
+     orjson.dumps({"stt": ["ws://a:1"] * 5000}), b"\xff"],
 )  # fmt: skip
 def test_what_is_no_roster_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):
@@ -159,6 +165,44 @@ async def test_pools_follow_and_the_last_answer_holds(
     assert len(stt.servers) == 2
     told = [r.getMessage() for r in caplog.records if "roster" in r.getMessage()]
     assert len(told) == 1 and "the last one holds" in told[0]
+
+
+@pytest.mark.server
+async def test_a_roster_in_pieces_is_one_and_one_without_end_or_from_elsewhere_is_none(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rosters, "LARGEST_ANSWER_BYTES", 100_000)
+
+    async def pieces(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for piece in (b'{"stt":["ws://10.0', b'.0.5:1"]}'):
+            await response.write(piece)
+            await asyncio.sleep(0.05)
+        return response
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(b" " * 60_000)
+        return response
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        raise web.HTTPFound("/pieces")
+
+    async with (
+        tiny("/pieces", pieces) as good,
+        tiny("/endless", endless) as hostile,
+        tiny("/away", elsewhere) as away,
+    ):
+        pool = Pool("stt", (), http)
+        assert not await Roster(hostile.url + "/endless", (pool,), http).ask()
+        assert not await Roster(away.url + "/away", (pool,), http).ask()
+        assert pool.servers == []
+        assert await Roster(good.url + "/pieces", (pool,), http).ask()
+        assert [server.url for server in pool.servers] == ["ws://10.0.0.5:1"]
 
 
 @pytest.mark.server

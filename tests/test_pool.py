@@ -48,6 +48,29 @@ async def test_what_others_use_counts_too(http: aiohttp.ClientSession) -> None:
             assert pool.pick().url == b.url
 
 
+@pytest.mark.parametrize(
+    "url", ["http://..", "ws://" + "a" * 64 + ":1", "http://[::1", "http://h:99999"]
+)
+async def test_an_address_that_is_none_is_down_and_ends_nothing(
+    http: aiohttp.ClientSession, url: str
+) -> None:
+    pool = Pool("stt", (url,), http)
+    await pool.check()
+    assert pool.servers[0].health is Health.DOWN
+
+
+async def test_a_health_answer_without_end_or_with_absurd_numbers_hurts_nobody(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "HEALTH_BYTES", 5000)
+    async with tiny() as liar, tiny() as talker:
+        liar.in_flight, talker.languages = -(10**9), ["x" * 6000]
+        pool = Pool("tts", (liar.url, talker.url), http)
+        await pool.check()
+        assert pool.servers[0].reported == 0
+        assert pool.servers[1].health is Health.DOWN
+
+
 async def test_a_use_that_fails_is_given_back(http: aiohttp.ClientSession) -> None:
     pool = Pool("tts", ("http://127.0.0.1:1",), http)
     with pytest.raises(ZeroDivisionError), pool.use(pool.servers[0]):

@@ -25,6 +25,18 @@ class TooLongError(Exception):
     """An answer that came piece by piece, each in time, and found no end."""
 
 
+async def read_at_most(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The whole body, however many pieces it comes in. Raises ValueError when it is over ``most``
+    bytes: a server that finds no end fills no memory."""
+    body = bytearray()
+    while piece := await response.content.read(most + 1 - len(body)):
+        body += piece
+        if len(body) > most:
+            response.close()
+            raise ValueError(f"the answer is over {most} bytes")
+    return bytes(body)
+
+
 async def stream(
     http: aiohttp.ClientSession,
     url: str,

@@ -18,6 +18,7 @@ from enum import Enum
 import aiohttp
 import orjson
 
+from appliance.engines.http import read_at_most
 from appliance.errors import EngineError
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,10 @@ FIRST_REST_S = 0.5
 LONGEST_REST_S = 15.0
 GOOD_FOR_S = 30.0
 """A server without trouble for this long is trusted as if it had never failed."""
+HEALTH_BYTES = 1 << 18
+"""A voice server names its voices; a longer answer is none."""
+MOST_USES = 1_000_000
+"""A server says no more of itself, and nothing below 0: else it drew all calls, or none."""
 RECENT_S = 10.0
 MOST_RECENT = 256
 FEW_RECENT = 8
@@ -192,6 +197,9 @@ class Pool:
         self._asking.add(server)
         try:
             await self._ask(server)
+        except Exception:  # the border of a job: one strange server ends no worker
+            log.exception("! %s %s was not asked for its health", self.stage, server.url)
+            self.failed(server, "health: could not be asked")
         finally:
             self._asking.discard(server)
 
@@ -199,9 +207,13 @@ class Pool:
         timeout = aiohttp.ClientTimeout(total=HEALTH_TIMEOUT_S)
         try:
             async with self._http.get(server.http_url + "/health", timeout=timeout) as response:
-                body = await response.read()
+                body = await read_at_most(response, HEALTH_BYTES)
                 good = response.status < 500
-        except (aiohttp.ClientError, TimeoutError) as e:
+        except (
+            aiohttp.ClientError,
+            TimeoutError,
+            ValueError,
+        ) as e:  # also a name no resolver takes
             if server.health is not Health.DOWN:
                 self.failed(server, f"health: {type(e).__name__}")
             return
@@ -233,8 +245,8 @@ def _read(server: Server, body: bytes) -> None:
         said = orjson.loads(body)
         server.languages = frozenset(map(str, said["languages"]))
         server.voices = frozenset(map(str, said.get("voices", ())))
-        server.reported = int(said["in_flight"])
+        server.reported = min(MOST_USES, max(0, int(said["in_flight"])))
         server.engine = str(said.get("engine", ""))
-        server.capacity = int(said.get("capacity", 0))
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        server.capacity = min(MOST_USES, max(0, int(said.get("capacity", 0))))
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         return

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterable, Mapping
 
 import aiohttp
 import orjson
 
+from appliance.engines.http import read_at_most
 from appliance.engines.pool import Pool
 
 log = logging.getLogger(__name__)
@@ -16,9 +18,17 @@ log = logging.getLogger(__name__)
 ASK_EVERY_S = 1.0
 ASK_TIMEOUT_S = 2.0
 LARGEST_ANSWER_BYTES = 1 << 20
-MOST_SERVERS = 4096
-"""Of one stage; a longer list is no list of ours."""
-_SCHEMES = ("ws://", "wss://", "http://", "https://")
+MOST_SERVERS = 512
+"""Of one stage: every worker asks each of them for its health once a second. A longer list is no
+list of ours."""
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_ADDRESS = re.compile(
+    rf"(?:ws|http)s?://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]{{2,45}}\])(?::(\d{{1,5}}))?(?:/[\w./-]*)?",
+    re.ASCII,
+)
+"""Scheme, name or IP address, port, path: nobody's password, and nothing that a resolver chokes on."""
+LONGEST_ADDRESS = 253
+LAST_PORT = 65535
 
 
 class Roster:
@@ -41,10 +51,12 @@ class Roster:
         """Ask once. Whether there was an answer to follow."""
         timeout = aiohttp.ClientTimeout(total=ASK_TIMEOUT_S)
         try:
-            async with self._http.get(self._url, timeout=timeout) as response:
-                body = await response.content.read(LARGEST_ANSWER_BYTES)
+            # A roster that sends us elsewhere is not the one of the settings.
+            asking = self._http.get(self._url, timeout=timeout, allow_redirects=False)
+            async with asking as response:
                 if response.status != 200:
                     raise ValueError(f"status {response.status}")
+                body = await read_at_most(response, LARGEST_ANSWER_BYTES)
             named = read_roster(body)
         except (aiohttp.ClientError, TimeoutError, ValueError) as e:
             self._tell(str(e) or type(e).__name__)
@@ -70,6 +82,13 @@ def read_roster(body: bytes) -> Mapping[str, tuple[str, ...]]:
     for stage, urls in said.items():
         if not isinstance(urls, list) or len(urls) > MOST_SERVERS:
             raise ValueError(f"{stage!r} is no list of servers")
-        if wrong := [u for u in urls if not isinstance(u, str) or not u.startswith(_SCHEMES)]:
-            raise ValueError(f"{wrong[0]!r} is no address of a server")
+        if wrong := [url for url in urls if not _is_address(url)]:
+            raise ValueError(f"{str(wrong[0])[:80]!r} is no address of a server")
     return {stage: tuple(urls) for stage, urls in said.items()}
+
+
+def _is_address(url: object) -> bool:
+    if not isinstance(url, str) or len(url) > LONGEST_ADDRESS:
+        return False
+    found = _ADDRESS.fullmatch(url)
+    return found is not None and 0 < int(found[1] or 80) <= LAST_PORT
