@@ -16,9 +16,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+from appliance.capacity import cluster
 from appliance.errors import UserError
+from appliance.ops import replica
 from appliance.ops.groups import FALLBACK, engine_groups, engine_program
-from appliance.ops.llm import Choice, launch
+from appliance.ops.llm import DRAIN, Choice, launch
 from appliance.settings import Engines, Llm, LlmServers, Run, Settings
 
 TELL = """#!{python}
@@ -93,6 +95,24 @@ def test_the_command_line_goes_before_the_settings(tmp_path: Path, environment: 
     assert str(other) in command and "--enforce-eager" not in command
     assert after(command, "--served-model-name") == "named"
     assert after(command, "--dtype") == "float16" and after(command, "--max-num-seqs") == "3"
+
+
+def test_answers_may_end_before_the_server_does(tmp_path: Path, environment: Path) -> None:
+    checkpoint(tmp_path / "models" / "small")
+    set_ = settings(tmp_path, environment)
+    assert DRAIN not in launch(set_, Choice()).command  # a vLLM before 0.18 would not start with it
+    (group,) = (group for group in engine_groups(set_) if group.stage == "llm")
+    package = next(environment.parent.parent.glob("lib/python*/site-packages/vllm"))
+    newer = package / "engine" / "arg_utils.py"
+    newer.parent.mkdir()
+    newer.write_text('parser.add_argument("--shutdown-timeout")')
+    command = launch(set_, Choice()).command
+    newer.unlink()
+    allowed_s = int(after(command, DRAIN))
+    assert command.index(DRAIN) < command.index("--enforce-eager")  # options have the last word
+    assert allowed_s >= set_.engines.llm.answer_timeout_s
+    assert group.programs[0].stop_timeout_s >= allowed_s + 10
+    assert cluster.DRAIN_S > replica.LEAVE_S + group.programs[0].stop_timeout_s
 
 
 def test_it_runs_the_server_and_hands_on_no_secret_but_the_key(

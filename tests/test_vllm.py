@@ -2,7 +2,8 @@
 
     IVR_TEST_VLLM_PYTHON=FOLDER/bin/python pytest tests/test_vllm.py
 
-The environment: docs/engines-llm.md. The start takes half a minute and 3 GB. The last test kills it.
+The environment: docs/engines-llm.md. A start takes half a minute and 3 GB; there are two, since two
+tests end it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from appliance.call.warmth import Warmth
 from appliance.engines.llm_failover import FailoverWriter
 from appliance.engines.pool import Health, Pool
 from appliance.engines.writer import OpenAiWriter
+from appliance.errors import EngineError
 from appliance.events import Message, Passage
 from appliance.ops.ports import free_port
 from appliance.settings import Llm, LlmServers
@@ -75,12 +77,25 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the model lies."""
     folder = tmp_path_factory.mktemp("llm")
     model = folder / "var" / "models" / "tiny"
     maker = [PYTHON, Path(__file__).with_name("tiny_llama.py"), model]
     subprocess.run(maker, check=True, timeout=120, env=os.environ | QUIET, capture_output=True)
-    port, log = free_port(), folder / "log"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Iterator[Served]:
+    with serving(folder, "log") as found:
+        yield found
+
+
+@contextmanager
+def serving(folder: Path, name: str) -> Iterator[Served]:
+    """A server for the length of the block, logging to the file ``name``."""
+    port, log = free_port(), folder / name
     environ = {
         **os.environ, **QUIET,
         "IVR_DATA_DIR": str(folder / "var"),
@@ -278,6 +293,33 @@ async def test_killed_in_mid_reply_another_model_goes_on_and_nothing_of_it_is_le
     assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
     alone = await _answer(Composer(FakeVoice(), first, _knowing(), 60))
     assert (alone.source, alone.text) == ("extractive", KNOWN.text)
+
+
+async def test_told_to_stop_it_ends_its_answer_and_begins_no_other(
+    http: aiohttp.ClientSession, folder: Path
+) -> None:
+    with serving(folder, "log of one that stops") as stopping:
+        writer, _ = await writer_of(http, stopping, max_tokens=1200, temperature=0)
+        undisturbed = await _written(writer, "c1")
+        family = _descendants(stopping.process.pid)
+        texts = writer.write(asked(OPEN), speculative=False, call_id="c2")
+        got = await anext(texts)
+        stopping.process.terminate()  # the guard, as ivr up does
+        await asyncio.sleep(0.3)
+        assert stopping.process.poll() is None
+        with pytest.raises(EngineError):
+            await asyncio.wait_for(_written(writer, "c3"), 5)
+        async with aclosing(texts):
+            async for text in texts:
+                got += text
+        assert got == undisturbed
+        assert await asyncio.to_thread(stopping.process.wait, 20) == 0
+        assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
+
+
+async def _written(writer: OpenAiWriter, call_id: str) -> str:
+    async with aclosing(writer.write(asked(OPEN), speculative=False, call_id=call_id)) as texts:
+        return "".join([text async for text in texts])
 
 
 def _descendants(pid: int) -> list[int]:

@@ -164,6 +164,26 @@ async def test_a_stream_that_breaks_off_is_not_begun_again_elsewhere(
         assert got == TOKENS[: len(got)] and got and not b.asked
 
 
+def ending(reason: str) -> bytes:
+    choice = {"index": 0, "delta": {"content": ""}, "finish_reason": reason}
+    return b"data: " + orjson.dumps({"choices": [choice]}) + b"\n\n"
+
+
+async def test_a_reply_that_a_stopping_server_gives_up_is_not_whole(
+    http: aiohttp.ClientSession,
+) -> None:
+    cut = (*GOOD[:4], ending("abort"), b"data: [DONE]\n\n")
+    rest = (*(event(content=token) for token in TOKENS[2:]), ending("stop"), b"data: [DONE]\n\n")
+    async with tiny(PATH, writing(*cut)) as a, tiny(PATH, writing(*rest)) as b:
+        writer, pool = await writer_of(http, a, b, priorities=True)
+        assert await written(writer) == TOKENS
+        assert pool.servers[0].health is Health.DOWN
+    none = (ending("abort"), b"data: [DONE]\n\n")  # what it is asked while it stops
+    async with tiny(PATH, writing(*none)) as a, tiny(PATH, writing(*GOOD)) as b:
+        writer, pool = await writer_of(http, a, b)
+        assert await written(writer) == TOKENS
+
+
 async def test_no_server_is_an_engine_error(http: aiohttp.ClientSession) -> None:
     async def refused(_: web.Request) -> web.Response:
         return web.json_response({"error": {"message": "overloaded"}}, status=429)

@@ -7,6 +7,7 @@ find the servers by the roster and speak to them directly. Needs the extra ``clu
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,10 +27,15 @@ LOOK_BACK_S = 5.0
 TELL_EVERY_S = 1.0
 HEALTH_EVERY_S = 5.0
 HEALTH_TIMEOUT_S = 10.0
-DRAIN_S = 30.0
-"""An engine server has 5 s for what is under way, and its keeper 10 s to insist."""
+DRAIN_S = 50.0
+"""The longest that a replica takes to end: 2 s until the workers know, then 10 s of an engine server,
+35 s of a language model's that finishes its answers; and its keeper insists."""
 OBJECT_STORE_BYTES = 80 << 20
 """Of a Ray of our own: nothing big passes through it (75 MiB is the least that Ray takes)."""
+LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Set to 0, a Ray is of one machine: all its processes listen on 127.0.0.1. Else they listen on every
+address, and who reaches them may run code here (CVE-2023-48022). Read when ``ray`` is imported, and
+by the processes that it starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,8 @@ class PoolSpec:
 
 def connect(cluster: Cluster, *, log_to_driver: bool = True) -> None:
     """Join the Ray cluster of the settings, or start one on this machine. Raises UserError."""
+    if not cluster.address:
+        os.environ[LOOPBACK_ONLY] = "0"
     ray = _ray()
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": log_to_driver}
     if cluster.address:

@@ -30,6 +30,8 @@ WARM_TIMEOUT_S = 15.0
 LONGEST_EVENT_BYTES = 1 << 20
 """Of a server-sent event; what is longer is no chat completion."""
 NO_SUCH_MODEL = 404
+ABORTED = "abort"
+"""vLLM's ``finish_reason`` for what a server that stops has cut off, or has not begun."""
 REPLY_PRIORITY = 0
 """vLLM serves lower numbers first: replies that somebody waits for, then speculations, then what
 nobody waits for at all."""
@@ -220,7 +222,8 @@ class OpenAiWriter:
 def _delta(line: bytes) -> str:
     """The text of one server-sent event, or an empty string (comments, role, usage, [DONE]).
 
-    Raises aiohttp.ClientPayloadError for one that tells of an error: vLLM's engine died in mid-reply.
+    Raises aiohttp.ClientPayloadError for one that tells of an error (vLLM's engine died in mid-reply)
+    or that the reply was given up: vLLM was told to stop.
     """
     if not line.startswith(b"data: {"):
         return ""
@@ -229,6 +232,8 @@ def _delta(line: bytes) -> str:
         if isinstance(event, dict) and isinstance(event.get("error"), dict):
             raise aiohttp.ClientPayloadError("the server reports an error")
         choices = event["choices"]
+        if choices and choices[0].get("finish_reason") == ABORTED:
+            raise aiohttp.ClientPayloadError("the server gives the reply up")
         return choices[0]["delta"].get("content") or "" if choices else ""
     except (orjson.JSONDecodeError, KeyError, IndexError, AttributeError, TypeError):
         log.warning("! llm: an event that is not OpenAI's shape was dropped")

@@ -12,7 +12,13 @@ from pathlib import Path
 
 import appliance
 from appliance.ops import probe
-from appliance.ops.program import START_TIMEOUT_S, Address, Program
+from appliance.ops.program import (
+    LLM_STOP_TIMEOUT_S,
+    START_TIMEOUT_S,
+    STOP_TIMEOUT_S,
+    Address,
+    Program,
+)
 from appliance.settings import LlmServers, Place, Run, Settings, Stage
 
 _log = logging.getLogger(__name__)
@@ -123,6 +129,7 @@ def engine_program(
         addresses=(address,),
         environment=_our_code() if python else {},
         start_timeout_s=max(START_TIMEOUT_S, WARM_UPS_TO_START * warm_up_s),
+        stop_timeout_s=LLM_STOP_TIMEOUT_S if command == "llm" else STOP_TIMEOUT_S,
     )
 
 

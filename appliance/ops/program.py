@@ -12,6 +12,11 @@ START_TIMEOUT_S = 60.0
 """First start on a cold disk, two cores, everything at once; warm it takes 1-5 s."""
 STOP_TIMEOUT_S = 10.0
 """An engine server gives what is under way 5 s."""
+ANSWERS_END_S = 20
+"""A language model's server that stops finishes the answers under way for as long: the time that an
+answer has by default (``engines.llm.answer_timeout_s``)."""
+LLM_STOP_TIMEOUT_S = ANSWERS_END_S + 15.0
+"""vLLM's processes then end one after another, and let go of the GPU."""
 
 
 @dataclass(frozen=True, slots=True)
