@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from tinyserver import tiny
 
+from appliance.checkpoints import download as downloads
 from appliance.checkpoints.download import Gone, Refused, Wanted, download, timeouts
 from appliance.errors import UserError
 from appliance.ops.ports import free_port
@@ -96,6 +100,66 @@ async def test_a_wrong_file_is_deleted_and_said(
     with pytest.raises(UserError, match=r"wrong file.*promised"):
         await fetch(hub, tmp_path / "f", **promised)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_file_that_finds_no_end_is_cut_at_what_was_promised(tmp_path: Path) -> None:
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while sent < 300_000_000:
+                await response.write(bytes(100_000))
+                sent += 100_000
+        return response
+
+    async with tiny("/f", endless) as server, aiohttp.ClientSession() as session:
+        wanted = Wanted(f"{server.url}/f", tmp_path / "f", 500_000)
+        with pytest.raises(UserError, match=r"longer than the 500000 bytes.*deleted"):
+            await download(session, wanted, lambda *_: None, pause_s=PAUSE_S)
+    assert sent < 50_000_000 and list(tmp_path.iterdir()) == []
+
+
+async def test_a_file_of_unknown_size_leaves_room_on_the_disk(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def full(place: Path, size: int) -> None:
+        looks.append(size)
+        if len(looks) > 3:
+            raise UserError("no room")
+
+    monkeypatch.setattr(downloads, "require_room", full)
+    monkeypatch.setattr(downloads, "LOOK_AGAIN_BYTES", 100_000)
+    with pytest.raises(UserError, match="no room"):
+        await fetch(hub, tmp_path / "f")
+    assert (tmp_path / "f.part").stat().st_size < len(DATA)
+
+
+async def test_the_token_stays_with_its_host(tmp_path: Path) -> None:
+    """A hub answers with a redirect to where its large files lie."""
+    seen: list[str | None] = []
+
+    async def file(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization"))
+        return web.Response(body=b"weights")
+
+    async with tiny("/f", file) as store:
+
+        async def away(request: web.Request) -> web.Response:
+            seen.append(request.headers.get("Authorization"))
+            raise web.HTTPFound(f"{store.url}/f")
+
+        async with tiny("/f", away) as hub:
+            headers = {"Authorization": "Bearer hf_secret"}
+            async with aiohttp.ClientSession(headers=headers) as session:
+                wanted = Wanted(f"{hub.url}/f", tmp_path / "f", 7)
+                await download(session, wanted, lambda *_: None, pause_s=PAUSE_S)
+    assert seen == ["Bearer hf_secret", None]
+    assert (tmp_path / "f").read_bytes() == b"weights"
 
 
 async def test_an_empty_file_is_a_file(hub: Hub, tmp_path: Path) -> None:

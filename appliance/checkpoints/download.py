@@ -27,6 +27,8 @@ SILENCE_S = 60.0
 """A connection that brings nothing for so long is broken."""
 CONNECT_S = 30.0
 BLOCK_BYTES = 1 << 18
+LOOK_AGAIN_BYTES = 64 << 20
+"""Written between two looks at the room on the disk: a server need not say how much comes."""
 
 Progress = Callable[[int, int], None]
 """Told of the bytes that are there, and of all (0: unknown)."""
@@ -55,6 +57,10 @@ class _Again(Exception):
     """What broke may work at another try."""
 
 
+class _TooLong(Exception):
+    """More comes than was promised."""
+
+
 def timeouts() -> aiohttp.ClientTimeout:
     """No limit on the whole, which may be 16 GB; on each part of it."""
     return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
@@ -75,6 +81,9 @@ async def download(
         try:
             await _once(session, wanted, progress)
             break
+        except _TooLong as e:
+            _forget(wanted)
+            raise _wrong(wanted, f"it is longer than the {wanted.size} bytes promised") from e
         except (_Again, aiohttp.ClientError, TimeoutError, ConnectionError) as e:
             more = _size(_part(wanted)) > there
             tries, there = (1 if more else tries + 1), _size(_part(wanted))
@@ -104,9 +113,15 @@ async def _once(session: aiohttp.ClientSession, wanted: Wanted, progress: Progre
         etag.unlink(missing_ok=True)
         if version := _version(response):
             etag.write_text(version)
+        there = have if goes_on else 0
+        look_at = there
         with part.open("ab" if goes_on else "wb") as out:
-            there = have if goes_on else 0
             async for block in response.content.iter_chunked(BLOCK_BYTES):
+                if wanted.size and there + len(block) > wanted.size:
+                    raise _TooLong
+                if there >= look_at:
+                    require_room(part.parent, 0)
+                    look_at = there + LOOK_AGAIN_BYTES
                 await asyncio.to_thread(_write, out.write, block)
                 there += len(block)
                 progress(there, total or wanted.size)
@@ -155,16 +170,25 @@ def _accept(wanted: Wanted) -> None:
         problem = f"it has {size} bytes, and {wanted.size} were promised"
     elif wanted.sha256 and (found := sha256_of(part)) != wanted.sha256:
         problem = f"its SHA-256 is {found}, and {wanted.sha256} was promised"
-    _etag(wanted).unlink(missing_ok=True)
     if problem:
-        part.unlink(missing_ok=True)
-        raise UserError(
-            f"{wanted.url} brought a wrong file: {problem}. It is deleted; try again, and if that"
-            " brings the same, do not use it."
-        )
+        _forget(wanted)
+        raise _wrong(wanted, problem)
+    _etag(wanted).unlink(missing_ok=True)
     if not part.exists():
         part.touch()  # an empty file: nothing came, and nothing was to come
     part.rename(wanted.target)
+
+
+def _forget(wanted: Wanted) -> None:
+    _etag(wanted).unlink(missing_ok=True)
+    _part(wanted).unlink(missing_ok=True)
+
+
+def _wrong(wanted: Wanted, problem: str) -> UserError:
+    return UserError(
+        f"{wanted.url} brought a wrong file: {problem}. It is deleted; try again, and if that"
+        " brings the same, do not use it."
+    )
 
 
 def _broken(wanted: Wanted, error: Exception) -> UserError:

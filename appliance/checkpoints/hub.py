@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import orjson
 
 from appliance.checkpoints.download import Gone, Refused
 from appliance.checkpoints.forms import Form
@@ -22,6 +23,9 @@ from appliance.errors import UserError, reason_of
 ENDPOINT = "https://huggingface.co"
 TOKEN_FILE = Path("~/.cache/huggingface/token")
 LIST_TIMEOUT_S = 30.0
+LISTING_BYTES = 16 << 20
+"""A repository of some 10^4 files; a longer answer is no list."""
+LONGEST_PATH = 255
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.index.json")
 SMALL = ("*.json", "*.txt", "*.model", "*.jinja", "*.md", "LICENSE*", "*.tiktoken")
 PATTERNS: Mapping[Form, tuple[str, ...]] = {
@@ -82,7 +86,7 @@ async def list_files(
         timeout = aiohttp.ClientTimeout(total=LIST_TIMEOUT_S)
         async with session.get(url, timeout=timeout) as response:
             _check(response.status, repository)
-            value = await response.json(content_type=None)
+            value = orjson.loads(await _read(response))
         commit = str(value["sha"])
         files = [_file(repository, commit, item) for item in value["siblings"]]
     except (aiohttp.ClientError, TimeoutError) as e:
@@ -97,6 +101,16 @@ async def list_files(
     if not wanted:
         raise UserError(f"{repository} holds no file that a model ({form.value}) is made of.")
     return Listing(commit, wanted)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole answer. Raises ValueError when it finds no end."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > LISTING_BYTES:
+            raise ValueError("the list is too long")
+    return bytes(body)
 
 
 def _check(status: int, repository: str) -> None:
@@ -115,10 +129,11 @@ def _check(status: int, repository: str) -> None:
 def _file(repository: str, commit: str, item: Mapping[str, Any]) -> HubFile:
     path = str(item["rfilename"])
     parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path:
+    odd = "\\" in path or not path.isprintable() or len(path) > LONGEST_PATH
+    if not parts or path.startswith("/") or ".." in parts or odd:
         raise UserError(f"{repository} is refused: it has a file {path!r}.")
     large = item.get("lfs") or {}
-    size = int(item.get("size") or large.get("size") or 0)
+    size = max(0, int(item.get("size") or large.get("size") or 0))
     digest = str(large.get("sha256") or large.get("oid") or "").removeprefix("sha256:")
     url = f"{endpoint()}/{repository}/resolve/{commit}/{quote(path)}"
     return HubFile(path, size, digest, url)
