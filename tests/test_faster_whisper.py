@@ -111,6 +111,12 @@ def test_pocketsphinx_has_no_model_to_choose() -> None:
     assert "--engine faster-whisper" in result.output
 
 
+def test_a_language_that_pocketsphinx_has_not_stops_the_start() -> None:
+    result = CliRunner().invoke(main, ["stt", "--languages", "en,hi"])
+    assert result.exit_code == 2
+    assert "pocketsphinx knows English only, not hi." in result.output
+
+
 def ivr(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """``ivr stt --engine faster-whisper`` that is expected to end at its start."""
     command = [STT_PYTHON, "-m", "appliance", "stt", "--engine", "faster-whisper", "--port=0"]

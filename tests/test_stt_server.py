@@ -257,6 +257,13 @@ async def test_sigterm_lets_the_utterance_finish(tmp_path: Path) -> None:
             assert final["text"] == "what is the late fee"
 
 
+async def test_the_options_say_how_many_calls_and_which_languages(tmp_path: Path) -> None:
+    async with serving(tmp_path, "stt", "--capacity", "3", "--languages", "en-IN") as served:
+        async with aiohttp.ClientSession() as http, http.get(f"{served.url}/health") as response:
+            health = await response.json()
+    assert (health["capacity"], health["languages"]) == (3, ["en"])
+
+
 class _BrokenSession:
     def start(self) -> None:
         pass

@@ -12,8 +12,7 @@ import pytest
 from appliance.audio import bytes_of, silence
 from appliance.models.batching import Batcher, Bounds, Stuck
 from appliance.models.engine import Words
-from appliance.models.session import BatchedSession
-from appliance.models.sound import QUIET_MS
+from appliance.models.session import FIRST_QUIET_MS, BatchedSession
 from tests.virtualtime import run
 
 RATE_HZ = 8000
@@ -122,13 +121,42 @@ def test_when_the_sound_ends_everything_is_decoded_shown_and_final_at_no_cost() 
         await hear(session, voice(800))
         shown = await hear(session, silence(200, RATE_HZ))
         assert shown[-1] == "one two"  # both words, though no two hypotheses had the second
-        assert model.pieces[-1] == Piece(800 + QUIET_MS, True)
+        assert model.pieces[-1] == Piece(800 + FIRST_QUIET_MS, True)
         ran = len(model.pieces)
         await hear(session, silence(400, RATE_HZ))
         before_s = asyncio.get_running_loop().time()
         assert await session.finish() == Words("one two", 1.0)
         assert asyncio.get_running_loop().time() == before_s
         assert len(model.pieces) == ran
+
+    on_a_call(model, work)
+
+
+def test_a_final_is_ready_50_ms_after_the_sound_and_shown_when_it_has_ended() -> None:
+    model = Model(run_s=0.025)
+
+    async def work(session: BatchedSession[Piece, str]) -> None:
+        session.start()
+        await hear(session, voice(820))
+        await asyncio.sleep(-asyncio.get_running_loop().time() % 0.02)
+        began_s = asyncio.get_running_loop().time()
+        shown = await hear(session, silence(60, RATE_HZ))
+        assert shown == ["one two"]
+        best = session.best
+        assert best is not None and best.item == Piece(820 + FIRST_QUIET_MS, True)
+        assert asyncio.get_running_loop().time() - began_s <= 0.061
+
+    on_a_call(model, work)
+
+
+def test_the_stops_within_words_are_not_all_decoded() -> None:
+    """Ten in a second and a half: what is decoded in hope is what a partial would have been."""
+    model = Model(run_s=0.01)
+
+    async def work(session: BatchedSession[Piece, str]) -> None:
+        session.start()
+        await hear(session, (voice(120) + silence(20, RATE_HZ)) * 10)
+        assert len(model.pieces) <= 1400 / 200
 
     on_a_call(model, work)
 
@@ -141,7 +169,7 @@ def test_who_finishes_while_the_last_decode_runs_waits_for_no_other() -> None:
         await hear(session, voice(200))
         await hear(session, silence(100, RATE_HZ))
         assert (await session.finish()).text == ""
-        assert model.pieces == [Piece(200 + QUIET_MS, True)]
+        assert model.pieces == [Piece(200 + FIRST_QUIET_MS, True)]
 
     on_a_call(model, work)
 
@@ -155,7 +183,7 @@ def test_who_goes_on_after_a_pause_is_heard_again() -> None:
         shown = await hear(session, voice(600) + silence(200, RATE_HZ))
         assert all(text.startswith("one two") for text in shown)
         assert (await session.finish()).text == "one two three four"
-        assert model.pieces[-1].audio_ms == 1600 + QUIET_MS
+        assert model.pieces[-1].audio_ms == 1600 + FIRST_QUIET_MS
 
     on_a_call(model, work)
 

@@ -3,7 +3,7 @@
 It hears nothing, but everything around the weights is as in a real one: the convolutions and their
 norm, the vocabulary of Devanagari letters, the processor's files, a KenLM language model.
 
-Run as a program: ``python -m tests.tiny_wav2vec2 FOLDER [group] [lm] [headless]``.
+Run as a program: ``python -m tests.tiny_wav2vec2 FOLDER [group] [lm] [headless] [large|…]``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import orjson
 import torch
@@ -26,15 +27,34 @@ OFTEN = 1.2
 """Standard deviations that blanks and word ends are more probable than letters."""
 
 
-def make(folder: Path, *, norm: str = "layer", lm: bool = False, seed: int = 5) -> Path:
-    """Write a checkpoint (1 MB); the folder it is in."""
+TINY: dict[str, Any] = {
+    "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 96,
+    "conv_dim": (32,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
+}  # fmt: skip
+LARGE: dict[str, Any] = {
+    "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
+    "intermediate_size": 4096,
+}  # fmt: skip
+BASE: dict[str, Any] = {}
+SHAPES = {"tiny": TINY, "base": BASE, "large": LARGE}
+"""Base and large: the two of the paper (Baevski et al. 2020); IndicWav2Vec's is large."""
+
+
+def make(
+    folder: Path,
+    *,
+    shape: dict[str, Any] = TINY,
+    norm: str = "layer",
+    lm: bool = False,
+    seed: int = 5,
+) -> Path:
+    """Write a checkpoint (0.3 MB if tiny); the folder it is in."""
     torch.manual_seed(seed)
     labels = CONTROLS + sorted(set(LETTERS))
     config = Wav2Vec2Config(
-        vocab_size=len(labels), hidden_size=48, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=96, conv_dim=(32,) * 7, num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=4, feat_extract_norm=norm, conv_bias=norm == "layer",
+        vocab_size=len(labels), feat_extract_norm=norm, conv_bias=norm == "layer",
         do_stable_layer_norm=norm == "layer", pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        **shape,
     )  # fmt: skip
     model = Wav2Vec2ForCTC(config).eval()
     with torch.no_grad():
@@ -105,4 +125,5 @@ if __name__ == "__main__":
         print(headless(Path(sys.argv[1])))
     else:
         norm = "group" if "group" in kinds else "layer"
-        print(make(Path(sys.argv[1]), norm=norm, lm="lm" in kinds))
+        shape = SHAPES[next((kind for kind in kinds if kind in SHAPES), "tiny")]
+        print(make(Path(sys.argv[1]), shape=shape, norm=norm, lm="lm" in kinds))

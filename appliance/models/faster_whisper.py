@@ -110,8 +110,9 @@ class FasterWhisper:
     def _decode(self, windows: Sequence[Window]) -> list[Decoded]:
         prompts = [self._prompt(window) for window in windows]
         most = [most_new_tokens(window.audio_ms) for window in windows]
+        features = np.stack([window.mel.window(window.pcm) for window in windows])
         results = self._model.generate(
-            self._encoded(windows),
+            ctranslate2.StorageView.from_array(features),
             prompts,
             beam_size=1,
             sampling_temperature=0,  # one try: up to six at rising temperatures would be late
@@ -125,17 +126,6 @@ class FasterWhisper:
         return [
             self._decoded(result, longest) for result, longest in zip(results, most, strict=True)
         ]
-
-    def _encoded(self, windows: Sequence[Window]) -> Any:
-        """Features of a batch, or what the encoder made of each: on a CPU it is quicker one by one
-        (measured: the caches hold one window's attention, not four)."""
-        mels = [np.ascontiguousarray(w.mel.window(w.pcm)[None]) for w in windows]
-        if self.device == "cuda":
-            return ctranslate2.StorageView.from_array(np.concatenate(mels))
-        encoded = [self._model.encode(ctranslate2.StorageView.from_array(mel)) for mel in mels]
-        if len(encoded) == 1:
-            return encoded[0]
-        return ctranslate2.StorageView.from_array(np.concatenate([np.array(e) for e in encoded]))
 
     def _decoded(self, result: Any, longest: int) -> Decoded:
         """A neighbour in the batch may have let it run on; its words are cut to its own length."""

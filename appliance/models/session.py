@@ -20,6 +20,11 @@ from appliance.models.sound import Sound
 PACE = 1.5
 """A call asks for its next partial no sooner than this many times what its last one took: what is
 left is for finals, and for other calls."""
+FIRST_QUIET_MS = 20
+"""Without sound for so long, it may have ended: everything is decoded in the hope of a final."""
+HOPEFUL_EVERY_MS = 200
+"""Of audio since what was decoded last; until then only the end of sound itself counts: a word has
+silent stops (p, t, k) of 50 to 100 ms."""
 SHORTEST_SOUND_MS = 40
 """Less is no word; a model makes one up."""
 FINAL_TIMEOUT_S = 20.0
@@ -92,7 +97,15 @@ class BatchedSession(Generic[Item, Result]):
         self._partial: _Asked[Item, Result] | None = None
         self._candidate: _Asked[Item, Result] | None = None
         self._best: Decode[Item, Result] | None = None
+        self._best_text = ""
+        self._settled_ms = 0
+        """Where the sound ended that was shown as a pause's."""
         self._due_ms = self._every_ms
+
+    @property
+    def best(self) -> Decode[Item, Result] | None:
+        """Of the utterance: what has been decoded of the most audio so far."""
+        return self._best
 
     def start(self) -> None:
         """Begin an utterance, abandoning the one before it."""
@@ -105,6 +118,8 @@ class BatchedSession(Generic[Item, Result]):
         self._sound.feed(pcm)
         shown = self._collect()
         if self._sound.is_quiet:
+            shown = self._settle() or shown
+        if self._has_ended():
             self._ask_candidate()
         elif self._sound.audio_ms >= self._due_ms and self._is_news():
             self._ask_partial()
@@ -157,10 +172,25 @@ class BatchedSession(Generic[Item, Result]):
         self._due_ms = max(self._due_ms, decode.item.audio_ms + wait_ms)
         text = self._utterance.take(decode.item, decode.result, self._sound.sound_ms)
         if self._best is None or decode.item.audio_ms >= self._best.item.audio_ms:
-            self._best = decode
-        if self._covers(decode) and self._sound.is_quiet:
-            return self._agreement.settle(text)
+            self._best, self._best_text = decode, text
         return self._agreement.hear(text)
+
+    def _settle(self) -> str | None:
+        """In a pause the last hypothesis is as good as a final: it is shown, once, as it is."""
+        if self._best is None or self._settled_ms == self._sound.ended_ms:
+            return None
+        if not self._covers(self._best):
+            return None
+        self._settled_ms = self._sound.ended_ms
+        return self._agreement.settle(self._best_text)
+
+    def _has_ended(self) -> bool:
+        """The sound; or, where nothing was decoded just now, it looks like it."""
+        heard_ms = self._best.item.audio_ms if self._best else 0
+        return self._sound.is_quiet or (
+            self._sound.quiet_ms >= FIRST_QUIET_MS
+            and self._sound.audio_ms - heard_ms >= HOPEFUL_EVERY_MS
+        )
 
     def _covers(self, decode: Decode[Item, Result]) -> bool:
         """It heard all there is to hear."""
@@ -194,7 +224,9 @@ class BatchedSession(Generic[Item, Result]):
     ) -> _Asked[Item, Result]:
         def make() -> Item:
             asked.begun = True
-            return self._utterance.item(self._sound.audio_ms, self._sound.is_quiet)
+            return self._utterance.item(
+                self._sound.audio_ms, self._sound.quiet_ms >= FIRST_QUIET_MS
+            )
 
         asked = _Asked(ask(make), asyncio.get_running_loop().time())
         return asked

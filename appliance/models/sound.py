@@ -21,8 +21,8 @@ LEAST_SOUND_DB = -50.0
 """dBFS. A line is never so quiet that less than this is a voice."""
 HIGHEST_FLOOR_DB = -42.0
 """dBFS. What is louder than this plus the margin is sound, however steady it is."""
-QUIET_MS = 60
-"""Without sound for so long: it has ended (a stop consonant is silent for less)."""
+QUIET_MS = 40
+"""Without sound for so long: it has ended. The worker begins a reply as early."""
 
 
 class Sound:
@@ -56,7 +56,12 @@ class Sound:
     @property
     def is_quiet(self) -> bool:
         """There was sound, and it has ended."""
-        return 0 < self.ended_ms <= self.audio_ms - QUIET_MS
+        return self.quiet_ms >= QUIET_MS
+
+    @property
+    def quiet_ms(self) -> int:
+        """Since the last sound; 0 when there was none."""
+        return self.audio_ms - self.ended_ms if self.ended_ms else 0
 
     @property
     def floor_db(self) -> float:

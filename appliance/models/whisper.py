@@ -39,8 +39,8 @@ PARTIAL_EVERY_MS = {"cuda": 300, "cpu": 1500}
 CAPACITY = {"cuda": 48, "cpu": 2}
 """Calls. CPU: finals of the base size, see above. GPU: by arithmetic (docs/engines-stt.md), not
 measured; past it, partials come less often before finals come late."""
-BATCH_ITEMS = {"cuda": 16, "cpu": 4}
-"""CPU: more costs as much time again for each (docs/engines-stt.md)."""
+BATCH_ITEMS = {"cuda": 16, "cpu": 1}
+"""CPU: each more costs its whole time again, and keeps the others waiting (docs/engines-stt.md)."""
 BATCH_MS = {"cuda": 160_000, "cpu": 24_000}
 """Of audio in one batch, each item counted as long as the longest: how long a transcript may be
 goes by the audio, so a short answer does not wait for a monologue."""
