@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -103,6 +105,50 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(UserError, match=r"ends .* too early|damaged|free"):
         unpack(tmp_path / "a", tmp_path / "out")
+
+
+def test_a_tar_whose_headers_are_a_bomb_is_refused(tmp_path: Path) -> None:
+    """4 MB that would take 900 MB of memory: a name, an extension, directories without number."""
+    for kind in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE):
+        header = tarfile.TarInfo("x")
+        header.size, header.type = 100 << 20, kind
+        with gzip.open(tmp_path / "a", "wb", 1) as out:
+            out.write(header.tobuf(tarfile.GNU_FORMAT))
+            for _ in range(101):
+                out.write(bytes(1 << 20))
+        tracemalloc.start()
+        with pytest.raises(UserError, match="headers of its files are too long"):
+            unpack(tmp_path / "a", tmp_path / "out")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak_bytes < 10 << 20
+    folder = tarfile.TarInfo("d")
+    folder.type = tarfile.DIRTYPE
+    with gzip.open(tmp_path / "a", "wb", 1) as out:
+        out.write(folder.tobuf(tarfile.GNU_FORMAT) * 140_000)
+    with pytest.raises(UserError, match="headers of its files are too long"):
+        unpack(tmp_path / "a", tmp_path / "out")
+
+
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(UserError, match="is not a file"):
+            unpack(place, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_every_kind_of_tar_is_unpacked(tmp_path: Path, kind: str) -> None:
+    data = os.urandom(3 << 20)
+    with tarfile.open(tmp_path / "a", kind) as archive:  # type: ignore[call-overload]
+        for name in ("m/" + "n" * 180, "m/small"):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    assert is_archive(tmp_path / "a")
+    unpack(tmp_path / "a", tmp_path / "out")
+    assert (tmp_path / "out" / "m" / "small").read_bytes() == data
+    assert (tmp_path / "out" / "m" / ("n" * 180)).read_bytes() == data
 
 
 def test_too_many_files_are_refused(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ room for is refused, whatever the archive says of itself (CWE-22, CWE-59, CWE-40
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import shutil
 import stat
@@ -13,9 +15,10 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, cast
 
 from appliance.checkpoints.disk import require_room
 from appliance.errors import UserError
@@ -23,6 +26,9 @@ from appliance.errors import UserError
 MOST_FILES = 10_000
 """A model has a few dozen."""
 COPY_BYTES = 1 << 20
+MOST_HEADER_BYTES = 64 << 20
+"""Of a tar, all its members together: 10^4 files take 5 MB. A header may hold a name, or a map of
+holes, of any length, and a compressed one takes a thousandth of it."""
 
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError,
            ValueError, LookupError)  # fmt: skip
@@ -34,15 +40,17 @@ Report = Callable[[int], None]
 
 def is_archive(path: Path) -> bool:
     """Whether ``path`` is a zip or a tar, by its content."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    return path.is_file() and (zipfile.is_zipfile(path) or _is_tar(path))
 
 
 def unpack(archive: Path, into: Path, report: Report = lambda size: None) -> None:
     """Write an archive's files below ``into``. Raises UserError; what was written stays there."""
+    if not archive.is_file():  # a pipe, a device: it may never end
+        raise UserError(f"{archive} is not a file. Name the folder or archive that was brought.")
     try:
         if zipfile.is_zipfile(archive):
             _unzip(archive, into, report)
-        elif tarfile.is_tarfile(archive):
+        elif _is_tar(archive):
             _untar(archive, into, report)
         else:
             raise UserError(f"{archive} is neither a zip nor a tar archive, or it was cut short.")
@@ -71,7 +79,7 @@ def copy_folder(source: Path, into: Path, report: Report = lambda size: None) ->
 
 def _files_of(source: Path, root: Path, allowed: list[Path]) -> list[tuple[PurePosixPath, Path]]:
     found = []
-    for path in sorted(source.rglob("*")):
+    for path in source.rglob("*"):
         relative = path.relative_to(source)
         if any(part.startswith(".") for part in relative.parts):
             continue
@@ -83,8 +91,7 @@ def _files_of(source: Path, root: Path, allowed: list[Path]) -> list[tuple[PureP
         if not real.is_file():
             raise UserError(f"{path} is not a file that can be copied. Bring the files themselves.")
         found.append((PurePosixPath(relative.as_posix()), real))
-    if len(found) > MOST_FILES:
-        raise UserError(f"{source} holds {len(found)} files; no model has so many.")
+        _check_count(source, len(found))
     return found
 
 
@@ -104,7 +111,7 @@ def _unzip(archive: Path, into: Path, report: Report) -> None:
 
 
 def _untar(archive: Path, into: Path, report: Report) -> None:
-    with tarfile.open(archive) as opened:
+    with _tar(archive) as (opened, headers):
         members = []
         for member in opened:
             if member.isdir():
@@ -113,12 +120,62 @@ def _untar(archive: Path, into: Path, report: Report) -> None:
                 raise _hostile(archive, member.name, "is a link or a device")
             members.append((member, _place(archive, member.name)))
             _check_count(archive, len(members))
+        headers.listed = True
         require_room(into, sum(member.size for member, _ in members))
         for member, place in members:
             data = opened.extractfile(member)
             assert data is not None  # a regular file
             with data:
                 _write(data, into / place, member.size, report)
+
+
+class _Bounded:
+    """The bytes of a tar. Until its members are ``listed``, what is read of it are their headers."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._read = 0
+        self.listed = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Raises ValueError for headers that are too long: they are kept in memory."""
+        if not self.listed:
+            self._read += size
+            if size < 0 or self._read > MOST_HEADER_BYTES:
+                raise ValueError("the headers of its files are too long")
+        return self._file.read(size)
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        return self._file.seek(position, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _is_tar(archive: Path) -> bool:
+    """Raises ValueError for headers that are too long."""
+    try:
+        with _tar(archive):
+            return True
+    except tarfile.TarError:
+        return False
+
+
+@contextmanager
+def _tar(archive: Path) -> Iterator[tuple[tarfile.TarFile, _Bounded]]:
+    """A tar, compressed or not. Raises tarfile.TarError."""
+    packed = (gzip.open, bz2.open, lzma.open)
+    for opener in (cast(Callable[..., IO[bytes]], each) for each in (*packed, open)):
+        with opener(archive, "rb") as file:
+            bounded = _Bounded(file)
+            try:
+                opened = tarfile.open(fileobj=cast(Any, bounded), mode="r:")
+            except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError):
+                continue
+            with opened:
+                yield opened, bounded
+            return
+    raise tarfile.ReadError("it is no tar")
 
 
 def _check_count(archive: Path, count: int) -> None:
