@@ -177,7 +177,7 @@ async def decodes_per_s(bench: Bench, streams: int, seconds: float) -> tuple[flo
     return sum(runs) / took_s, sum(runs) / max(1, len(runs))
 
 
-async def delays_ms(bench: Bench, streams: int) -> dict[str, float]:
+async def delays_ms(bench: Bench, streams: int) -> dict[str, float | None]:
     """In real time: how old the audio of a partial is when it is there, and when the final comes
     after the sound has ended and after it was asked for."""
     batcher: Batcher[Any, Any] = Batcher(bench.run, bench.bounds)
@@ -221,8 +221,8 @@ async def delays_ms(bench: Bench, streams: int) -> dict[str, float]:
     }
 
 
-def quantile(values: Sequence[float], part: float) -> float:
-    return round(float(np.quantile(values, part)), 1) if values else float("nan")
+def quantile(values: Sequence[float], part: float) -> float | None:
+    return round(float(np.quantile(values, part)), 1) if values else None
 
 
 async def measure(bench: Bench, streams: int, seconds: float) -> dict[str, Any]:

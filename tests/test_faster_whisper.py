@@ -112,6 +112,7 @@ def test_pocketsphinx_has_no_model_to_choose() -> None:
 
 
 def test_a_language_that_pocketsphinx_has_not_stops_the_start() -> None:
+    pytest.importorskip("pocketsphinx", reason="needs pip install '.[embedded]'")
     result = CliRunner().invoke(main, ["stt", "--languages", "en,hi"])
     assert result.exit_code == 2
     assert "pocketsphinx knows English only, not hi." in result.output
