@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -95,8 +95,10 @@ def test_a_plan_asks_for_replicas_as_soon_as_its_file_changes(tmp_path: Path) ->
     plan(4)  # three above the least, shared by two pools that may both grow: by 1.2 and by 1.8
     count, state = decide(context(1001.0, state, (0,)))
     assert count == 2
-    file.write_text("{ half a pl")
-    assert decide(context(1002.0, state, (0,)))[0] == 2  # the last plan that could be read
+    nonsense = ('{"from":1,"servers":1e999}', '{"from":NaN,"servers":99}', "[" * 100_000, "{}")
+    for number, step in enumerate(("{ half a pl", *nonsense)):  # the last readable plan stays
+        file.write_text(f'{{"servers":{{"stt":[{step}]}}}}' if number else step)
+        assert decide(context(1002.0 + number / 100, state, (0,)))[0] == 2, step[:40]
     file.unlink()
     assert decide(context(1003.0, state, (0,)))[0] == 2
     plan(99)
@@ -236,15 +238,21 @@ class Driver:
         )  # fmt: skip
 
     def left(self) -> list[str]:
-        """Every process of it that lives, whoever its parent is."""
+        """Every process of it that lives, in its words."""
+        found = []
+        for process in self.processes():
+            with suppress(OSError):
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        return [words for words in found if words]
+
+    def processes(self) -> list[Path]:
+        """In /proc, whoever its parent is."""
         found = []
         for process in Path("/proc").glob("[0-9]*"):
-            try:
+            with suppress(OSError):
                 if self._mark.encode() in (process / "environ").read_bytes().split(b"\0"):
-                    found.append((process / "cmdline").read_text().replace("\0", " "))
-            except OSError:
-                continue
-        return [words for words in found if words]
+                    found.append(process)
+        return found
 
 
 @pytest.fixture
@@ -294,6 +302,51 @@ async def pid_of(driver: Driver, url: str) -> int:
     return int(server["pid"])
 
 
+ASK_WITHOUT_TOKEN = """
+import grpc, sys
+for port in sys.argv[1:]:
+    with grpc.insecure_channel("127.0.0.1:" + port) as channel:
+        bare = dict(request_serializer=bytes, response_deserializer=bytes)
+        ask = channel.unary_unary("/ray.serve.ASGIService/HandleRequest", **bare)
+        try:
+            ask(b"", timeout=5)
+            sys.exit(port + " answers anybody")
+        except grpc.RpcError as e:
+            print(e.code().name)
+"""
+
+
+def open_ports(driver: Driver) -> list[str]:
+    """Ports on which a process of it listens on more than loopback."""
+    inodes: dict[str, str] = {}
+    for family in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{family}").read_text().splitlines()[1:]:
+            fields = line.split()
+            address, _, port = fields[1].partition(":")
+            if fields[3] == "0A" and not address.endswith("0100007F"):
+                inodes[fields[9]] = str(int(port, 16))
+    found = set()
+    for process in driver.processes():
+        with suppress(OSError):
+            for file in (process / "fd").iterdir():
+                with suppress(OSError):
+                    inode = os.readlink(file).removeprefix("socket:[").rstrip("]")
+                    found |= {inodes[inode]} if inode in inodes else set()
+    return sorted(found)
+
+
+def refuse_strangers(driver: Driver) -> None:
+    """Nothing is reached from outside but the servers of Serve's replicas, and those want a token."""
+    ports = open_ports(driver)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    asked = subprocess.run(
+        [RAY_PYTHON, "-c", ASK_WITHOUT_TOKEN, *ports],
+        env=environment, capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.decode().split() == ["UNAUTHENTICATED"] * len(ports)
+
+
 def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
@@ -318,6 +371,7 @@ async def test_pools_on_ray_grow_heal_and_shrink_under_live_streams(
 ) -> None:
     facts = await asyncio.to_thread(driver.ready)
     assert facts["pools"] == ["stt.0", "tts.0"]
+    await asyncio.to_thread(refuse_strangers, driver)
     async with workers_pools(facts["roster"]) as (ears, mouths, http):
         recogniser = HttpRecogniser(ears, http, 5000)
         await recogniser.prepare(AGENT, [utterance.text for utterance in script.utterances])

@@ -55,6 +55,14 @@ async def test_vllm_says_it_by_its_metrics() -> None:
     assert await at({"/health": (503, ""), "/metrics": (200, METRICS)}) == Look(False, 0, 0)
 
 
+@pytest.mark.parametrize("figure", ["1e999", "1.2.3", "e"])
+async def test_an_absurd_figure_stops_nobody(figure: str) -> None:
+    metrics = f"vllm:num_requests_running {figure}\n"
+    assert await at({"/health": (200, ""), "/metrics": (200, metrics)}) == Look(True, 0, 0)
+    page = '{"in_flight":1e308,"capacity":-7}'
+    assert await at({"/health": (200, page)}) == Look(True, 1_000_000, 0)
+
+
 @pytest.mark.parametrize("page", ["[]", "null", '{"in_flight":"many"}', "<html>"])
 async def test_a_strange_page_is_warm_and_idle(page: str) -> None:
     assert await at({"/health": (200, page)}) == Look(True, 0, 0)

@@ -36,6 +36,9 @@ LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Set to 0, a Ray is of one machine: all its processes listen on 127.0.0.1. Else they listen on every
 address, and who reaches them may run code here (CVE-2023-48022). Read when ``ray`` is imported, and
 by the processes that it starts."""
+TOKEN = "RAY_AUTH_MODE"
+"""``token``: nobody is answered without the one in ``~/.ray/auth_token``, which Ray makes. A replica of
+Serve listens on every address all the same, and unpickles what it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class PoolSpec:
 def connect(cluster: Cluster, *, log_to_driver: bool = True) -> None:
     """Join the Ray cluster of the settings, or start one on this machine. Raises UserError."""
     if not cluster.address:
-        os.environ[LOOPBACK_ONLY] = "0"
+        os.environ |= {LOOPBACK_ONLY: "0", TOKEN: "token"}
     ray = _ray()
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": log_to_driver}
     if cluster.address:

@@ -9,6 +9,7 @@ handles, and nothing does: the replicas tell what their engine servers have unde
 from __future__ import annotations
 
 import json
+import math
 import os
 from typing import Any
 
@@ -17,6 +18,8 @@ from appliance.capacity.share import share
 
 DECIDE_EVERY_S = 1.0
 """Serve asks ten times a second."""
+LARGEST_PLAN_BYTES = 16 << 20
+"""As of who writes it; a longer file is none of ours."""
 IN_FLIGHT, CAPACITY = "in_flight", "capacity"
 """What a replica tells."""
 
@@ -79,12 +82,19 @@ class ServePolicy:
             stamp = (stat.st_mtime_ns, stat.st_size)
             if stamp != self._stamp:
                 with open(self._plan_file, "rb") as lines:
-                    said = json.load(lines)["servers"].get(self._stage, ())
-                steps = [(float(step["from"]), int(step["servers"])) for step in said]
+                    said = json.loads(lines.read(LARGEST_PLAN_BYTES))["servers"]
+                steps = [
+                    (float(step["from"]), int(step["servers"]))
+                    for step in said.get(self._stage, ())
+                ]
+                if not all(math.isfinite(at) for at, _ in steps):
+                    raise ValueError("a step without a time")
                 self._steps = [
                     (at, share(count, self._bounds)[self._position]) for at, count in steps
                 ]
                 self._stamp = stamp
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            pass
+        except (ArithmeticError, RecursionError):  # Infinity is JSON to Python; so is [[[[…
             pass
         return self._steps

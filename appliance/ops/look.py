@@ -10,6 +10,8 @@ import orjson
 from appliance.ops import probe
 
 OK_STATUS = 200
+MOST_USES = 1_000_000
+"""A server says no more of itself: a figure that is nonsense must not stop who looks after them all."""
 _VLLM_LOAD = re.compile(rb"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? ([0-9.e+]+)", re.M)
 """Of vLLM's /metrics: what it works on, and what waits for it."""
 
@@ -34,8 +36,8 @@ async def look(host: str, port: int) -> Look | None:
     warm = answer.status == OK_STATUS
     try:
         said = orjson.loads(answer.body)
-        return Look(warm, max(0, int(said["in_flight"])), max(0, int(said["capacity"])))
-    except (ValueError, KeyError, TypeError):  # no page of ours
+        return Look(warm, _bounded(said["in_flight"]), _bounded(said["capacity"]))
+    except (ValueError, KeyError, TypeError, OverflowError):  # no page of ours
         return Look(warm, await _vllm_load(host, port) if warm else 0, 0)
 
 
@@ -43,4 +45,11 @@ async def _vllm_load(host: str, port: int) -> int:
     answer = await probe.http_get(host, port, "/metrics")
     if answer is None or answer.status != OK_STATUS:
         return 0
-    return sum(int(float(value)) for value in _VLLM_LOAD.findall(answer.body))
+    try:
+        return sum(_bounded(value) for value in _VLLM_LOAD.findall(answer.body))
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _bounded(said: bytes | str | float) -> int:
+    return min(MOST_USES, max(0, int(float(said))))
