@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from virtualtime import run, stall
 
-from appliance.call.admission import BACK_OFF, REMEMBER_S, SETTLE_S, Admission, Sample
+from appliance.call.admission import (
+    BACK_OFF,
+    LONGEST_MEMORY_S,
+    REMEMBER_S,
+    SETTLE_S,
+    Admission,
+    Sample,
+)
 from appliance.media.playout import Pacer, Playout
 
 
@@ -79,12 +86,73 @@ def test_after_a_knee_it_grows_again_and_stays_before_it() -> None:
     for second in range(2, 1 + int(SETTLE_S)):
         door.observe(second, good(45))
     assert door.limit == 45, "what the cut did was not waited for"
-    for second in range(8, 200):
+    for second in range(8, int(REMEMBER_S)):
         door.observe(second, good(45))
     assert door.limit == 47, "it came near a knee that is remembered"
-    for second in range(200, 200 + int(REMEMBER_S)):
+    for second in range(int(REMEMBER_S), 60 + int(REMEMBER_S)):
         door.observe(second, good(45))
     assert door.limit == 100, "an old knee is forgotten"
+
+
+def test_a_knee_that_is_found_again_and_again_is_believed_longer() -> None:
+    door = admission()
+    second, held = 0, []
+    for _ in range(6):
+        for _ in range(3):
+            door.observe(second, Sample(50, 0.02, {}))
+            second += 1
+        began = second
+        while door.limit < 50:
+            door.observe(second, good(45))
+            second += 1
+        held.append(second - began)
+    assert held[0] < REMEMBER_S + 10 and held == sorted(held)
+    assert LONGEST_MEMORY_S <= held[-1] < LONGEST_MEMORY_S + 10
+
+
+def test_one_caller_and_three_bad_seconds_lock_nobody_out() -> None:
+    """A single call is no load: what is late then is late for another reason."""
+    for bad in (Sample(1, 0.001, {"tts": 0.9}), Sample(1, 0.2, {})):
+        door = admission()
+        for second in range(30):
+            door.observe(second, good(1, tts=0.1))
+        for second in range(30, 33):
+            door.observe(second, bad)
+        for second in range(33, 45):
+            door.observe(second, good(1, tts=0.1))
+        assert door.limit >= 4, bad
+        for second in range(45, 200):
+            door.observe(second, good(1, tts=0.1))
+        assert door.limit == 100, bad
+
+
+def test_a_slow_server_is_not_mended_by_refusing_callers() -> None:
+    """A third of all phrases is slow for an hour, however few callers there are."""
+    door = admission()
+    for second in range(30):
+        door.observe(second, good(40, tts=0.1))
+    least = 100
+    for second in range(30, 3600):
+        door.observe(second, good(min(40, door.limit), tts=0.9))
+        least = min(least, door.limit)
+    assert least >= 40 * 0.5 * BACK_OFF - 1, "half of the calls told that it is not the load"
+    assert door.limit == 100 and not door.why
+    for second in range(3600, 3700):
+        door.observe(second, good(80, tts=2.0))
+    assert door.limit < 80, "what is twice as slow again is seen"
+
+
+def test_a_stage_that_is_quicker_with_fewer_calls_is_held_there() -> None:
+    """A server that is full: what it takes grows with the calls above 30."""
+    door = admission()
+    worst_s = 0.0
+    for second in range(600):
+        calls = min(door.limit, 60, second)
+        took_s = 0.2 + max(0, calls - 30) * 0.05
+        if second > 120:
+            worst_s = max(worst_s, took_s)
+        door.observe(second, good(calls, tts=took_s))
+    assert 28 <= door.limit <= 45 and worst_s < 0.9
 
 
 def test_a_machine_with_a_knee_is_kept_before_it() -> None:
