@@ -36,8 +36,10 @@ def test_the_line_is_served_in_the_order_of_its_coming() -> None:
     assert line.join("a", 9.0), "who is in line stays in it"
     assert line.is_next("a") and not line.is_next("b")
     assert line.waited_s("a", 5.0) == 4.0 and line.waited_s("c", 5.0) == 0.0
+    assert [line.ahead_of(call) for call in "abc"] == [0, 1, 2]
     line.leave("a")
     line.leave("a")
+    assert [line.ahead_of(call) for call in "abc"] == [1, 0, 1]
     assert line.is_next("b") and line.join("c", 6.0)
 
 
@@ -102,6 +104,25 @@ async def test_who_finds_every_worker_full_holds_until_there_is_room(
     await until(lambda: _states(site).get(d) == "talking")
     await fourth.hang_up()
     await second.hang_up()
+    await until(lambda: not site.live())
+
+
+@pytest.mark.server
+@pytest.mark.asyncio(loop_scope="module")
+async def test_who_comes_later_does_not_take_the_place_of_one_who_holds(
+    place: tuple[SwitchSite, Standin],
+) -> None:
+    site, fs = place
+    talking = [await _ring(fs) for _ in range(2)]
+    await until(lambda: [_states(site).get(n) for _, n in talking] == ["talking", "talking"])
+    holds, h = await _ring(fs)
+    await until(lambda: _states(site).get(h) == "waiting")
+    another, n = await _ring(fs)  # looks for a place five times a second
+    await talking[0][0].hang_up()
+    await until(lambda: _states(site).get(h) == "talking")
+    assert _states(site).get(n) != "talking"
+    for call in (holds, another, talking[1][0]):
+        await call.hang_up()
     await until(lambda: not site.live())
 
 

@@ -51,6 +51,8 @@ HOLD_AFTER_S = 1.2
 """A caller who finds no place waits so long unseen: workers tell once a second whose calls ended."""
 WAIT_EVERY_S = 0.3
 """Between two looks for a place of one who holds."""
+PARK_AGAIN_S = 2.0
+"""One who is not back by then is sent for again."""
 REATTACH_EVERY_S = 0.2
 """Between two looks for a worker when none is free."""
 GUARD_S = 60
@@ -350,7 +352,7 @@ class LiveCall:
         if searched_s > (SEARCH_TIMEOUT_S if self._line.part else FIRST_SEARCH_S):
             self._fail("no worker took the call")
             return
-        url = self._office.workers.pick(self._refused_by)
+        url = None if self._is_not_next() else self._office.workers.pick(self._refused_by)
         if url is None and searched_s > HOLD_AFTER_S and self._told_to_hold():
             return
         if url is None:
@@ -364,11 +366,21 @@ class LiveCall:
         self._attempt += 1
         self._offer()
 
+    def _is_not_next(self) -> bool:
+        """Whether those who hold already get all the room that there is. Who has been spoken to, and
+        whom we called, is never told to hold."""
+        if self.talked or self.facts.direction == "out":
+            return False
+        ahead = self._office.waiting.ahead_of(self.facts.call_id)
+        return ahead > 0 and self._office.workers.room <= ahead
+
     def _told_to_hold(self) -> bool:
-        """Whether the caller now waits for room: every worker that is well is full, and nobody has
-        spoken to them yet."""
+        """Whether the caller now waits for room: every worker that is well is full, or what they
+        have is for those who came before; and nobody has spoken to them yet."""
         settings, uuid = self._office.settings.switch, self.facts.call_id
-        if self.talked or self.facts.direction == "out" or not self._office.workers.are_full:
+        if self.talked or self.facts.direction == "out":
+            return False
+        if not (self._office.workers.are_full or self._is_not_next()):
             return False
         left_s = settings.wait_s - self._office.waiting.waited_s(uuid, time.monotonic())
         if left_s < 1 or not self._office.waiting.join(uuid, time.monotonic()):
@@ -390,11 +402,13 @@ class LiveCall:
         if self.state is not State.WAITING:
             return
         waiting, uuid = self._office.waiting, self.facts.call_id
-        if self._office.workers.room and waiting.is_next(uuid):
-            self._fs.transfer(uuid, "park")
-        elif waiting.waited_s(uuid, time.monotonic()) > self._office.settings.switch.wait_s:
+        if waiting.waited_s(uuid, time.monotonic()) > self._office.settings.switch.wait_s:
             waiting.leave(uuid)  # the dialplan has sent them on
             self.state = State.FAILED
+        elif self._office.workers.room and waiting.is_next(uuid):
+            self._fs.transfer(uuid, "park")
+            # Nobody behind them may wait for one who never gets there.
+            self._after(PARK_AGAIN_S, self._look_for_room)
         else:
             self._after(WAIT_EVERY_S, self._look_for_room)
 

@@ -30,3 +30,8 @@ class WaitingRoom:
     def is_next(self, call_id: str) -> bool:
         """Whether the next free place is theirs."""
         return next(iter(self._since_s), None) == call_id
+
+    def ahead_of(self, call_id: str) -> int:
+        """How many stand before them; all, for one who is not in line."""
+        places = list(self._since_s)
+        return places.index(call_id) if call_id in self._since_s else len(places)
