@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +13,7 @@ import orjson
 
 from appliance.capacity.plan import CallsAt, Step
 from appliance.errors import UserError
+from appliance.files import write_whole
 
 LARGEST_FILE_BYTES = 16 << 20
 MOST_SERVERS = 100_000
@@ -48,19 +46,10 @@ def write_plan(path: Path, plan: PlanFile) -> None:
         },
         "calls": [{"from": c.from_s, "mean": c.mean, "upper": c.upper} for c in plan.calls],
     }
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as out:
-            out.write(orjson.dumps(body) + b"\n")
-            out.flush()
-            os.fsync(out.fileno())  # a power cut must not leave the name without its contents
-        temporary.replace(path)
+        write_whole(path, orjson.dumps(body) + b"\n", sync=True)
     except OSError as e:
         raise UserError(f"The plan cannot be written to {path}: {e.strerror or e}.") from e
-    finally:
-        with contextlib.suppress(OSError):  # renamed, or never made
-            temporary.unlink()
 
 
 def read_plan(path: Path) -> PlanFile | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-from contextlib import suppress
 from pathlib import Path
 
 import orjson
+
+from appliance.files import write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -39,14 +38,9 @@ class WarmUps:
         # Others start servers of the same data_dir: what they measured meanwhile is kept too.
         self._seconds = _read(self._path) | self._seconds
         self._seconds[stage] = [*self._seconds.get(stage, ()), round(seconds, 2)][-KEPT:]
-        temporary = self._path.with_name(f".{FILE_NAME}.{secrets.token_hex(8)}")
         try:
-            temporary.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(orjson.dumps(self._seconds))
-            os.replace(temporary, self._path)
+            write_whole(self._path, orjson.dumps(self._seconds))
         except OSError as e:
-            with suppress(OSError):
-                temporary.unlink()
             _log.warning("! %s cannot be written: %s", self._path, e.strerror)
 
 

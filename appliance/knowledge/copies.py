@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
 
+from appliance.files import write_whole
 from appliance.store.passages import StoredPassage
 
 _log = logging.getLogger(__name__)
@@ -25,11 +25,8 @@ def write_copy(
 ) -> None:
     """Keep a version's passages; whole or not at all. A full disk is logged, not raised."""
     file = _file(folder, knowledge, version)
-    temporary = file.with_suffix(f".{os.getpid()}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(orjson.dumps(list(passages)))
-        temporary.replace(file)
+        write_whole(file, orjson.dumps(list(passages)))
     except OSError as e:
         _log.warning("! %s not written: %s", file, e)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from appliance.errors import UserError
+from appliance.files import write_whole
 
 DIMENSIONS = 384
 MAX_TOKENS = 256
@@ -63,11 +63,8 @@ def graph_file(weights_file: Path, cache_dir: Path) -> Path:
         raise UserError(
             "The package onnx is needed once to write the embedding graph. Run: pip install onnx"
         ) from e
-    cache_dir.mkdir(parents=True, exist_ok=True)
     model = minilm_graph.build(minilm_graph.read_safetensors(weights_file))
-    temporary = target.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(model.SerializeToString())
-    temporary.replace(target)
+    write_whole(target, model.SerializeToString())
     return target
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 import orjson
 import pocketsphinx
 
+from appliance.files import write_whole
 from appliance.models.caller_phrases import (
     AFTER_A_THING,
     BEFORE_A_QUALITY,
@@ -222,11 +223,12 @@ def build(texts: Sequence[str], folder: Path) -> ContextStats:
     folder.mkdir(parents=True, exist_ok=True)
     cmudict = Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
     words = model.words
-    _write(folder / DICTIONARY, _dictionary(pronunciations(words, cmudict)))
+    dictionary = _dictionary(pronunciations(words, cmudict))
+    write_whole(folder / DICTIONARY, dictionary.encode())
     _write_model(model, folder)
     ms = round((time.monotonic() - began) * 1000)
     stats = ContextStats(len(words), len(knowledge), ms)
-    _write(folder / STATS, orjson.dumps(stats).decode())  # last: it says that all is there
+    write_whole(folder / STATS, orjson.dumps(stats))  # last: it says that all is there
     return stats
 
 
@@ -246,12 +248,6 @@ def _dictionary(found: dict[str, list[str]]) -> str:
         for word, all_phones in sorted(found.items())
         for n, phones in enumerate(all_phones, 1)
     )
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def main() -> None:

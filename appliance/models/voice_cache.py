@@ -19,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from appliance.files import write_whole
+
 _log = logging.getLogger(__name__)
 
 MEMORY_BYTES = 64 << 20
@@ -130,16 +132,12 @@ class VoiceCache:
 
     def _write(self, name: str, pcm: bytes) -> None:
         path = self._folder / (name + SUFFIX)
-        temporary = path.with_suffix(f".{os.getpid()}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary.write_bytes(_MAGIC + hashlib.sha256(pcm).digest() + pcm)
-            os.replace(temporary, path)
+            write_whole(path, _MAGIC + hashlib.sha256(pcm).digest() + pcm)
             self._prune()
         except OSError as e:
             _log.warning("! a phrase cannot be kept on disk: %s", e.strerror)
-            with suppress(OSError):
-                temporary.unlink()
 
     def _prune(self) -> None:
         """Hold the bound, whoever wrote the files."""

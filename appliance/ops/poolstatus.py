@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.errors import UserError
+from appliance.files import write_whole
 from appliance.ops.servergroup import ServerGroup
 from appliance.settings import Settings
 
@@ -32,14 +31,9 @@ def write(settings: Settings, now_s: float, groups: Sequence[ServerGroup]) -> No
     """Write what the pools do, whole. A disk that is full costs the status only."""
     facts = {"at": now_s, "pid": os.getpid(), "pools": [_facts(group) for group in groups]}
     path = settings.data_dir / FILE_NAME
-    temporary = path.with_name(f".{FILE_NAME}.{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(orjson.dumps(facts))
-        temporary.replace(path)
+        write_whole(path, orjson.dumps(facts))
     except OSError as e:
-        with suppress(OSError):
-            temporary.unlink()
         _log.debug("! %s cannot be written: %s", path, e.strerror)
 
 

@@ -8,7 +8,6 @@ Whatever hangs, calls are waiting: each step has an end, and threads of its own.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import time
 from collections import deque
@@ -25,6 +24,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.errors import UserError, reason_of
+from appliance.files import write_whole
 from appliance.store.phonebook import Telephony, Trunk
 from appliance.store.trunks import load_telephony, telephony_version
 from appliance.telephony.eventsocket import SwitchError
@@ -290,9 +290,5 @@ def _write_file(path: Path, text: str) -> bool:
     """Write ``text`` unless it stands there already; True when it did not. Holds passwords: 0640."""
     if path.exists() and path.read_bytes() == text.encode():
         return False
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-    with open(descriptor, "w") as out:
-        out.write(text)
-    temporary.replace(path)
+    write_whole(path, text.encode(), mode=0o640)
     return True

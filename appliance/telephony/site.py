@@ -7,9 +7,7 @@ read, so values are checked here and never escaped.
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from appliance.errors import UserError
+from appliance.files import write_whole
 from appliance.settings import EVENT_SOCKET_SECRET, Settings
 
 SHIPPED = Path(__file__).resolve().parents[2]
@@ -267,15 +266,7 @@ def _make_site(site: Path) -> None:
 
 def _write(path: Path, content: str | bytes, mode: int) -> None:
     """Replace a file at once: FreeSWITCH may be reading it."""
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
-            out.write(data)
-        temporary.chmod(mode)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, content.encode() if isinstance(content, str) else content, mode=mode)
 
 
 def _give_to(group: str, site: Path) -> None:
