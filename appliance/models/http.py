@@ -12,6 +12,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 
 import orjson
@@ -167,6 +168,7 @@ async def serve(app: web.Application, host: str, port: int) -> None:
             ) from e
         address, taken = runner.addresses[0][:2]
         _log.info("= listening on %s:%s (%s, %s)", address, taken, load.stage, load.engine)
+        tell_if_open(address, taken)
         await load.draining.wait()
         _log.info("= draining, %d in flight", load.in_flight)
         await site.stop()
@@ -174,6 +176,19 @@ async def serve(app: web.Application, host: str, port: int) -> None:
     finally:
         await runner.cleanup()
     _log.info("= stopped")
+
+
+def tell_if_open(address: str, port: int) -> bool:
+    """Whether ``address`` (IP) is reached from other machines; then there is a warning in the log."""
+    if ip_address(address.partition("%")[0]).is_loopback:
+        return False
+    _log.warning(
+        "! %s:%d is reached from other machines, and asks nobody for a password: let only the workers'"
+        " network reach it (docs/scaling.md)",
+        address,
+        port,
+    )
+    return True
 
 
 async def _emptied(load: Load) -> None:
