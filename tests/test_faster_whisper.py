@@ -404,6 +404,7 @@ async def test_a_server_killed_in_mid_utterance_ends_its_calls_at_once(
             while message.type is aiohttp.WSMsgType.TEXT:
                 message = await socket.receive(timeout=2)
             assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+            await asyncio.wait_for(server.process.wait(), 5)
 
 
 @needs_stt_python

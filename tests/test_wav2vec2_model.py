@@ -385,3 +385,4 @@ async def test_a_server_killed_in_mid_utterance_is_heard_of_at_once(
             while message.type is aiohttp.WSMsgType.TEXT:
                 message = await socket.receive(timeout=2)
             assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+            await asyncio.wait_for(server.process.wait(), 5)
