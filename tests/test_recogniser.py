@@ -240,6 +240,64 @@ async def test_a_restarted_server_is_taught_again() -> None:
         await asyncio.sleep(0.02)
 
 
+@asynccontextmanager
+async def forgetful() -> AsyncIterator[tuple[list[dict[str, object]], Pool]]:
+    """A server that takes no call before it was taught; what it was taught, and its pool."""
+    taught: list[dict[str, object]] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.method == "PUT":
+            taught.append(orjson.loads(await request.read()))
+            return web.json_response({"words": 1})
+        return await stream(request, code="" if taught else "unknown_context")
+
+    async with tiny("/v1/{rest:.*}", handler) as server, aiohttp.ClientSession() as http:
+        pool = Pool("stt", (server.url.replace("http", "ws"),), http)
+        await pool.check()
+        yield taught, pool
+
+
+async def test_an_agent_published_a_moment_ago_is_learnt_when_its_first_calls_come() -> None:
+    learnt: list[str] = []
+    async with forgetful() as (taught, pool), aiohttp.ClientSession() as http:
+        recogniser = HttpRecogniser(pool, http, 500)
+
+        async def learn(agent: Agent) -> None:
+            learnt.append(agent.context)
+            await asyncio.sleep(0.1)  # Postgres
+            await recogniser.prepare(agent, ["opening hours"])
+
+        recogniser.learn_by(learn)
+        callers = [Caller(recogniser), Caller(recogniser)]
+        await until(lambda: pool.servers[0].in_flight == 2 and taught)
+        await asyncio.gather(*(caller.session._connecting for caller in callers))
+        assert learnt == ["A.1.2"]
+        assert taught[0] == {"language": "en", "texts": ["opening hours"]}
+        for caller in callers:
+            assert caller.session._transport is not None
+            caller.session.close()
+        await asyncio.sleep(0.02)
+
+
+async def test_an_agent_that_cannot_be_learnt_is_told_as_not_heard(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with forgetful() as (_, pool), aiohttp.ClientSession() as http:
+        recogniser = HttpRecogniser(pool, http, 500)
+
+        async def learn(agent: Agent) -> None:
+            raise OSError("Postgres is away")
+
+        recogniser.learn_by(learn)
+        caller = Caller(recogniser)
+        caller.session.start(1, silence(300, RATE_HZ))
+        caller._number = 1
+        caller.session.finish()
+        assert (await caller.final()).failed
+        assert "was not learnt" in caplog.text and pool.servers[0].health is Health.UP
+        caller.session.close()
+
+
 async def test_a_server_that_cannot_be_taught_does_not_stop_the_start(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -112,6 +112,7 @@ class _Worker:
         self.recogniser = HttpRecogniser(
             pool("stt", engines.stt), http, engines.stt.timeout_ms, engines.stt.preferred
         )
+        self.recogniser.learn_by(self._prepare)
         voice = HttpVoice(pool("tts", engines.tts), http, engines.tts.timeout_ms)
         writer: Writer | None = None
         models: list[OpenAiWriter] = []
@@ -269,14 +270,17 @@ class _Worker:
         self.recogniser.keep({agent.context for agent in kept})
 
     async def _warm_agent(self, agent: Agent) -> bool:
-        known = await self.search.preload(agent.knowledge, agent.knowledge_version)
-        texts = self.search.texts(agent.knowledge, agent.knowledge_version)
-        _, spoken = await asyncio.gather(
-            self.recogniser.prepare(agent, texts), self.composer.warm(agent)
-        )
+        known, spoken = await asyncio.gather(self._prepare(agent), self.composer.warm(agent))
         if known and spoken:
             log.info("= %s version %d is warm", agent.name, agent.version)
         return known and spoken
+
+    async def _prepare(self, agent: Agent) -> bool:
+        """What its callers' words are understood by; whether its knowledge is there."""
+        known = await self.search.preload(agent.knowledge, agent.knowledge_version)
+        texts = self.search.texts(agent.knowledge, agent.knowledge_version)
+        await self.recogniser.prepare(agent, texts)
+        return known
 
     async def close(self) -> None:
         """Let go of everything."""

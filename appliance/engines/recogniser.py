@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import aiohttp
 import orjson
@@ -48,7 +48,15 @@ class HttpRecogniser:
         self._contexts: dict[str, bytes] = {}
         self._languages: dict[str, str] = {}
         """Of each context."""
+        self._learn: Callable[[Agent], Awaitable[object]] | None = None
+        self._learning: dict[str, asyncio.Task[None]] = {}
+        """By context; as many as agents were published in the last seconds."""
         pool.teach_by(self._teach)
+
+    def learn_by(self, learn: Callable[[Agent], Awaitable[object]]) -> None:
+        """Have ``learn`` prepare an agent that a call names before anybody has: a version that was
+        published a second ago."""
+        self._learn = learn
 
     async def prepare(self, agent: Agent, texts: Sequence[str]) -> None:
         """Give every server that is up the agent's vocabulary; others get it when they ask."""
@@ -71,6 +79,29 @@ class HttpRecogniser:
         """The engines that hear this agent's callers, the best first."""
         table = self._preferred(agent.language, agent.speech_context)
         return (agent.stt_engine, *table) if agent.stt_engine else table
+
+    async def teach(self, server: Server, agent: Agent) -> None:
+        """Teach one server what a call needs that is about to begin there.
+
+        Raises as :meth:`put_context`.
+        """
+        if agent.context not in self._contexts and self._learn is not None:
+            learning = self._learning.get(agent.context)
+            if learning is None:  # several calls may ask for it at once
+                learning = asyncio.create_task(self._learned(agent))
+                self._learning[agent.context] = learning
+            await asyncio.shield(learning)
+        await self.put_context(server, agent.context)
+
+    async def _learned(self, agent: Agent) -> None:
+        assert self._learn is not None
+        try:
+            async with asyncio.timeout(PREPARE_TIMEOUT_S):
+                await self._learn(agent)
+        except Exception:  # the border of a job: the call is refused by this server, and tells so
+            log.exception("! %s version %d was not learnt", agent.name, agent.version)
+        finally:
+            del self._learning[agent.context]
 
     async def put_context(self, server: Server, context: str) -> None:
         """Teach one server one context.
@@ -313,7 +344,7 @@ class StreamSession:
             return wire, transport
         transport.disconnect()
         if reply.get("code") == "unknown_context" and not taught:  # it was restarted
-            await self._recogniser.put_context(server, self._agent.context)
+            await self._recogniser.teach(server, self._agent)
             return await self._open_on(server, taught=True)
         raise EngineError("stt", str(reply.get("message", "not ready")))
 
