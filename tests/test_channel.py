@@ -10,6 +10,7 @@ import pytest
 
 from appliance.errors import ProtocolError
 from appliance.settings import Settings
+from appliance.store.phonebook import Telephony, Trunk
 from appliance.telephony.channel import INBOX, LiveCall
 from appliance.telephony.eventsocket import Event
 from appliance.telephony.facts import Facts, State
@@ -96,3 +97,18 @@ def test_while_nobody_knows_the_numbers_a_caller_is_not_refused(
     assert call.state is State.FAILED
     hang_up(call)
     gevent.sleep(0.05)
+
+
+def test_a_rehearsals_call_rings_nobody(tmp_path: Path) -> None:
+    ports = PlaybackPorts("127.0.0.1", 24000, 10)
+    trunk = Trunk("carrier", "127.0.0.1:5999", caller_id="+912212345678")
+    office = Office(
+        Settings(data_dir=tmp_path), FreeSwitch(), Workers(()), ports,
+        Notices(tmp_path / "notices", ()), "secret", Telephony("1", trunks=(trunk,)),
+    )  # fmt: skip
+    real = Facts(CALL_ID, "1001", "+919800012345")
+    rehearsed = Facts(CALL_ID, "1001", "rehearsal-18f0-3-17")
+    person = "+919876543210"
+    assert office.plan_for(person, real) is not None
+    assert office.plan_for(person, rehearsed) is None
+    ports.close()

@@ -35,7 +35,7 @@ from appliance.telephony.facts import Facts, State
 from appliance.telephony.freeswitch import FreeSwitch
 from appliance.telephony.handover import Handover
 from appliance.telephony.line import Line, Resumed
-from appliance.telephony.office import Office
+from appliance.telephony.office import Office, is_rehearsed
 from appliance.telephony.routing import Answer, Closed, Menu, Overflow, Refuse, Ring
 
 INBOX = 256
@@ -51,6 +51,8 @@ HOLD_AFTER_S = 1.2
 """A caller who finds no place waits so long unseen: workers tell once a second whose calls ended."""
 WAIT_EVERY_S = 0.3
 """Between two looks for a place of one who holds."""
+NOBODY = "error/USER_BUSY"
+"""A dial string that rings nowhere."""
 PARK_AGAIN_S = 2.0
 """One who is not back by then is sent for again."""
 REATTACH_EVERY_S = 0.2
@@ -626,6 +628,8 @@ class LiveCall:
         plan = self._office.plan(to, self.facts) if to else None
         dial_string = plan.bridge if plan else ""
         self._fs.set_dial_string(self.facts.call_id, "ivr_human", dial_string)
+        if is_rehearsed(self.facts):
+            self._fs.set_dial_string(self.facts.call_id, "ivr_failure_dial", NOBODY)
 
     def _kill(self, cause: str) -> None:
         self._fs.kill(self.facts.call_id, cause)

@@ -14,6 +14,7 @@ from gevent.pool import Group
 
 from appliance.errors import UserError
 from appliance.settings import Settings
+from appliance.store.measures import REHEARSAL
 from appliance.store.phonebook import Telephony
 from appliance.telephony import routing
 from appliance.telephony.destinations import (
@@ -119,6 +120,9 @@ class Office:
 
     def plan(self, to: Destination, facts: Facts, kind: str = "person") -> DialPlan | None:
         """What to dial for ``to``; None (and a log line) when that cannot be. ``kind``: of the leg."""
+        if kind == "person" and is_rehearsed(facts):
+            log.info("= nobody is rung for a rehearsal", extra={"call": facts.call_id})
+            return None
         dialling = Dialling(
             telephony=self.telephony,
             country=self.site.country,
@@ -161,6 +165,12 @@ class Office:
         did = event.get("Caller-Destination-Number")
         trunk = routing.trunk_by_address(self.telephony.trunks, address, self.resolved, did)
         return trunk.name if trunk else f"unknown-{address}"
+
+
+def is_rehearsed(facts: Facts) -> bool:
+    """Whether `ivr rehearse` placed this call: no person's telephone rings for it, and no trunk is
+    dialled. Fifty at once, refused at the knee, would all ring whom overflow names."""
+    return facts.caller.startswith(REHEARSAL)
 
 
 def _make_shared(folder: Path, root: Path) -> None:
