@@ -132,6 +132,11 @@ class Stage(_Section):
             return {**value, "run": cls.EMBEDDED}
         return value
 
+    @property
+    def is_served(self) -> bool:
+        """Whether the settings name any server of it."""
+        return bool(self.urls or self.run)
+
     def places(self) -> tuple[Place, ...]:
         """Every server that may run here, with its port."""
         found, next_port = [], self.first_port
@@ -230,6 +235,16 @@ class Engines(_Section):
     llm: Llm = Llm()
     roster_url: str = ""
     """``GET`` answers ``{"stt": ["ws://…"], …}``: servers that come and go (docs/wires.md §7)."""
+
+    def stages(self) -> dict[str, Stage]:
+        """Every stage by its name; the second language model is none of them."""
+        return {
+            "stt": self.stt,
+            "tts": self.tts,
+            "turn": self.turn,
+            "embed": self.embed,
+            "llm": self.llm,
+        }
 
 
 class Capacity(_Section):

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.capacity.profile import Observed
-from appliance.errors import UserError
 from appliance.settings import Settings
 from appliance.store import traffic
-from appliance.store.database import database_url, explain, open_sync_engine
-
-T = TypeVar("T")
+from appliance.store.database import in_database
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +50,7 @@ def read_history(settings: Settings, now: datetime, ahead: timedelta) -> History
             campaigns=traffic.read_campaigns(connection, since, now, now + ahead, interval_s),
         )
 
-    return _in_database(settings, work)
-
-
-def read_actual(settings: Settings, since: datetime, now: datetime) -> Observed | None:
-    """Calls per interval from ``since`` on, both directions. Raises UserError as above."""
-
-    def work(connection: Connection) -> Observed | None:
-        traffic.read_only(connection)
-        found = traffic.read_arrivals(connection, since, now, settings.capacity.interval_s)
-        if found is None:
-            return None
-        calls = tuple(a + b for a, b in zip(found.inbound, found.outbound, strict=True))
-        return _observed(found, calls)
-
-    return _in_database(settings, work)
+    return in_database(settings, work)
 
 
 def _observed(found: traffic.Arrivals, calls: tuple[int, ...]) -> Observed:
@@ -79,17 +59,3 @@ def _observed(found: traffic.Arrivals, calls: tuple[int, ...]) -> Observed:
 
 def utc(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, UTC)
-
-
-def _in_database(settings: Settings, work: Callable[[Connection], T]) -> T:
-    url = database_url(settings)
-    engine = open_sync_engine(
-        url, connect_timeout_s=settings.database.connect_timeout_s, pool_size=1
-    )
-    try:
-        with engine.begin() as connection:
-            return work(connection)
-    except (SQLAlchemyError, OSError) as e:
-        raise UserError(explain(url, e)) from e
-    finally:
-        engine.dispose()

@@ -73,7 +73,7 @@ def look_ahead(settings: Settings, hours: int = AHEAD_H, at_s: float | None = No
     now_s = time.time() if at_s is None else at_s
     history = read_history(settings, utc(now_s), timedelta(hours=hours))
     live = servers.ask(settings)
-    needs = services(history.holding, history.costs, has_llm=_has_llm(settings))
+    needs = services(history.holding, history.costs, has_llm=settings.engines.llm.is_served)
     site = site_of(settings)
     count = -(-hours * 3600 // site.interval_s)
     first_s = int(now_s // site.interval_s) * site.interval_s
@@ -126,7 +126,3 @@ def _hours(settings: Settings, text: str) -> Hours:
     except UserError as e:
         _log.warning("! calls to be made have hours that cannot be read: %s", e)
         return parse_hours(usual, settings.switch.timezone)
-
-
-def _has_llm(settings: Settings) -> bool:
-    return bool(settings.engines.llm.urls or settings.engines.llm.run)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import orjson
 
 from appliance.capacity.plan import Pool
-from appliance.capacity.services import STAGES, Service
+from appliance.capacity.services import Service
 from appliance.settings import Settings, Stage
 
 HEALTH_TIMEOUT_S = 1.0
@@ -42,23 +42,11 @@ class Live:
     """0: it does not say (vLLM)."""
 
 
-def stages(settings: Settings) -> dict[str, Stage]:
-    """The stages of the settings by name."""
-    engines = settings.engines
-    return dict(
-        zip(
-            STAGES,
-            (engines.stt, engines.tts, engines.turn, engines.embed, engines.llm),
-            strict=True,
-        )
-    )
-
-
 def ask(settings: Settings) -> list[Live]:
     """Every server of the settings that answers its ``/health`` now, within a second or so."""
-    places = [(name, url) for name, stage in stages(settings).items() for url in stage.addresses()][
-        :MOST_ASKED
-    ]
+    stages = settings.engines.stages()
+    places = [(name, url) for name, stage in stages.items() for url in stage.addresses()]
+    del places[MOST_ASKED:]
     if not places:
         return []
     with ThreadPoolExecutor(min(ASKED_AT_ONCE, len(places))) as threads:
@@ -90,8 +78,8 @@ def pools(
 ) -> dict[str, Pool]:
     """What the plan sizes, by stage; a stage without a server in the settings is left out."""
     found = {}
-    for name, stage in stages(settings).items():
-        if not stage.urls and not stage.run:
+    for name, stage in settings.engines.stages().items():
+        if not stage.is_served:
             continue
         found[name] = Pool(
             stage=name,

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from appliance.capacity.plan import Use
 from appliance.store.traffic import Holding, Measured, TurnCosts
 
-STAGES = ("stt", "tts", "turn", "embed", "llm")
 FEWEST = 100
 """Turns or calls; a mean of fewer is no measurement."""
 

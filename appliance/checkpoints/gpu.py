@@ -7,7 +7,6 @@ import subprocess
 from dataclasses import dataclass
 
 NVIDIA_SMI = "nvidia-smi"
-QUERY = ("--query-gpu=index,name,memory.total,memory.used", "--format=csv,noheader,nounits")
 ASK_TIMEOUT_S = 20.0
 """A driver that has to wake takes some seconds."""
 MIB = 1 << 20
@@ -26,16 +25,22 @@ class Gpu:
 
 def gpus() -> list[Gpu]:
     """The GPUs of this machine; none where nvidia-smi is not there, or cannot tell."""
+    return parse(ask("index,name,memory.total,memory.used") or "")
+
+
+def ask(fields: str, timeout_s: float = ASK_TIMEOUT_S) -> str | None:
+    """What nvidia-smi says of ``fields`` (``index,name``): a line a GPU, without units; None where
+    it is not there, cannot tell, or takes longer than ``timeout_s``."""
     program = shutil.which(NVIDIA_SMI)
     if program is None:
-        return []
+        return None
+    command = [program, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
-        asked = subprocess.run(
-            [program, *QUERY], timeout=ASK_TIMEOUT_S, capture_output=True, text=True, check=True
-        )
+        return subprocess.run(
+            command, timeout=timeout_s, capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
-        return []
-    return parse(asked.stdout)
+        return None
 
 
 def parse(text: str) -> list[Gpu]:

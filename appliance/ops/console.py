@@ -1,40 +1,20 @@
-"""What the operator's commands share: a transaction, a table, and how a change is told."""
+"""What the operator's commands share: a table, and how a change is told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.errors import UserError
 from appliance.ops.switchclient import IN_FORCE, put_in_force
 from appliance.settings import Settings
-from appliance.store.database import database_url, explain, open_sync_engine
 
 PIPED_COLUMNS = 160
 """Width of a table that goes to a file or a pipe, where no terminal says one."""
-T = TypeVar("T")
-
-
-def in_database(settings: Settings, work: Callable[[Connection], T]) -> T:
-    """``work`` in one transaction. Raises UserError where the database does not answer."""
-    url = database_url(settings)
-    engine = open_sync_engine(
-        url, connect_timeout_s=settings.database.connect_timeout_s, pool_size=1
-    )
-    try:
-        with engine.begin() as connection:
-            return work(connection)
-    except (SQLAlchemyError, OSError) as e:
-        raise UserError(explain(url, e)) from e
-    finally:
-        engine.dispose()
 
 
 def tell_change(

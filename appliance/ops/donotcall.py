@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 
 from appliance.errors import UserError
 from appliance.numbers import e164, is_public
-from appliance.ops.console import in_database, print_json, print_table
+from appliance.ops.console import print_json, print_table
 from appliance.settings import Settings
 from appliance.store import outbound as store
+from appliance.store.database import in_database
 
 LARGEST_FILE_BYTES = 64 << 20
 WRONG_SHOWN = 5

@@ -8,9 +8,10 @@ import secrets
 from sqlalchemy import Connection
 
 from appliance.errors import UserError
-from appliance.ops.console import in_database, plain, print_json, print_table, tell_change
+from appliance.ops.console import plain, print_json, print_table, tell_change
 from appliance.settings import Settings
 from appliance.store import trunks as store
+from appliance.store.database import in_database
 from appliance.store.phonebook import Extension
 from appliance.telephony.site import DEFAULTS, read_variables
 

@@ -25,7 +25,6 @@ _log = logging.getLogger(__name__)
 
 ESPEAK = "espeak-ng"
 LOOPBACK = "127.0.0.1"
-STAGES = ("stt", "tts", "turn", "embed", "llm")
 FALLBACK = "llm.fallback"
 """The stage of the smaller language model."""
 ENGINES_BY_NAME = ("stt", "tts")
@@ -77,8 +76,7 @@ def engine_groups(settings: Settings) -> tuple[Group, ...]:
 def sections(settings: Settings) -> tuple[tuple[str, Stage], ...]:
     """Every stage of engine servers by its name, the second language model among them."""
     engines = settings.engines
-    named = tuple((stage, getattr(engines, stage)) for stage in STAGES)
-    return (*named, (FALLBACK, engines.llm.fallback))
+    return (*engines.stages().items(), (FALLBACK, engines.llm.fallback))
 
 
 def _warm_up_s(settings: Settings, stage: str) -> float:

@@ -7,9 +7,10 @@ import dataclasses
 from sqlalchemy import Connection
 
 from appliance.errors import UserError
-from appliance.ops.console import in_database, print_json, print_table, tell_change
+from appliance.ops.console import print_json, print_table, tell_change
 from appliance.settings import Settings
 from appliance.store import trunks as store
+from appliance.store.database import in_database
 from appliance.store.trunks import NumberEntry
 from appliance.telephony.destinations import Kind, parse_destination
 from appliance.telephony.hours import parse_hours

@@ -7,10 +7,11 @@ import dataclasses
 from sqlalchemy import Connection
 
 from appliance.errors import UserError
-from appliance.ops.console import in_database, print_json, print_table, tell_change
+from appliance.ops.console import print_json, print_table, tell_change
 from appliance.ops.numbers import missing
 from appliance.settings import Settings
 from appliance.store import trunks as store
+from appliance.store.database import in_database
 from appliance.store.phonebook import Queue
 from appliance.telephony.destinations import Kind, parse_destination
 

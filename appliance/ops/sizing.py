@@ -24,7 +24,8 @@ def recommend(settings: Settings, calls: int, measured: Sequence[MeasuredCall]) 
 
     Asks the engine servers how much each carries; blocks for a second or so.
     """
-    needs = services(holding(measured), costs(measured), has_llm=_has_llm(settings))
+    has_llm = settings.engines.llm.is_served
+    needs = services(holding(measured), costs(measured), has_llm=has_llm)
     policy = Policy(settings.capacity.wait_share, settings.capacity.headroom, 0.0)
     found = pools(settings, needs, ask(settings), {})
     stages = tuple(
@@ -85,10 +86,6 @@ def _note(needs: dict[str, Service], stages: Sequence[StageNeed]) -> str:
         f"Too few turns here tell how long one request takes at {', '.join(assumed)}: "
         "the budgets' figures stand for it."
     )
-
-
-def _has_llm(settings: Settings) -> bool:
-    return bool(settings.engines.llm.urls or settings.engines.llm.run)
 
 
 def _writing_since(turn: MeasuredTurn) -> int | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +11,9 @@ from pathlib import Path
 import psutil
 
 from appliance.capacity.servers import Live, ask
+from appliance.checkpoints.gpu import gpus
 from appliance.settings import Settings
 
-GPU_TIMEOUT_S = 5.0
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -28,7 +26,7 @@ def machine_in_words() -> str:
     """Cores, memory, GPUs and system."""
     memory_gb = psutil.virtual_memory().total / 1e9
     parts = [f"{os.cpu_count()} cores ({_processor()})", f"{memory_gb:.0f} GB"]
-    parts += _gpus() or ["no GPU"]
+    parts += [gpu.name for gpu in gpus()] or ["no GPU"]
     return f"{', '.join(parts)}, {platform.system()} {platform.release()}"
 
 
@@ -49,16 +47,3 @@ def _processor() -> str:
         return platform.machine()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
-
-
-def _gpus() -> list[str]:
-    if shutil.which("nvidia-smi") is None:
-        return []
-    command = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=GPU_TIMEOUT_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return done.stdout.strip().splitlines()

@@ -9,10 +9,11 @@ from sqlalchemy import Connection
 
 from appliance.errors import UserError
 from appliance.numbers import e164
-from appliance.ops.console import in_database, plain, print_json, print_table, tell_change
+from appliance.ops.console import plain, print_json, print_table, tell_change
 from appliance.ops.switchclient import ask
 from appliance.settings import Settings
 from appliance.store import trunks as store
+from appliance.store.database import in_database
 from appliance.store.phonebook import Trunk, check_trunk
 
 UNKNOWN = "unknown"

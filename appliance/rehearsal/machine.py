@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
-import subprocess
 import threading
 import time
 from collections import defaultdict
@@ -16,6 +14,7 @@ from pathlib import PurePath
 
 import psutil
 
+from appliance.checkpoints.gpu import MIB, ask
 from appliance.rehearsal.content import Usage
 
 EVERY_S = 1.0
@@ -29,8 +28,7 @@ _COMMANDS = frozenset(
 )
 _ENGINES = {"emulate": "engines (emulated)", "up": "supervisor", "pools": "supervisor"}
 _OTHERS = {"postgres": "postgres", "freeswitch": "freeswitch", "vllm": "llm", "raylet": "ray"}
-_GPU = ("nvidia-smi", "--query-gpu=index,utilization.gpu,memory.used",
-        "--format=csv,noheader,nounits")  # fmt: skip
+_GPU_FIELDS = "index,utilization.gpu,memory.used"
 CALLERS = "callers (this)"
 
 
@@ -64,7 +62,7 @@ class Machine:
         self._known: dict[psutil.Process, str] = {}
         self._rows: list[tuple[float, int, float, dict[str, float], dict[str, float]]] = []
         self._gpu: list[tuple[float, dict[str, tuple[float, float]]]] = []
-        self._has_gpu = shutil.which(_GPU[0]) is not None
+        self._has_gpu = True  # until nvidia-smi is asked
 
     def __enter__(self) -> Machine:
         self._begin_s = time.monotonic()
@@ -152,14 +150,10 @@ class Machine:
         return spent
 
     def _sample_gpu(self, now_s: float) -> None:
-        try:
-            out = subprocess.run(
-                _GPU, capture_output=True, text=True, timeout=GPU_TIMEOUT_S, check=True
-            ).stdout
-        except (OSError, subprocess.SubprocessError):
+        said = ask(_GPU_FIELDS, GPU_TIMEOUT_S)
+        if said is None:
             self._has_gpu = False  # a driver that does not answer would hold every sample up
-            return
-        if row := parse_gpus(out):
+        elif row := parse_gpus(said):
             self._gpu.append((now_s - self._begin_s, row))
             del self._gpu[:-MOST_SAMPLES]
 
@@ -171,5 +165,5 @@ def parse_gpus(text: str) -> dict[str, tuple[float, float]]:
         index, _, rest = line.partition(",")
         with contextlib.suppress(ValueError):  # "[N/A]" where a GPU does not say
             busy, memory = (float(part) for part in rest.split(","))
-            found[f"GPU {index.strip()}"] = (busy / 100, round(memory * 1.048576, 1))
+            found[f"GPU {index.strip()}"] = (busy / 100, round(memory * MIB / 1e6, 1))
     return found

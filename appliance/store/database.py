@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from appliance.errors import UserError
+from appliance.errors import UserError, reason_of
 from appliance.settings import Settings
 
 DRIVER = "postgresql+psycopg"
@@ -35,6 +35,7 @@ UNDEFINED_TABLE = "42P01"
 """SQLSTATE."""
 UNANSWERED_MS = 10_000
 """A host that acknowledges nothing this long is gone (a pulled cable), and so is the connection."""
+T = TypeVar("T")
 
 
 def database_url(settings: Settings) -> str:
@@ -137,13 +138,27 @@ def _migrate(url: str, step: Callable[[Config], None]) -> None:
         raise UserError(explain(url, e)) from e
 
 
+def in_database(settings: Settings, work: Callable[[Connection], T]) -> T:
+    """``work`` in one transaction of its own. Raises UserError where the database does not answer."""
+    url = database_url(settings)
+    engine = open_sync_engine(
+        url, connect_timeout_s=settings.database.connect_timeout_s, pool_size=1
+    )
+    try:
+        with engine.begin() as connection:
+            return work(connection)
+    except (SQLAlchemyError, OSError) as e:
+        raise UserError(explain(url, e)) from e
+    finally:
+        engine.dispose()
+
+
 def explain(url: str, error: BaseException) -> str:
     """One sentence for a person: why the database at ``url`` did not do what was asked."""
     if getattr(getattr(error, "orig", None), "sqlstate", None) == UNDEFINED_TABLE:
         return f"The database {without_password(url)} has no tables yet. Run `ivr db upgrade`."
-    cause = str(getattr(error, "orig", None) or error or type(error).__name__)
-    reason = cause.strip().splitlines()[0] if cause.strip() else type(error).__name__
+    reason = reason_of(getattr(error, "orig", None) or error).rstrip(".")
     return (
-        f"The database {without_password(url)} did not answer as it should: {reason.rstrip('.')}."
+        f"The database {without_password(url)} did not answer as it should: {reason}."
         " Start it with `ivr up`, or set database.url to one that runs."
     )
