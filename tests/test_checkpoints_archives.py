@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance.checkpoints import disk
-from appliance.checkpoints.archives import copy_folder, is_archive, unpack
+from appliance.checkpoints.archives import copy_folder, unpack
 from appliance.errors import UserError
 from tests.model_hub import zipped
 
@@ -39,7 +39,6 @@ def test_a_good_archive_is_unpacked(tmp_path: Path, kind: str) -> None:
         archive.write_bytes(zipped(GOOD))
     else:
         tarred(archive, *((tarfile.TarInfo(name), data) for name, data in GOOD.items()))
-    assert is_archive(archive)
     unpack(archive, tmp_path / "out", told.append)
     assert {n: (tmp_path / "out" / n).read_bytes() for n in GOOD} == GOOD
     assert sum(told) == sum(map(len, GOOD.values()))
@@ -145,7 +144,6 @@ def test_every_kind_of_tar_is_unpacked(tmp_path: Path, kind: str) -> None:
             member = tarfile.TarInfo(name)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
-    assert is_archive(tmp_path / "a")
     unpack(tmp_path / "a", tmp_path / "out")
     assert (tmp_path / "out" / "m" / "small").read_bytes() == data
     assert (tmp_path / "out" / "m" / ("n" * 180)).read_bytes() == data

@@ -38,11 +38,6 @@ Report = Callable[[int], None]
 """Told of bytes as they are written."""
 
 
-def is_archive(path: Path) -> bool:
-    """Whether ``path`` is a zip or a tar, by its content."""
-    return path.is_file() and (zipfile.is_zipfile(path) or _is_tar(path))
-
-
 def unpack(archive: Path, into: Path, report: Report = lambda size: None) -> None:
     """Write an archive's files below ``into``. Raises UserError; what was written stays there."""
     if not archive.is_file():  # a pipe, a device: it may never end

@@ -17,7 +17,6 @@ from appliance.errors import UserError
 
 PROGRAM = Path(__file__).with_name("ct2_convert.py")
 NEEDED = ("torch", "transformers", "ctranslate2")
-QUANTIZATIONS = ("float16", "bfloat16", "int8", "int8_float16", "float32")
 FOR_DEVICE = {"cuda": "float16", "cpu": "int8"}
 CONVERT_TIMEOUT_S = 3600.0
 """whisper-large on a slow disk takes minutes."""

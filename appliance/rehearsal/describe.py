@@ -15,7 +15,6 @@ from appliance.rehearsal.summary import STAGES_IN_WORDS
 BUDGET_LIMIT = ("budget, p95", WHOLE_GAP_MS)
 MOST_KINDS = 7
 """Lines in one plot; the smallest are added up as the rest."""
-SMALL_MB = 1.0
 
 
 def describe(report: Report) -> Document:
