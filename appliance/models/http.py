@@ -26,6 +26,10 @@ _log = logging.getLogger(__name__)
 DRAIN_S = 5.0
 DRAIN_POLL_S = 0.02
 LAST_WRITES_S = 0.2
+SILENT_S = 10.0
+"""A connection whose first request is not whole by then is closed, and so is one whose body is not:
+aiohttp waits for ever, and a process has so many connections."""
+SWEEP_EVERY_S = 2.0
 REQUEST_BYTES = 1 << 20
 """Bound on a request body, unless a server says otherwise."""
 
@@ -53,6 +57,8 @@ class Load:
 
 
 LOAD = web.AppKey("load", Load)
+SPOKEN = web.AppKey("spoken", set[object])
+"""Connections that brought a whole request; those that are gone are swept out."""
 
 
 def body(value: object) -> bytes:
@@ -84,7 +90,11 @@ async def json_object(request: web.Request) -> dict[str, Any]:
     if request.content_type != "application/json":
         raise Refused(415, "The body must be application/json.")
     try:
-        value = orjson.loads(await request.read())
+        async with asyncio.timeout(SILENT_S):
+            body = await request.read()
+        value = orjson.loads(body)
+    except TimeoutError as e:
+        raise Refused(408, f"The body did not come within {SILENT_S:g} s.") from e
     except orjson.JSONDecodeError as e:
         raise Refused(400, f"The body is not valid JSON: {e}.") from e
     if not isinstance(value, dict):
@@ -103,6 +113,7 @@ def text_field(value: dict[str, Any], name: str, default: str | None = None) -> 
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every failure of a request leaves in OpenAI's shape, with one log line."""
+    request.app[SPOKEN].add(request.protocol)
     try:
         return await handler(request)
     except Refused as e:
@@ -139,8 +150,23 @@ def application(load: Load, *, request_bytes: int = REQUEST_BYTES) -> web.Applic
     """An application with ``GET /health`` and our errors; the caller adds its own routes."""
     app = web.Application(middlewares=[_errors], client_max_size=request_bytes)
     app[LOAD] = load
+    app[SPOKEN] = set()
     app.router.add_get("/health", _health)
     return app
+
+
+async def close_silent(server: web.Server, spoken: set[object]) -> None:
+    """Close connections that bring no whole request, until cancelled."""
+    since: dict[object, float] = {}  # no longer than there are connections
+    now = asyncio.get_running_loop().time
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_S)
+        there = server.connections
+        spoken.intersection_update(there)
+        since = {each: since.get(each, now()) for each in there if each not in spoken}
+        for connection in there:
+            if now() - since.get(connection, now()) > SILENT_S:
+                connection.force_close()
 
 
 async def serve(app: web.Application, host: str, port: int) -> None:
@@ -157,6 +183,8 @@ async def serve(app: web.Application, host: str, port: int) -> None:
         app, access_log=None, handler_cancellation=True, shutdown_timeout=LAST_WRITES_S
     )
     await runner.setup()
+    assert runner.server is not None
+    sweeping = asyncio.create_task(close_silent(runner.server, app[SPOKEN]))
     try:
         try:
             site = web.TCPSite(runner, host, port, reuse_address=True)
@@ -174,6 +202,7 @@ async def serve(app: web.Application, host: str, port: int) -> None:
         await site.stop()
         await _emptied(load)
     finally:
+        sweeping.cancel()
         await runner.cleanup()
     _log.info("= stopped")
 
