@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -301,3 +302,38 @@ def test_a_folder_that_cannot_be_written_is_said(models: Path, tmp_path: Path) -
     result = ivr("pull", "indicwhisper-hi", "--from", str(tmp_path / "w"))
     assert result.exit_code == 2 and "cannot be written" in result.output
     assert os.path.isfile(models / ".partial")
+
+
+NONSENSE: list[dict[str, Any]] = [
+    {"files": [{"path": ["x"], "size": {}, "sha256": 1}]},
+    {"files": [{"path": "config.json", "size": "many", "sha256": ""}]},
+    {"files": 7},
+    {"source": {"a": 1}},
+    {"revision": [1]},
+]
+
+
+@pytest.mark.parametrize("change", NONSENSE)
+def test_a_manifest_of_nonsense_is_said_and_blocks_no_other_model(
+    hub: Hub, models: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    pulled("indicwav2vec-hi")
+    usb = tmp_path / "usb"
+    shutil.copytree(models / "indicwav2vec-hi", usb)
+    pulled("our-own", "--from", str(usb))
+    manifest = usb / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | change))
+    result = ivr("pull", "again", "--from", str(usb))
+    assert result.exit_code == 2 and "is not a manifest that we wrote" in result.output
+    shutil.copy(manifest, models / "our-own" / "manifest.json")
+    assert set(listed()) >= {"our-own", "indicwav2vec-hi"}
+    assert ivr("remove", "our-own", "--yes").exit_code == 0 and not (models / "our-own").exists()
+
+
+def test_an_empty_folder_and_one_with_a_pipe_are_said(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "usb").mkdir()
+    result = ivr("pull", "our-own", "--from", str(tmp_path / "usb"))
+    assert result.exit_code == 2 and "is empty" in result.output
+    os.mkfifo(tmp_path / "usb" / "config.json")
+    result = ivr("pull", "our-own", "--from", str(tmp_path / "usb"))
+    assert result.exit_code == 2 and "not a file that can be copied" in result.output

@@ -66,6 +66,8 @@ def copy_folder(source: Path, into: Path, report: Report = lambda size: None) ->
     if root.parent.name == "snapshots":
         allowed.append(root.parent.parent / "blobs")
     files = _files_of(source, root, allowed)
+    if not files:
+        raise UserError(f"{source} is empty. Name the folder or archive that was brought.")
     require_room(into, sum(real.stat().st_size for _, real in files))
     for relative, real in files:
         with real.open("rb") as data:

@@ -85,6 +85,8 @@ def form_of(folder: Path) -> Form | None:
 def config_of(folder: Path, name: str = CONFIG) -> dict[str, Any] | None:
     """``config.json`` of a folder; None where it is missing or not a JSON object."""
     try:
+        if not (folder / name).is_file():  # a pipe would be waited for
+            return None
         value = orjson.loads((folder / name).read_bytes())
     except (OSError, ValueError):
         return None

@@ -93,7 +93,9 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     try:
         value: dict[str, Any] = orjson.loads(path.read_bytes())
-        files = tuple(ModelFile(**file) for file in value.pop("files"))
+        files = tuple(_file(**file) for file in value.pop("files"))
+        if odd := [name for name, text in value.items() if not isinstance(text, str)]:
+            raise ValueError(f"{odd[0]} is no text")
         return Manifest(**value, files=files)
     except FileNotFoundError:
         return None
@@ -102,6 +104,13 @@ def read_manifest(folder: Path) -> Manifest | None:
             f"{path} is not a manifest that we wrote ({e}). Fetch the model again: "
             f"ivr models pull --again {folder.name}"
         ) from e
+
+
+def _file(path: Any, size: Any, sha256: Any) -> ModelFile:
+    """Raises ValueError: it may have been brought by a stranger."""
+    if not isinstance(path, str) or type(size) is not int or not isinstance(sha256, str):
+        raise ValueError("a file in it is no path, size and digest")
+    return ModelFile(path, size, sha256)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -56,7 +56,10 @@ def installed(settings: Settings) -> dict[str, Installed]:
 
 
 def _installed(folder: Path, original: bool) -> Installed:
-    manifest = read_manifest(folder)
+    try:
+        manifest = read_manifest(folder)
+    except UserError:  # `verify` says so; all others are listed, and this one can be removed
+        manifest = None
     form = form_of(folder)
     size = manifest.size if manifest else sum(path.stat().st_size for path in files_below(folder))
     ready = not original and form in LOADED_BY.values()
