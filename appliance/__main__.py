@@ -257,7 +257,7 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 
     Example: ivr demo
     """
-    from appliance.ops import demo as command
+    from appliance.ops.demo import run as command
 
     command.run(ctx.obj(), as_json=as_json)
 

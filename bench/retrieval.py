@@ -25,7 +25,7 @@ from appliance.engines.pool import Pool
 from appliance.knowledge.answers import extract
 from appliance.knowledge.ingest import load
 from appliance.knowledge.search import Result, Search
-from appliance.ops.postgres import EmbeddedPostgres
+from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.store.database import migrate, open_engine
 from tests.conftest import embedded_settings
 from tests.knowledge_servers import EmbedProcess

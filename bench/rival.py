@@ -12,7 +12,7 @@ import uvloop
 
 from appliance.engines.emulated_script import Script
 from appliance.errors import UserError
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from appliance.ops.temporarysite import ROOT, ready, running
 from appliance.rehearsal.calls import Watch
 from bench.report import Rehearsed

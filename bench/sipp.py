@@ -10,7 +10,7 @@ from pathlib import Path
 from appliance.audio import ulaw_encode
 from appliance.engines.emulated_script import Script
 from appliance.errors import UserError
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from appliance.rehearsal.sip_message import address_of
 
 SCENARIO = Path(__file__).resolve().parent / "sipp_uac.xml"

@@ -36,8 +36,8 @@ from appliance.engines.emulated_script import load_script
 from appliance.events import Agent, CallRecord, Turn
 from appliance.media import token
 from appliance.media.server import WATCH_ID
-from appliance.ops.ports import free_ports
-from appliance.ops.postgres import EmbeddedPostgres
+from appliance.ops.keeping.ports import free_ports
+from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.ops.seed import seed
 from appliance.settings import ENV_PREFIX, Settings, load
 from appliance.store.agents import publish_agent, set_number
@@ -58,7 +58,7 @@ ROWS_TIMEOUT_S = 15.0
 POLL_S = 0.05
 SIP_PROCESSES = 2
 RTP_PORTS = (13000, 17800, 200)
-"""Below the ports that servers get (ops/ports.py)."""
+"""Below the ports that servers get (ops/keeping/ports.py)."""
 TOKENS_S = 8.0
 """Pace of the kit's language model: a word in 125 ms, which still outruns speech."""
 

@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.engines.emulated_script import Script, load_script
-from appliance.ops.ports import free_port
-from appliance.ops.postgres import EmbeddedPostgres
+from appliance.ops.keeping.ports import free_port
+from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.rehearsal.script import make
 from appliance.settings import Database, Settings
 from appliance.store.database import EMBEDDED_ROLE, migrate, open_engine

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 
 START_TIMEOUT_S = 30
 

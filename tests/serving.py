@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 
 START_TIMEOUT_S = 30
 CHECKOUT = Path(__file__).parent.parent

@@ -17,7 +17,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from appliance.audio import frame_bytes, write_wav
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from appliance.settings import Settings, Sip
 from appliance.telephony.sip import SipOffice
 

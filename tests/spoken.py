@@ -11,7 +11,7 @@ import numpy as np
 import soxr
 
 from appliance.audio import read_wav, ulaw_decode, ulaw_encode
-from appliance.ops import demoscript
+from appliance.ops.demo import script as demoscript
 
 RATE_HZ = 8000
 PEAK = 12_000

@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine
 
-from appliance.ops.ports import free_ports
+from appliance.ops.keeping.ports import free_ports
 from appliance.settings import Settings
 from appliance.store.database import migrate, open_sync_engine
 from appliance.store.legs import Leg, legs_of

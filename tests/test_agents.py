@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError
 from appliance.events import Agent
-from appliance.ops.postgres import EmbeddedPostgres
+from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.settings import Settings, Worker
 from appliance.store.agents import (
     agent_fields,

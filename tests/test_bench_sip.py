@@ -16,7 +16,7 @@ import pytest
 
 from appliance.audio import ulaw_decode, ulaw_encode
 from appliance.engines.emulated_script import Script
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from appliance.rehearsal.calls import lines_for
 from appliance.rehearsal.conversation import Conversation, Line, State, sound_edges
 from appliance.rehearsal.rtp import EVENT, RtpStream, Weather

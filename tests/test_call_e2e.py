@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from appliance.audio import FRAME_MS, ms_of, read_wav, silence, sound_spans, write_wav
 from appliance.events import Agent, CallRecord, Stages, Turn
-from appliance.ops.ear import Exchange, exchanges
+from appliance.ops.demo.ear import Exchange, exchanges
 from appliance.turn.words import normal
 from tests.appliance_kit import LiveCall, Site, real_engine, ringing
 from tests.metronome import Metronome

@@ -22,7 +22,7 @@ from appliance.capacity.planfile import read_plan
 from appliance.capacity.planning import look_ahead, make_plan
 from appliance.capacity.warmups import WarmUps
 from appliance.errors import UserError
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from appliance.settings import Database, Settings
 from appliance.store.database import open_sync_engine
 from appliance.store.models import AgentRow, OutboundRow

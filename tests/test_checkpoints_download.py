@@ -16,7 +16,7 @@ from tinyserver import tiny
 from appliance.checkpoints import download as downloads
 from appliance.checkpoints.download import Gone, Refused, Wanted, download, timeouts
 from appliance.errors import UserError
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from tests.model_hub import Hub, serving
 
 DATA = os.urandom(900_000)

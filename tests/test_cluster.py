@@ -33,8 +33,8 @@ from appliance.engines.recogniser import HttpRecogniser
 from appliance.engines.roster import Roster
 from appliance.engines.voice import HttpVoice
 from appliance.errors import UserError
-from appliance.ops.clusterdriver import environment_of_engines, specs_of
-from appliance.ops.ports import free_port
+from appliance.ops.cluster import environment_of_engines, specs_of
+from appliance.ops.keeping.ports import free_port
 from appliance.settings import Capacity, Cluster, Engines, Run, Settings, Stt, Tts
 
 RAY_PYTHON = os.environ.get("IVR_TEST_RAY_PYTHON", "")

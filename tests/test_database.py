@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, inspect, pool, text
 
 from appliance.__main__ import main
 from appliance.errors import UserError
-from appliance.ops.postgres import EmbeddedPostgres
+from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.settings import Database, Settings
 from appliance.store.database import database_url as url_of
 from appliance.store.database import migrate, open_engine, sqlalchemy_url, unmigrate

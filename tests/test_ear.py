@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.audio import bytes_of, silence
-from appliance.ops.ear import Exchange, exchanges, percentile
+from appliance.ops.demo.ear import Exchange, exchanges, percentile
 
 RATE_HZ = 8000
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.ops import guard
+from appliance.ops.keeping import guard
 
 FAMILY = """
 import os, signal, sys, time

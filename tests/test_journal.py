@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError
 from appliance.events import CallRecord, Passage, Stages, Turn
-from appliance.ops.postgres import EmbeddedPostgres
+from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.store import journal as module
 from appliance.store.database import migrate, open_engine
 from appliance.store.journal import Journal

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from appliance.ops.ports import free_ports
+from appliance.ops.keeping.ports import free_ports
 from appliance.settings import Settings
 from appliance.telephony.eventsocket import Event, SwitchError
 from appliance.telephony.facts import Facts

@@ -18,8 +18,8 @@ import pytest
 
 from appliance.capacity import cluster
 from appliance.errors import UserError
-from appliance.ops import replica
-from appliance.ops.groups import FALLBACK, engine_groups, engine_program
+from appliance.ops.keeping import replica
+from appliance.ops.keeping.groups import FALLBACK, engine_groups, engine_program
 from appliance.ops.llm import DRAIN, Choice, launch
 from appliance.settings import Engines, Llm, LlmServers, Run, Settings
 

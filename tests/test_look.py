@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 from tinyserver import tiny
 
-from appliance.ops import probe
-from appliance.ops.look import Look, look
-from appliance.ops.ports import free_port
+from appliance.ops.keeping import probe
+from appliance.ops.keeping.look import Look, look
+from appliance.ops.keeping.ports import free_port
 
 pytestmark = pytest.mark.server
 

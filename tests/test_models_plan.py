@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from appliance.__main__ import main
 from appliance.checkpoints.gpu import Gpu
 from appliance.errors import UserError
-from appliance.ops.models_plan import FALLBACK, LLM, Question, at_once, make_plan
-from appliance.ops.models_plan_view import settings_lines
+from appliance.ops.models.plan import FALLBACK, LLM, Question, at_once, make_plan
+from appliance.ops.models.plan_view import settings_lines
 from appliance.settings import Settings
 
 GB = 10**9

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from appliance.__main__ import main
 from appliance.checkpoints import disk
 from appliance.checkpoints.manifest import read_manifest
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from tests.model_hub import COMMIT, Hub, ctc_files, serving, voice_zip, whisper_folder, zipped
 
 CTC = "ai4bharat/indicwav2vec-hindi"
@@ -36,7 +36,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The models' folder of an appliance of its own."""
     monkeypatch.setenv("IVR_DATA_DIR", str(tmp_path / "var"))
-    monkeypatch.setattr("appliance.ops.models_pull.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("appliance.ops.models.pull.FIRST_PAUSE_S", 0.001)
     folder = tmp_path / "var" / "models"
     folder.mkdir(parents=True)
     return folder

@@ -18,7 +18,7 @@ from appliance.checkpoints.forms import Form
 from appliance.checkpoints.sentences import SENTENCES, word_error, words_of
 from appliance.checkpoints.store import put
 from appliance.errors import UserError
-from appliance.ops.models_selftest import subject_of, unlike_speech
+from appliance.ops.models.selftest import subject_of, unlike_speech
 from appliance.settings import Settings
 from tests.model_hub import ct2_folder
 from tests.spoken import say

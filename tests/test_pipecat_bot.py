@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from appliance.audio import read_wav, sound_spans, write_wav
 from appliance.events import Agent
-from appliance.ops.ports import free_ports
+from appliance.ops.keeping.ports import free_ports
 from appliance.store.agents import publish_agent, set_number
 from appliance.store.database import open_engine
 from tests.appliance_kit import ROOT, LiveCall, Site, real_engine, ringing

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import UserError
-from appliance.ops.ports import free_ports
+from appliance.ops.keeping.ports import free_ports
 from appliance.telephony.playbackports import PlaybackPorts
 
 HOST = "127.0.0.1"

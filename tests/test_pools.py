@@ -27,13 +27,13 @@ from appliance.engines.emulated_script import Script
 from appliance.engines.pool import Health, Pool
 from appliance.engines.recogniser import HttpRecogniser
 from appliance.engines.voice import HttpVoice
-from appliance.ops import member as members
-from appliance.ops import probe
-from appliance.ops.groups import Group, engine_program
-from appliance.ops.member import Member, Standing
+from appliance.ops.keeping import member as members
+from appliance.ops.keeping import probe
+from appliance.ops.keeping.groups import Group, engine_program
+from appliance.ops.keeping.member import Member, Standing
+from appliance.ops.keeping.ports import free_ports
+from appliance.ops.keeping.program import Address, Program
 from appliance.ops.pools import EnginePools
-from appliance.ops.ports import free_ports
-from appliance.ops.program import Address, Program
 from appliance.settings import Capacity, Database, Place, Run, Settings
 
 pytestmark = [

@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from appliance.errors import UserError
-from appliance.ops import postgres as module
-from appliance.ops.postgres import EmbeddedPostgres
+from appliance.ops.postgres import server as module
+from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.settings import Settings
 from tests.conftest import embedded_settings
 
@@ -117,7 +117,7 @@ ORPHAN = """
 import sys, os, signal
 from pathlib import Path
 from tests.conftest import embedded_settings
-from appliance.ops.postgres import EmbeddedPostgres
+from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.settings import Settings
 server = EmbeddedPostgres(Settings.model_validate_json(sys.argv[1]))
 server.start()

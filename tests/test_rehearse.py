@@ -19,7 +19,7 @@ from appliance.audio import write_wav
 from appliance.engines.emulated_script import Script
 from appliance.errors import UserError
 from appliance.ops.audit import audit
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from appliance.ops.rehearsalcalls import mind_live_calls, questions_of
 from appliance.ops.rehearse import Options, as_line, rehearse
 from appliance.ops.temporarysite import Site, sip_office, site

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from appliance.telephony import siptransport
 from appliance.telephony.calltable import CallTable
 from appliance.telephony.proxy import Proxy

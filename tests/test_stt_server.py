@@ -21,7 +21,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from appliance.models import stt_server
 from appliance.models.batching import Stuck
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from tests.serving import Served, healthy, serving
 from tests.spoken import RATE_HZ, on_the_line, say, word_errors
 

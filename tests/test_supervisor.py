@@ -18,14 +18,14 @@ import orjson
 import pytest
 
 from appliance.errors import UserError
-from appliance.ops import probe
-from appliance.ops.account import Account, ordinary_account
 from appliance.ops.announcement import sip_address
-from appliance.ops.groups import engine_program
-from appliance.ops.keeper import Keeper
-from appliance.ops.ports import free_port
+from appliance.ops.keeping import probe
+from appliance.ops.keeping.groups import engine_program
+from appliance.ops.keeping.keeper import Keeper
+from appliance.ops.keeping.ports import free_port
+from appliance.ops.keeping.program import Program
+from appliance.ops.postgres.account import Account, ordinary_account
 from appliance.ops.processes import check_addresses, plan
-from appliance.ops.program import Program
 from appliance.settings import (
     Database,
     Embed,

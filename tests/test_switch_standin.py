@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from appliance.audio import read_wav, sound_spans
-from appliance.ops.ports import free_ports
+from appliance.ops.keeping.ports import free_ports
 from appliance.store.phonebook import Queue, Trunk
 from tests.appliance_kit import Agents
 from tests.freeswitch_standin import Standin, standin

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from appliance.events import CallRecord, Turn
-from appliance.ops.ports import free_ports
+from appliance.ops.keeping.ports import free_ports
 from appliance.store.phonebook import Trunk
 from appliance.telephony.waiting import WaitingRoom
 from tests.appliance_kit import Agents

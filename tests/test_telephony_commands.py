@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from appliance.__main__ import main
 from appliance.events import Agent
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from appliance.store.agents import publish_agent
 from appliance.store.database import open_engine, open_sync_engine
 from appliance.store.trunks import list_extensions, list_trunks

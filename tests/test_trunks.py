@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 
 from appliance.errors import UserError
 from appliance.events import Agent
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from appliance.settings import Settings, Worker
 from appliance.store.agents import load_assignment, publish_agent, set_number
 from appliance.store.database import open_engine, open_sync_engine

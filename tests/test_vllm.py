@@ -36,7 +36,7 @@ from appliance.engines.pool import Health, Pool
 from appliance.engines.writer import OpenAiWriter
 from appliance.errors import EngineError
 from appliance.events import Message, Passage
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from appliance.settings import Llm, LlmServers
 from appliance.store.questions import Question
 

@@ -16,7 +16,7 @@ from tinyserver import Tiny, tiny, until
 from appliance.call import worker as workers
 from appliance.call.worker import _Worker
 from appliance.events import Agent
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.ports import free_port
 from appliance.settings import Database, Engines, Settings
 from appliance.settings import Worker as WorkerSettings
 

@@ -13,7 +13,7 @@ SPEECH_FLOOR_DB = -42.0
 QUIET_MS = 40
 BEFORE_MS, AFTER_MS = 600, 200
 """The end of speech is looked for this far around the detector's, which counts faint breath and
-closures as speech; the rule is that of ops/ear.py, so that both measure the same gap."""
+closures as speech; the rule is that of ops/demo/ear.py, so that both measure the same gap."""
 CLOCK_DRIFT_MS = 0.02
 """Per frame: follows a caller's clock that is slower than ours by up to 1 ms a second."""
 

@@ -27,7 +27,7 @@ def up(ctx: click.Context, as_json: bool) -> None:
 
     Example: ivr cluster up
     """
-    from appliance.ops import clusterdriver as process
+    from appliance.ops import cluster as process
 
     tell_children(ctx)
     process.up(start(ctx, "cluster"), as_json=as_json)
@@ -41,7 +41,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
     Example: ivr cluster status --json
     """
-    from appliance.ops import clusterdriver as command
+    from appliance.ops import cluster as command
 
     command.print_status(settings_of(ctx), as_json=as_json)
 
@@ -53,6 +53,6 @@ def down(ctx: click.Context) -> None:
 
     Example: ivr cluster down
     """
-    from appliance.ops import clusterdriver as command
+    from appliance.ops import cluster as command
 
     command.down(settings_of(ctx))

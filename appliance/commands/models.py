@@ -29,7 +29,7 @@ def models_list(ctx: click.Context, here: bool, as_json: bool) -> None:
 
     Example: ivr models list --here
     """
-    from appliance.ops import models as command
+    from appliance.ops.models import listing as command
 
     command.print_models(settings_of(ctx), here_only=here, as_json=as_json)
 
@@ -55,7 +55,7 @@ def models_pull(
 
     Example: ivr models pull indicwhisper-hi indic-tts-hi
     """
-    from appliance.ops import models_pull as command
+    from appliance.ops.models import pull as command
 
     command.pull(settings_of(ctx), names, source=source, again=again, as_json=as_json)
 
@@ -87,7 +87,7 @@ def models_convert(ctx: click.Context, /, quantization: str | None, **options: A
     \b
     Example: ivr models convert indicwhisper-hi --python /opt/ivr/convert/bin/python
     """
-    from appliance.ops import models_convert as command
+    from appliance.ops.models import convert as command
 
     command.convert(settings_of(ctx), quantization=quantization or "", **options)
 
@@ -123,7 +123,7 @@ def models_verify(
 
     Example: ivr models verify indicwhisper-hi
     """
-    from appliance.ops import models_verify as command
+    from appliance.ops.models import verify as command
 
     good = command.verify(
         settings_of(ctx),
@@ -170,8 +170,8 @@ def models_plan(
 
     Example: ivr models plan --calls 50 --gpu-gb 80 --languages hi,en
     """
-    from appliance.ops import models_plan_view as command
-    from appliance.ops.models_plan import Question
+    from appliance.ops.models import plan_view as command
+    from appliance.ops.models.plan import Question
 
     wanted = tuple(name.strip() for name in languages.split(",") if name.strip())
     question = Question(calls, tokens, wanted)
@@ -190,7 +190,7 @@ def models_remove(ctx: click.Context, name: str, yes: bool, as_json: bool) -> No
     Example: ivr models remove indicwhisper-hi
     """
     from appliance.checkpoints.disk import in_words
-    from appliance.ops import models as command
+    from appliance.ops.models import listing as command
 
     settings = settings_of(ctx)
     here = command.removable(settings, name)

@@ -20,9 +20,9 @@ import orjson
 
 from appliance.checkpoints.manifest import folder_of
 from appliance.errors import UserError
-from appliance.ops import guard
-from appliance.ops.ports import free_port
-from appliance.ops.program import ANSWERS_END_S
+from appliance.ops.keeping import guard
+from appliance.ops.keeping.ports import free_port
+from appliance.ops.keeping.program import ANSWERS_END_S
 from appliance.settings import ENV_PREFIX, LlmServers, Run, Settings
 
 KEEP_ALIVE_S = 75

@@ -17,12 +17,12 @@ from appliance.capacity.warmups import WarmUps
 from appliance.checkpoints.presence import require
 from appliance.errors import UserError
 from appliance.ops import poolstatus
-from appliance.ops.groups import Group, engine_groups, servers
-from appliance.ops.keeper import Keeper
+from appliance.ops.keeping.groups import Group, engine_groups, servers
+from appliance.ops.keeping.keeper import Keeper
+from appliance.ops.keeping.servergroup import ServerGroup, Steps
+from appliance.ops.keeping.stopping import Stop, unless_stopped
 from appliance.ops.planner import Planner
 from appliance.ops.processes import check_addresses
-from appliance.ops.servergroup import ServerGroup, Steps
-from appliance.ops.stopping import Stop, unless_stopped
 from appliance.settings import Settings
 from appliance.telemetry import pass_on
 

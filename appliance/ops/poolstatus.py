@@ -16,7 +16,7 @@ from rich.table import Table
 
 from appliance.errors import UserError
 from appliance.files import write_whole
-from appliance.ops.servergroup import ServerGroup
+from appliance.ops.keeping.servergroup import ServerGroup
 from appliance.settings import Settings
 
 _log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from ipaddress import ip_address
 import orjson
 
 from appliance.errors import UserError
-from appliance.ops import probe
-from appliance.ops.groups import Group, engine_groups, ivr, servers
-from appliance.ops.postgres import EmbeddedPostgres
-from appliance.ops.program import Address, Program
+from appliance.ops.keeping import probe
+from appliance.ops.keeping.groups import Group, engine_groups, ivr, servers
+from appliance.ops.keeping.program import Address, Program
+from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.settings import Settings
 from appliance.telephony.sip import check_host
 

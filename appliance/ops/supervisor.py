@@ -16,12 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from appliance.checkpoints.presence import require
 from appliance.errors import UserError
 from appliance.ops import announcement
-from appliance.ops.keeper import Keeper
+from appliance.ops.keeping.keeper import Keeper
+from appliance.ops.keeping.program import Program
+from appliance.ops.keeping.stopping import Stop, unless_stopped
 from appliance.ops.pools import EnginePools
 from appliance.ops.processes import Plan, check_addresses, plan
-from appliance.ops.program import Program
 from appliance.ops.seed import seed
-from appliance.ops.stopping import Stop, unless_stopped
 from appliance.settings import Settings
 from appliance.store.agents import Assignment, load_assignments
 from appliance.store.database import database_url, explain, migrate, open_engine

@@ -22,9 +22,9 @@ from typing import IO
 import orjson
 
 from appliance.errors import UserError
-from appliance.ops import probe
-from appliance.ops.ports import free_port
-from appliance.ops.postgres import EmbeddedPostgres
+from appliance.ops.keeping import probe
+from appliance.ops.keeping.ports import free_port
+from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.ops.seed import seed
 from appliance.settings import MEDIA_SECRET, load
 from appliance.store import database

@@ -28,12 +28,12 @@ from appliance.errors import UserError
 from appliance.events import CallRecord, Turn
 from appliance.media import token
 from appliance.media.server import WATCH_ID
-from appliance.ops import demoscript
-from appliance.ops.demoscript import Step
-from appliance.ops.demoview import View, stage_table
-from appliance.ops.ear import Exchange, exchanges, percentile
-from appliance.ops.ports import free_ports
-from appliance.ops.waveform import draw
+from appliance.ops.demo import script as demoscript
+from appliance.ops.demo.ear import Exchange, exchanges, percentile
+from appliance.ops.demo.script import Step
+from appliance.ops.demo.view import View, stage_table
+from appliance.ops.demo.waveform import draw
+from appliance.ops.keeping.ports import free_ports
 from appliance.settings import ENV_PREFIX, MEDIA_SECRET, Settings, load
 from appliance.store.calls import read_call
 from appliance.store.database import database_url, open_engine

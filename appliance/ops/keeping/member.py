@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
-from appliance.ops.keeper import Keeper
-from appliance.ops.look import look
-from appliance.ops.program import Program
+from appliance.ops.keeping.keeper import Keeper
+from appliance.ops.keeping.look import look
+from appliance.ops.keeping.program import Program
 
 LOST_LOOKS = 3
 """A server silent for so many looks, one a second, is made up for by another."""

@@ -10,7 +10,7 @@ from appliance.checkpoints.disk import GIGABYTE, in_words
 from appliance.checkpoints.gpu import Gpu, gpus
 from appliance.errors import UserError
 from appliance.ops.console import plain, print_json, print_table
-from appliance.ops.models_plan import FALLBACK, LLM, GpuPlan, Question, Row, make_plan
+from appliance.ops.models.plan import FALLBACK, LLM, GpuPlan, Question, Row, make_plan
 from appliance.settings import Settings
 
 SECTIONS = ("engines.stt", "engines.tts", LLM, FALLBACK)

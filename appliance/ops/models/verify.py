@@ -13,7 +13,7 @@ from appliance.checkpoints.forms import Form
 from appliance.checkpoints.store import Difference, Installed, compare, installed
 from appliance.errors import UserError
 from appliance.ops.console import plain, print_json
-from appliance.ops.models_selftest import Finding, Subject, Verdict, findings, subject_of
+from appliance.ops.models.selftest import Finding, Subject, Verdict, findings, subject_of
 from appliance.settings import Settings
 
 SHOWN_FILES = 5

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from appliance.ops import probe
+from appliance.ops.keeping import probe
 
 OK_STATUS = 200
 MOST_USES = 1_000_000

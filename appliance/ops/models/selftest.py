@@ -18,7 +18,7 @@ from appliance.checkpoints.presence import runs
 from appliance.checkpoints.sentences import OTHERS, SENTENCES, word_error, words_of
 from appliance.checkpoints.store import installed
 from appliance.errors import UserError
-from appliance.ops.models_serve import RATE_HZ, complete, hear, say, served, voices
+from appliance.ops.models.serve import RATE_HZ, complete, hear, say, served, voices
 from appliance.settings import Run, Settings
 
 USUAL_LANGUAGES = ("en", "hi")

@@ -11,9 +11,9 @@ import aiohttp
 
 from appliance.audio import bytes_of
 from appliance.errors import UserError, reason_of
-from appliance.ops.groups import engine_program
-from appliance.ops.keeper import Keeper
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.groups import engine_program
+from appliance.ops.keeping.keeper import Keeper
+from appliance.ops.keeping.ports import free_port
 from appliance.settings import Place, Run
 
 RATE_HZ = 8000

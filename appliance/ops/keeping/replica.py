@@ -19,9 +19,9 @@ from typing import Any
 from appliance.capacity.roster import Entry
 from appliance.capacity.servepolicy import CAPACITY, IN_FLIGHT
 from appliance.errors import UserError
-from appliance.ops.groups import engine_program
-from appliance.ops.member import Member, Standing
-from appliance.ops.ports import free_port
+from appliance.ops.keeping.groups import engine_program
+from appliance.ops.keeping.member import Member, Standing
+from appliance.ops.keeping.ports import free_port
 from appliance.settings import Place, Run
 
 _log = logging.getLogger(__name__)

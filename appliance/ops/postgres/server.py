@@ -25,8 +25,8 @@ from pathlib import Path
 import psycopg
 
 from appliance.errors import UserError
-from appliance.ops.account import Account, ordinary_account
-from appliance.ops.cluster import MAJOR_VERSION, SUPERUSER, Cluster, Passwords
+from appliance.ops.postgres.account import Account, ordinary_account
+from appliance.ops.postgres.cluster import MAJOR_VERSION, SUPERUSER, Cluster, Passwords
 from appliance.settings import Settings
 from appliance.store.database import EMBEDDED_HOST, EMBEDDED_SECRET, database_url
 

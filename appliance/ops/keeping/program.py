@@ -6,7 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from appliance.ops.account import Account
+from appliance.ops.postgres.account import Account
 
 START_TIMEOUT_S = 60.0
 """First start on a cold disk, two cores, everything at once; warm it takes 1-5 s."""

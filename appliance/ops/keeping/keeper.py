@@ -15,8 +15,8 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from appliance.errors import UserError
-from appliance.ops import child as trampoline
-from appliance.ops.program import Program
+from appliance.ops.keeping import child as trampoline
+from appliance.ops.keeping.program import Program
 
 _log = logging.getLogger(__name__)
 

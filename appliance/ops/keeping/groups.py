@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import appliance
-from appliance.ops import probe
-from appliance.ops.program import (
+from appliance.ops.keeping import probe
+from appliance.ops.keeping.program import (
     LLM_STOP_TIMEOUT_S,
     START_TIMEOUT_S,
     STOP_TIMEOUT_S,

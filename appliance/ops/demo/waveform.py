@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from appliance.errors import UserError
-from appliance.ops.ear import Exchange
+from appliance.ops.demo.ear import Exchange
 
 CALLER_COLOUR, AGENT_COLOUR, GAP_COLOUR, CUT_COLOUR = "#2a6f97", "#c1666b", "#f2c14e", "#7a1f2b"
 POINTS_PER_S = 200

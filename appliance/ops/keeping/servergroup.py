@@ -9,9 +9,9 @@ from typing import Any
 
 from appliance.capacity.policy import wanted
 from appliance.capacity.warmups import WarmUps
-from appliance.ops.groups import Group
-from appliance.ops.keeper import Keeper
-from appliance.ops.member import Member, Standing
+from appliance.ops.keeping.groups import Group
+from appliance.ops.keeping.keeper import Keeper
+from appliance.ops.keeping.member import Member, Standing
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""`ivr demo`: one real call made visible, and what its recording tells."""

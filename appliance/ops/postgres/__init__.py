@@ -1,0 +1,1 @@
+"""The embedded Postgres: its server, its files, the user that it runs as."""
