@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 
 from appliance.checkpoints import archives
-from appliance.checkpoints.disk import require_room
+from appliance.checkpoints.disk import bytes_below, require_room
 from appliance.errors import UserError
 
 PROGRAM = Path(__file__).with_name("ct2_convert.py")
@@ -66,7 +66,7 @@ def convert_whisper(python: str, original: Path, out: Path, quantization: str) -
     """
     archives.remove(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    require_room(out.parent, sum(path.stat().st_size for path in original.rglob("*")))
+    require_room(out.parent, bytes_below(original))
     try:
         told = _run([python, "-I", str(PROGRAM), str(original), str(out), quantization])
         if "ok" not in told:

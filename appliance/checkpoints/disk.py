@@ -25,6 +25,11 @@ def require_room(place: Path, size: int) -> None:
         )
 
 
+def bytes_below(folder: Path) -> int:
+    """Of all files in ``folder`` and below it."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def in_words(size: float) -> str:
     """Bytes as people say them: ``1.5 GB``."""
     if size >= GIGABYTE:

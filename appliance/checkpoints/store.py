@@ -13,11 +13,11 @@ from pathlib import Path
 
 from appliance.checkpoints import archives
 from appliance.checkpoints.catalogue import NAME_PATTERN
+from appliance.checkpoints.disk import bytes_below
 from appliance.checkpoints.forms import LOADED_BY, Form, form_of
 from appliance.checkpoints.manifest import (
     ORIGINALS,
     Manifest,
-    files_below,
     measure,
     read_manifest,
     write_manifest,
@@ -61,7 +61,7 @@ def _installed(folder: Path, original: bool) -> Installed:
     except UserError:  # `verify` says so; all others are listed, and this one can be removed
         manifest = None
     form = form_of(folder)
-    size = manifest.size if manifest else sum(path.stat().st_size for path in files_below(folder))
+    size = manifest.size if manifest else bytes_below(folder)
     ready = not original and form in LOADED_BY.values()
     return Installed(folder.name, folder, form, manifest, size, ready)
 

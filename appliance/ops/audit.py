@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.errors import UserError
 from appliance.ops.calls import parse_since
@@ -19,7 +17,7 @@ from appliance.rehearsal.levels import at_once
 from appliance.rehearsal.plots import require_matplotlib
 from appliance.rehearsal.write import Written, folder_for, write
 from appliance.settings import Settings
-from appliance.store.database import database_url, explain, open_engine
+from appliance.store.database import answer
 from appliance.store.measures import MeasuredCall, calls_since
 from appliance.telephony.hours import read_zone
 
@@ -48,7 +46,11 @@ def audit(
     require_matplotlib()
     now = datetime.now(UTC)
     start = parse_since(since, now)
-    calls = _calls(settings, start, agent, rehearsals)
+    calls = answer(
+        settings,
+        lambda engine: calls_since(engine, start, rehearsals=rehearsals, agent_id=agent),
+        QUERY_TIMEOUT_S,
+    )
     if not any(turn.gap_ms is not None for call in calls for turn in call.turns):
         raise UserError(
             f"No caller was answered since {start:%Y-%m-%d %H:%M}. Name an earlier time with --since, "
@@ -73,25 +75,6 @@ def audit(
     report = of_log(calls, start, now, zone, facts, recommend(settings, most, calls), notes)
     folder = folder_for(settings.data_dir.resolve() / "rehearsals", now.astimezone())
     return report, write(report, folder)
-
-
-def _calls(
-    settings: Settings, since: datetime, agent: str | None, rehearsals: bool
-) -> list[MeasuredCall]:
-    async def read() -> list[MeasuredCall]:
-        timeout_s = settings.database.connect_timeout_s
-        engine = open_engine(url, connect_timeout_s=timeout_s, pool_size=1)
-        try:
-            async with asyncio.timeout(QUERY_TIMEOUT_S):
-                return await calls_since(engine, since, rehearsals=rehearsals, agent_id=agent)
-        finally:
-            await engine.dispose()
-
-    url = database_url(settings)
-    try:
-        return asyncio.run(read())
-    except (SQLAlchemyError, OSError, TimeoutError) as e:
-        raise UserError(explain(url, e)) from e
 
 
 def _most_at_once(calls: list[MeasuredCall]) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -12,15 +10,13 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError
 from appliance.events import CallRecord, Turn
 from appliance.rehearsal.timeline import bar, slowest, spans
 from appliance.settings import Settings
 from appliance.store.calls import CallSummary, list_calls, read_call
-from appliance.store.database import database_url, explain, open_engine
+from appliance.store.database import answer
 
 QUERY_TIMEOUT_S = 10.0
 PIPED_COLUMNS = 160
@@ -61,7 +57,9 @@ def print_calls(
     """Print the latest calls, newest first. Raises UserError when the database does not answer."""
     now = datetime.now(UTC)
     start = parse_since(since, now) if since else None
-    found = _ask(settings, lambda e: list_calls(e, limit=limit, agent_id=agent, since=start))
+    found = answer(
+        settings, lambda e: list_calls(e, limit=limit, agent_id=agent, since=start), QUERY_TIMEOUT_S
+    )
     if as_json:
         print(orjson.dumps({"calls": found}).decode())
         return
@@ -74,7 +72,7 @@ def print_calls(
 
 def print_call(settings: Settings, prefix: str, *, as_json: bool) -> None:
     """Print one call, turn by turn. Raises UserError for an unknown id or a lost database."""
-    call, turns = _ask(settings, lambda engine: read_call(engine, prefix))
+    call, turns = answer(settings, lambda engine: read_call(engine, prefix), QUERY_TIMEOUT_S)
     if as_json:
         print(orjson.dumps({"call": call, "turns": turns}).decode())
         return
@@ -83,25 +81,6 @@ def print_call(settings: Settings, prefix: str, *, as_json: bool) -> None:
     for turn in turns:
         console.print()
         console.print(_turn(turn, call))
-
-
-def _ask(settings: Settings, question: Callable[[AsyncEngine], Awaitable[T]]) -> T:
-    url = database_url(settings)
-    try:
-        return asyncio.run(_answer(url, settings.database.connect_timeout_s, question))
-    except (SQLAlchemyError, OSError, TimeoutError) as e:
-        raise UserError(explain(url, e)) from e
-
-
-async def _answer(
-    url: str, connect_timeout_s: float, question: Callable[[AsyncEngine], Awaitable[T]]
-) -> T:
-    engine = open_engine(url, connect_timeout_s=connect_timeout_s, pool_size=1)
-    try:
-        async with asyncio.timeout(QUERY_TIMEOUT_S):
-            return await question(engine)
-    finally:
-        await engine.dispose()
 
 
 def _console() -> Console:

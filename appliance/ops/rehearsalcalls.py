@@ -8,14 +8,11 @@ import re
 import socket
 import sys
 import urllib.request
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 import click
 import orjson
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.engines.emulated_script import load_script
 from appliance.errors import UserError
@@ -27,7 +24,7 @@ from appliance.rehearsal.sip_message import address_of
 from appliance.rehearsal.summary import counted
 from appliance.settings import Settings
 from appliance.store.agents import load_assignment, load_assignments
-from appliance.store.database import database_url, explain, open_engine
+from appliance.store.database import answer
 from appliance.store.models import ANY_DID
 
 SAMPLE_DID = "1001"
@@ -92,7 +89,9 @@ def live_calls(settings: Settings) -> int:
 def _number(settings: Settings) -> str:
     """A number that is answered."""
     try:
-        numbers = [assignment.did for assignment in _asked(settings, load_assignments)]
+        numbers = [
+            assignment.did for assignment in answer(settings, load_assignments, ASK_TIMEOUT_S)
+        ]
     except UserError:
         return SAMPLE_DID  # no database here: the first call will tell whether anybody answers
     if ANY_DID in numbers or not numbers:
@@ -101,24 +100,8 @@ def _number(settings: Settings) -> str:
 
 
 def _agent(settings: Settings, did: str) -> Agent:
-    found = _asked(settings, lambda engine: load_assignment(engine, did, settings.switch.country))
+    country = settings.switch.country
+    found = answer(settings, lambda engine: load_assignment(engine, did, country), ASK_TIMEOUT_S)
     if found is None:
         raise UserError(f"No agent answers {did}. `ivr numbers` lists those that are answered.")
     return found.agent
-
-
-def _asked(settings: Settings, question: Callable[[AsyncEngine], Awaitable[T]]) -> T:
-    async def answer() -> T:
-        timeout_s = settings.database.connect_timeout_s
-        engine = open_engine(url, connect_timeout_s=timeout_s, pool_size=1)
-        try:
-            async with asyncio.timeout(ASK_TIMEOUT_S):
-                return await question(engine)
-        finally:
-            await engine.dispose()
-
-    url = database_url(settings)
-    try:
-        return asyncio.run(answer())
-    except (SQLAlchemyError, OSError, TimeoutError) as e:
-        raise UserError(explain(url, e)) from e

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.errors import UserError
 from appliance.rehearsal.climb import Climbed, Target
 from appliance.settings import Settings
-from appliance.store.database import database_url, explain, open_engine
+from appliance.store.database import answer
 from appliance.store.measures import MeasuredCall, calls_of_rehearsal
 
 ROWS_TIMEOUT_S = 15.0
+MOST_S = 3 * ROWS_TIMEOUT_S
+"""The last question may be asked just before the others' time is over."""
 ROWS_EVERY_S = 0.25
 
 
@@ -24,10 +27,9 @@ def rows_of(
         1 for step in climbed.steps for call in step.rehearsal.calls if len(call.frames.late_ms)
     )
     try:
-        calls = asyncio.run(_rows(settings, target, answered))
-    except (SQLAlchemyError, OSError, TimeoutError) as e:
-        why = explain(database_url(settings), e)
-        return [], (f"The journal could not be read, so nothing is known of the stages. {why}",)
+        calls = answer(settings, lambda engine: _rows(engine, target, answered), MOST_S)
+    except UserError as e:
+        return [], (f"The journal could not be read, so nothing is known of the stages. {e}",)
     if not calls:
         return [], (
             "The database of these settings has no row of these calls: another appliance answered.",
@@ -36,23 +38,18 @@ def rows_of(
     return calls, (f"{missing} calls have no row in the journal.",) if missing > 0 else ()
 
 
-async def _rows(settings: Settings, target: Target, answered: int) -> list[MeasuredCall]:
+async def _rows(engine: AsyncEngine, target: Target, answered: int) -> list[MeasuredCall]:
     """Without the first call, which only asked who is there."""
-    url = database_url(settings)
-    engine = open_engine(url, connect_timeout_s=settings.database.connect_timeout_s, pool_size=1)
     begin_s = time.monotonic()
-    try:
-        while True:
-            async with asyncio.timeout(ROWS_TIMEOUT_S):
-                found = await calls_of_rehearsal(engine, target.run)
-            calls = [call for call in found if not call.rehearsal.startswith(target.caller(0))]
-            if len(calls) >= answered and all(_is_whole(call) for call in calls):
-                return calls
-            if time.monotonic() - begin_s > ROWS_TIMEOUT_S:
-                return calls
-            await asyncio.sleep(ROWS_EVERY_S)
-    finally:
-        await engine.dispose()
+    while True:
+        async with asyncio.timeout(ROWS_TIMEOUT_S):
+            found = await calls_of_rehearsal(engine, target.run)
+        calls = [call for call in found if not call.rehearsal.startswith(target.caller(0))]
+        if len(calls) >= answered and all(_is_whole(call) for call in calls):
+            return calls
+        if time.monotonic() - begin_s > ROWS_TIMEOUT_S:
+            return calls
+        await asyncio.sleep(ROWS_EVERY_S)
 
 
 def _is_whole(call: MeasuredCall) -> bool:

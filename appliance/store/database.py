@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -151,6 +152,34 @@ def in_database(settings: Settings, work: Callable[[Connection], T]) -> T:
         raise UserError(explain(url, e)) from e
     finally:
         engine.dispose()
+
+
+def answer(
+    settings: Settings, question: Callable[[AsyncEngine], Awaitable[T]], timeout_s: float
+) -> T:
+    """What one ``question`` of a program without an event loop is answered with, in ``timeout_s``.
+
+    Raises UserError where the database does not answer.
+    """
+    url = database_url(settings)
+    try:
+        return asyncio.run(_answer(settings, url, question, timeout_s))
+    except (SQLAlchemyError, OSError, TimeoutError) as e:
+        raise UserError(explain(url, e)) from e
+
+
+async def _answer(
+    settings: Settings,
+    url: str,
+    question: Callable[[AsyncEngine], Awaitable[T]],
+    timeout_s: float,
+) -> T:
+    engine = open_engine(url, connect_timeout_s=settings.database.connect_timeout_s, pool_size=1)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await question(engine)
+    finally:
+        await engine.dispose()
 
 
 def explain(url: str, error: BaseException) -> str:

@@ -15,7 +15,7 @@ import aiohttp
 
 from appliance.checkpoints import archives, hub
 from appliance.checkpoints.catalogue import Entry, load_catalogue
-from appliance.checkpoints.disk import GIGABYTE, in_words, require_room
+from appliance.checkpoints.disk import GIGABYTE, bytes_below, in_words, require_room
 from appliance.checkpoints.download import (
     FIRST_PAUSE_S,
     Gone,
@@ -113,7 +113,7 @@ async def _from_hub(settings: Settings, place: Path, entry: Entry, progress: Pro
         if _read(place / COMMIT) != listing.commit:  # another version: nothing of it fits
             archives.remove(files)
             (place / COMMIT).write_text(listing.commit)
-        require_room(place, max(0, listing.size - _bytes_below(files)))
+        require_room(place, max(0, listing.size - bytes_below(files)))
         before = 0
         for file in listing.files:
             wanted = Wanted(file.url, files / file.path, file.size, file.sha256)
@@ -128,7 +128,7 @@ async def _from_release(
 ) -> Pulled:
     archive = place / ARCHIVE
     packed_and_unpacked = int(2 * entry.size_gb * GIGABYTE)
-    require_room(place, max(0, packed_and_unpacked - _bytes_below(place)))
+    require_room(place, max(0, packed_and_unpacked - bytes_below(place)))
     async with aiohttp.ClientSession(timeout=timeouts(), trust_env=True) as session:
         for number, url in enumerate(entry.urls):
             try:
@@ -227,10 +227,6 @@ def _as_json(pulled: Pulled) -> dict[str, object]:
 def _tell_part(progress: Progress, before: int, total: int, there: int, _: int) -> None:
     """Progress of one file of several, as progress of them all."""
     progress(before + there, total)
-
-
-def _bytes_below(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _read(path: Path) -> str:
