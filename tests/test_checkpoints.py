@@ -20,10 +20,10 @@ from appliance.checkpoints.manifest import (
     read_manifest,
     write_manifest,
 )
-from appliance.checkpoints.presence import check, require
+from appliance.checkpoints.presence import check, require, runs
 from appliance.checkpoints.store import compare, installed, put
 from appliance.errors import UserError
-from appliance.settings import Settings
+from appliance.settings import Settings, load
 from tests.model_hub import CTC_CONFIG, ct2_folder, whisper_folder
 
 LANGUAGES = ("hi", "ta", "te", "bn", "mr", "gu", "kn", "ml", "pa", "ur", "or")
@@ -285,6 +285,26 @@ def test_what_is_here_passes(settings: Settings) -> None:
 def test_require_says_all_of_it(settings: Settings) -> None:
     with pytest.raises(UserError, match=r"ivr models pull qwen2\.5-7b-instruct"):
         require(with_run(settings, "llm", engine="vllm", model="qwen2.5-7b-instruct"))
+
+
+def test_what_the_plan_prints_is_taken_and_what_it_misses_is_named_line_by_line(
+    tmp_path: Path,
+) -> None:
+    planned = CliRunner().invoke(
+        main, ["models", "plan", "--calls", "50", "--gpu-gb", "80", "--languages", "hi,en"]
+    )
+    assert planned.exit_code == 0
+    file = tmp_path / "ivr.toml"
+    pasted = planned.stdout[planned.stdout.index("# For ivr.toml") :]
+    file.write_text(f'data_dir = "{tmp_path / "var"}"\n{pasted}')
+    planned_for = load(file, environ={})
+    assert planned_for.engines.stt.run[0].languages == ("hi",)
+    result = CliRunner().invoke(main, ["--settings", str(file), "up"])
+    assert result.exit_code == 2 and not (tmp_path / "var").exists()
+    lines = result.stderr.removeprefix("ivr: ").splitlines()
+    commands = [line.partition("Fetch it: ")[2] for line in lines]
+    named = [run.model for _, run in runs(planned_for) if run.model]
+    assert commands == [f"ivr models pull {model}" for model in named] and len(named) == 6
 
 
 @pytest.mark.parametrize("command", ["up", "pools"])

@@ -27,9 +27,9 @@ def check(settings: Settings) -> list[str]:
 
 
 def require(settings: Settings) -> None:
-    """Raises UserError with all that :func:`check` finds."""
+    """Raises UserError with all that :func:`check` finds, a line for each: it ends in a command."""
     if missing := check(settings):
-        raise UserError(" ".join(missing))
+        raise UserError("\n".join(missing))
 
 
 def runs(settings: Settings) -> Iterator[tuple[str, Run]]:
