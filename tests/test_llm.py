@@ -87,6 +87,21 @@ def test_the_line_says_what_the_settings_say(tmp_path: Path, environment: Path) 
     assert shlex.split(found.line())[-len(found.command) :] == list(found.command)
 
 
+def test_the_port_is_the_one_that_ivr_up_gives_it(tmp_path: Path, environment: Path) -> None:
+    for name in ("small", "other"):
+        checkpoint(tmp_path / "models" / name)
+    runs = [
+        Run(engine="vllm", model=name, python=str(environment), port=port, most=2)
+        for name, port in (("small", 18100), ("other", 0))
+    ]
+    set_ = settings(tmp_path, environment, run=tuple(runs))
+    assert after(launch(set_, Choice()).command, "--port") == "18100"
+    assert after(launch(set_, Choice(model="other")).command, "--port") == "18102"
+    folder = checkpoint(tmp_path / "elsewhere")
+    command = launch(set_, Choice(model=str(folder), python=str(environment))).command
+    assert after(command, "--port") == "7501"
+
+
 def test_the_command_line_goes_before_the_settings(tmp_path: Path, environment: Path) -> None:
     checkpoint(tmp_path / "models" / "small")
     other = checkpoint(tmp_path / "other")

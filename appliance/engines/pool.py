@@ -134,7 +134,8 @@ class Pool:
             s for s in able if s.health is Health.UNKNOWN
         ]
         if not usable:
-            raise EngineError(self.stage, f"no server is up for language {language!r}")
+            what = "" if language == "*" else f" for language {language!r}"
+            raise EngineError(self.stage, f"no server is up{what}")
         usable = [s for s in usable if voice in s.voices] or usable
         for engine in prefer:
             if preferred := [s for s in usable if s.engine == engine]:

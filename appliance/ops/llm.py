@@ -147,7 +147,7 @@ def launch(settings: Settings, choice: Choice) -> Launch:
             f"compute_type {chosen.compute_type!r} of {name}.run is none of {', '.join(DTYPES)}."
             " A quantised model needs none; else write options = ['--quantization', …]."
         )
-    port = section.first_port if choice.port is None else choice.port or free_port()
+    port = _port(section, chosen) if choice.port is None else choice.port or free_port()
     command = (
         *program,
         *("--served-model-name", section.served_model or Path(chosen.model).name),
@@ -177,6 +177,12 @@ def _chosen(section: LlmServers, choice: Choice) -> Run:
         "options": choice.options,
     }
     return found.model_copy(update={name: value for name, value in given.items() if value})
+
+
+def _port(section: LlmServers, chosen: Run) -> int:
+    """The first of the chosen entry, as ``ivr up`` gives it out."""
+    ports = (place.port for place in section.places() if place.run.model == chosen.model)
+    return next(ports, section.first_port)
 
 
 def _check_length(folder: Path, max_model_len: int, name: str) -> None:
