@@ -85,6 +85,8 @@ def main() -> None:
         voice.letters("漢字 नमस्ते", voice.speakers[0])
     print(json.dumps({
         "unknown_lines": len(lines.said),
+        "danda_is_a_stop": voice.letters("नमस्ते।", voice.speakers[0])
+        == voice.letters("नमस्ते.", voice.speakers[0]),
         "frames": [spectrogram.frames - 2 * edge for spectrogram in batch],
         "coquis_frames": [mel.shape[1] for mel, _ in theirs],
         "mel_level": float(np.abs(theirs[1][0]).mean()),

@@ -107,6 +107,7 @@ async def test_batches_and_chunks_are_what_coquis_own_inference_makes(voices: Pa
     assert found["sound_too_little_beside"] > 1e-4, "this comparison would see no seam"
     assert found["speakers_differ"] > 0.1
     assert found["unknown_lines"] == 1
+    assert found["danda_is_a_stop"]
 
 
 async def test_whatever_is_wrong_with_a_checkpoint_is_one_sentence(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 MOST_REMEMBERED = 1000
 """Characters that a voice does not know and that were logged; then they may be logged again."""
+STOPS = {"।": ".", "॥": ".", "…": ".", "۔": ".", "؟": "?", "،": ",", "—": ",", "–": ","}
+"""Marks that a voice may not know, and what it knows instead: else a sentence would not sound ended."""
 ONE_SPEAKER = "voice"
 """Whoever speaks in a model of one speaker."""
 
@@ -65,6 +67,11 @@ class CoquiVoice:
         self._audio = model.ap
         self._tokenizer = model.tokenizer
         self._alphabet = frozenset(model.tokenizer.characters.vocab)
+        self._stops = {
+            mark: known
+            for mark, known in STOPS.items()
+            if known in self._alphabet and mark not in self._alphabet
+        }
         self._told: set[str] = set()
         self._language = voice.language
         self.name = voice.name
@@ -96,6 +103,7 @@ class CoquiVoice:
         if not tokenizer.use_phonemes:
             cleaner = tokenizer.text_cleaner
             clean = cleaner(text, lang=self._language) if cleaner else text
+            clean = "".join(self._stops.get(char, char) for char in clean)
             self._tell(char for char in clean if char not in self._alphabet)
             known = "".join(char for char in clean if char in self._alphabet)
             text = " ".join(known.split())  # what was left out would be a pause
