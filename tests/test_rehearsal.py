@@ -133,6 +133,9 @@ def test_failed_calls_and_silence_bend_too() -> None:
     assert find_knee([]) is None
     assert find_knee(level_points(440)) is None
     assert find_knee([Point(1, 440, 2), Point(2, 450, 5)]) is None
+    assert find_knee([Point(1, 440, 2), Point(2, 450, 5), Point(5, 450, 12)]) is None
+    dead = find_knee([Point(1, 440, 12), Point(5, None, 0, failed=5)])
+    assert dead is not None and (dead.calls, dead.bent_at) == (1, 5)
 
 
 def test_one_lucky_turn_is_no_floor() -> None:

@@ -192,7 +192,9 @@ class _Told:
     def talks(self, calls: int, since_s: float, seconds: float, turns: int) -> None:
         """Once a second; every tenth where lines stay."""
         if self._end == "\r" or (since_s >= 1 and round(since_s) % 10 == 0):
-            self._show(f"{calls:>4} at once: {since_s:3.0f} of {seconds:.0f} s, {turns} answers")
+            self._show(
+                f"{calls:>4} at once: {since_s:3.0f} s (at least {seconds:.0f}), {turns} answers"
+            )
 
     def ends(self, step: Step) -> None:
         """A step is over."""

@@ -49,7 +49,7 @@ class Knee:
 
 def find_knee(points: Sequence[Point]) -> Knee | None:
     """The knee of levels in rising order of calls; None where nothing can be said: there is one
-    level alone, or none with enough turns."""
+    level alone, none with enough turns, or only one and nothing bent."""
     answered = [point for point in points if point.p95_ms is not None]
     sure = [point for point in answered if point.turns >= ENOUGH_TURNS]
     if len(points) < 2 or not sure:
@@ -61,6 +61,8 @@ def find_knee(points: Sequence[Point]) -> Knee | None:
         return Knee(None, points[0].calls, round(floor_ms, 1), round(limit_ms, 1))
     last = len(flat) - 1 - flat[::-1].index(True)
     bent_at = points[last + 1].calls if last + 1 < len(points) else None
+    if bent_at is None and len(sure) < 2:
+        return None  # a floor that is one level's own p95 says of nothing that it is flat
     return Knee(points[last].calls, bent_at, round(floor_ms, 1), round(limit_ms, 1))
 
 
