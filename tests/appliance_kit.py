@@ -215,20 +215,7 @@ class Site:
 
     async def rows(self, number: str) -> tuple[CallRecord, list[Turn]]:
         """The rows of the call that ``number`` made, once the journal has written the last."""
-        engine = open_engine(self.postgres.url)
-        try:
-            async with asyncio.timeout(ROWS_TIMEOUT_S):
-                while True:
-                    async with engine.connect() as connection:
-                        mine = select(CallRow.call_id).where(CallRow.caller.contains(number))
-                        call_id = await connection.scalar(mine)
-                    if call_id is not None:
-                        call, turns = await read_call(engine, call_id)
-                        if call.ended_at is not None and len(turns) == call.turns:
-                            return call, turns
-                    await asyncio.sleep(POLL_S)
-        finally:
-            await engine.dispose()
+        return await rows_of(self.postgres.url, number)
 
     def logged(self, name: str, since: int = 0) -> list[str]:
         """Log lines of a process, without the first ``since``."""
@@ -308,6 +295,24 @@ def emulated_engine(script: Path) -> Command:
 
 def _ivr() -> list[str]:
     return [sys.executable, "-m", "appliance"]
+
+
+async def rows_of(url: str, number: str) -> tuple[CallRecord, list[Turn]]:
+    """The rows of the call that ``number`` made, in the database at ``url``, once all are there."""
+    engine = open_engine(url)
+    try:
+        async with asyncio.timeout(ROWS_TIMEOUT_S):
+            while True:
+                async with engine.connect() as connection:
+                    mine = select(CallRow.call_id).where(CallRow.caller.contains(number))
+                    call_id = await connection.scalar(mine)
+                if call_id is not None:
+                    call, turns = await read_call(engine, call_id)
+                    if call.ended_at is not None and len(turns) == call.turns:
+                        return call, turns
+                await asyncio.sleep(POLL_S)
+    finally:
+        await engine.dispose()
 
 
 def options_from(host: str, port: int, timeout_s: float = 0.5) -> bytes:
