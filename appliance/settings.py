@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from appliance.errors import UserError
+from appliance.languages import primary
 
 ENV_PREFIX = "IVR_"
 DEFAULT_FILE = Path("ivr.toml")
@@ -166,8 +167,8 @@ class Stt(Stage):
 
     def preferred(self, language: str, context: str = "") -> tuple[str, ...]:
         """The row of ``prefer`` for a language (BCP 47) and a speech context, the nearest first."""
-        primary = language.replace("_", "-").partition("-")[0].lower()
-        for key in (f"{primary}/{context}", f"*/{context}", primary, "*"):
+        code = primary(language)
+        for key in (f"{code}/{context}", f"*/{context}", code, "*"):
             if key in self.prefer:
                 return self.prefer[key]
         return ()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from appliance.errors import UserError
+from appliance.languages import primary
 from appliance.models.model_watch import ModelWatch
 
 
@@ -52,11 +53,6 @@ class ModelOptions:
     """BCP 47 primary subtags that this server offers; empty: all that the model knows."""
     capacity: int = 0
     """Calls (STT) or phrases (TTS) at once; 0: the engine's own figure."""
-
-
-def primary(language: str) -> str:
-    """The primary subtag of a BCP 47 tag: ``en`` of ``en-IN``."""
-    return language.replace("_", "-").partition("-")[0].lower()
 
 
 class SttSession(Protocol):

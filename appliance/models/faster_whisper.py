@@ -35,7 +35,6 @@ _log = logging.getLogger(__name__)
 COMPUTE_TYPES = {"cuda": "float16", "cpu": "int8"}
 CONTEXT_TOKENS = 448
 """Prompt, control tokens and transcript together, in every Whisper; the transcript at most half."""
-CONTROL_TOKENS = 5
 TOKENS_PER_S = 30
 """Bounds a loop. Fast English has 8; Indic scripts, a few letters a token, up to 25."""
 LEAST_NEW_TOKENS = 16

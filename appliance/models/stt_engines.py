@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from appliance.checkpoints.manifest import folder_of
 from appliance.errors import UserError
-from appliance.models.engine import ModelOptions, SttEngine, primary
+from appliance.languages import primary
+from appliance.models.engine import ModelOptions, SttEngine
 from appliance.settings import Settings
 
 

@@ -14,6 +14,7 @@ import orjson
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from appliance.audio import RATES_HZ, ms_of
+from appliance.languages import primary
 from appliance.models import http
 from appliance.models.batching import DeviceLost, Stuck
 from appliance.models.engine import (
@@ -22,7 +23,6 @@ from appliance.models.engine import (
     SttSession,
     UnknownContext,
     UnknownLanguage,
-    primary,
 )
 from appliance.models.stt_engines import load_engine
 from appliance.settings import Settings

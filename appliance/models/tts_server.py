@@ -12,8 +12,9 @@ from aiohttp import web
 
 from appliance.checkpoints.manifest import folder_of
 from appliance.errors import UserError
+from appliance.languages import primary
 from appliance.models import http, voice_cache
-from appliance.models.engine import ModelOptions, TtsEngine, primary
+from appliance.models.engine import ModelOptions, TtsEngine
 from appliance.models.model_watch import guarding
 from appliance.models.shaping import Shaper
 from appliance.models.voice_cache import VoiceCache

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import UserError
-from appliance.models.engine import primary
+from appliance.languages import primary
 
 ACOUSTIC, VOCODER = "fastpitch", "hifigan"
 WEIGHTS, CONFIG, SPEAKERS = "best_model.pth", "config.json", "speakers.pth"

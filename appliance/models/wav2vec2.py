@@ -19,6 +19,7 @@ import numpy as np
 
 from appliance.audio import double_rate
 from appliance.errors import UserError
+from appliance.languages import primary
 from appliance.models.batching import Batcher, Bounds
 from appliance.models.ctc import SCRIPTS, Letters, LogProbs, confidence, greedy
 from appliance.models.ctc_chunks import Chunk, Grid, next_chunk
@@ -28,7 +29,6 @@ from appliance.models.engine import (
     UnknownContext,
     UnknownLanguage,
     Words,
-    primary,
 )
 from appliance.models.hot_words import hot_words
 from appliance.models.session import BatchedSession

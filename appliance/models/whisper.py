@@ -18,6 +18,7 @@ from typing import Protocol
 
 from appliance.audio import bytes_of
 from appliance.errors import UserError
+from appliance.languages import primary
 from appliance.models.batching import Batcher, Bounds
 from appliance.models.engine import (
     ContextStats,
@@ -25,7 +26,6 @@ from appliance.models.engine import (
     UnknownContext,
     UnknownLanguage,
     Words,
-    primary,
 )
 from appliance.models.guards import Decoded, words_of
 from appliance.models.hot_words import hot_words

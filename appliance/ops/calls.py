@@ -7,20 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from appliance.errors import UserError
 from appliance.events import CallRecord, Turn
+from appliance.ops.console import console_here
 from appliance.rehearsal.timeline import bar, slowest, spans
 from appliance.settings import Settings
 from appliance.store.calls import CallSummary, list_calls, read_call
 from appliance.store.database import answer
 
 QUERY_TIMEOUT_S = 10.0
-PIPED_COLUMNS = 160
-"""Width of a table that goes to a file or a pipe, where no terminal says one."""
 ID_SHOWN = 8
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -63,7 +61,7 @@ def print_calls(
     if as_json:
         print(orjson.dumps({"calls": found}).decode())
         return
-    console = _console()
+    console = console_here()
     if not found:
         console.print("No calls." if not (agent or since) else "No such calls.")
         return
@@ -76,18 +74,11 @@ def print_call(settings: Settings, prefix: str, *, as_json: bool) -> None:
     if as_json:
         print(orjson.dumps({"call": call, "turns": turns}).decode())
         return
-    console = _console()
+    console = console_here()
     console.print(_heading(call, len(turns)))
     for turn in turns:
         console.print()
         console.print(_turn(turn, call))
-
-
-def _console() -> Console:
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = PIPED_COLUMNS
-    return console
 
 
 def _calls_table(found: list[CallSummary], now: datetime) -> Table:

@@ -35,11 +35,17 @@ def print_json(value: object) -> None:
     print(orjson.dumps(value).decode())
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """A table, or ``empty`` where there is no row."""
+def console_here() -> Console:
+    """Standard output, where nothing in a cell is read as markup."""
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPED_COLUMNS
+    return console
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """A table, or ``empty`` where there is no row."""
+    console = console_here()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column)

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from appliance.languages import primary
+
 _MARKS = "".join(c for c in map(chr, range(0x300, 0x2000)) if unicodedata.category(c)[0] == "M")
 """Vowel signs and the like, which ``\\w`` leaves out: "बिल" would fall apart and equal "बल"."""
 _LETTER = rf"[^\W_]|[{_MARKS}\u200c\u200d]"
@@ -41,7 +43,7 @@ def dangles(text: str, language: str) -> bool | None:
 
     None where that is not known: no words, or no list for the language (BCP 47).
     """
-    known = _DANGLING.get(language.split("-")[0])
+    known = _DANGLING.get(primary(language))
     words = _WORD.findall(text.casefold())
     if known is None or not words:
         return None

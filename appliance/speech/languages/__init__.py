@@ -5,6 +5,7 @@ Found by code (BCP 47; the region is not looked at: ``hi-IN`` is ``hi``).
 
 from __future__ import annotations
 
+from appliance.languages import primary
 from appliance.speech.language import Language
 from appliance.speech.languages.bn import LANGUAGE as BN
 from appliance.speech.languages.en import LANGUAGE as EN
@@ -24,4 +25,4 @@ LANGUAGES: dict[str, Language] = {
 
 def language_of(code: str) -> Language | None:
     """The tables of a language; None when there are none."""
-    return LANGUAGES.get(code.replace("_", "-").partition("-")[0].lower())
+    return LANGUAGES.get(primary(code))
