@@ -19,7 +19,7 @@ import uvloop
 from appliance.capacity.plan import Policy, Pool, size
 from appliance.capacity.services import services
 from appliance.engines.emulated_script import load_script
-from appliance.ops.temporarysite import Pools, site
+from appliance.ops.rehearsal.temporarysite import Pools, site
 from appliance.rehearsal import script
 from appliance.settings import Capacity
 from appliance.store.traffic import Holding, TurnCosts

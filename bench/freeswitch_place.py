@@ -18,7 +18,7 @@ import orjson
 
 from appliance.errors import UserError
 from appliance.ops.keeping.ports import free_port
-from appliance.ops.temporarysite import READY_S, Site, ivr, running, tail
+from appliance.ops.rehearsal.temporarysite import READY_S, Site, ivr, running, tail
 from appliance.settings import EVENT_SOCKET_SECRET, Settings, load
 from appliance.store.database import database_url, open_sync_engine
 from appliance.store.phonebook import Trunk

@@ -11,7 +11,7 @@ import click
 import uvloop
 
 from appliance.engines.emulated_script import Script
-from appliance.ops.temporarysite import Site, sip_office
+from appliance.ops.rehearsal.temporarysite import Site, sip_office
 from appliance.rehearsal.calls import Watch, lines_for
 from appliance.rehearsal.conversation import Line
 from appliance.rehearsal.sip_caller import RATE_HZ, SipPlan, rehearse_sip

@@ -13,7 +13,7 @@ import uvloop
 from appliance.engines.emulated_script import Script
 from appliance.errors import UserError
 from appliance.ops.keeping.ports import free_port
-from appliance.ops.temporarysite import ROOT, ready, running
+from appliance.ops.rehearsal.temporarysite import ROOT, ready, running
 from appliance.rehearsal.calls import Watch
 from bench.report import Rehearsed
 from bench.ws_caller import Plan, rehearse_ws

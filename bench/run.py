@@ -17,7 +17,7 @@ import psutil
 
 from appliance.engines.emulated_script import load_script
 from appliance.errors import UserError
-from appliance.ops.temporarysite import site
+from appliance.ops.rehearsal.temporarysite import site
 from appliance.rehearsal import script
 from appliance.rehearsal.calls import Watch
 from bench import report

@@ -11,7 +11,7 @@ from appliance.engines.emulated import EmulatedEngines
 from appliance.engines.emulated_script import Script
 from appliance.errors import UserError
 from appliance.events import Agent
-from appliance.ops.asked import ask_file
+from appliance.ops.rehearsal.asked import ask_file
 from appliance.settings import Settings
 
 AGENT = Agent("sunrise", 1, "Sunrise", "en")

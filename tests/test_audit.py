@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.__main__ import main
 from appliance.errors import UserError
 from appliance.events import CallRecord, Stages, Turn
-from appliance.ops.audit import audit
+from appliance.ops.rehearsal.audit import audit
 from appliance.settings import Database, Settings
 from appliance.store.measures import REHEARSAL, calls_of_rehearsal, calls_since
 from appliance.store.rows import upsert

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.engines.emulated_script import load_script
 from appliance.errors import UserError
-from appliance.ops.temporarysite import site
+from appliance.ops.rehearsal.temporarysite import site
 from appliance.rehearsal import script
 from bench import places
 from bench.places import freeswitch_place

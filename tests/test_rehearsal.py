@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import UserError
 from appliance.events import Stages
-from appliance.ops.sizing import costs, holding
+from appliance.ops.rehearsal.sizing import costs, holding
 from appliance.rehearsal.budgets import Verdict, hold
 from appliance.rehearsal.conversation import Exchange
 from appliance.rehearsal.knee import BENT_MS, BENT_SHARE, ENOUGH_TURNS, Point, find_knee

@@ -18,11 +18,11 @@ from appliance.__main__ import main
 from appliance.audio import write_wav
 from appliance.engines.emulated_script import Script
 from appliance.errors import UserError
-from appliance.ops.audit import audit
 from appliance.ops.keeping.ports import free_port
-from appliance.ops.rehearsalcalls import mind_live_calls, questions_of
-from appliance.ops.rehearse import Options, as_line, rehearse
-from appliance.ops.temporarysite import Site, sip_office, site
+from appliance.ops.rehearsal.audit import audit
+from appliance.ops.rehearsal.calls import mind_live_calls, questions_of
+from appliance.ops.rehearsal.rehearse import Options, as_line, rehearse
+from appliance.ops.rehearsal.temporarysite import Site, sip_office, site
 from appliance.rehearsal import script as scripts
 from appliance.rehearsal.calls import CallReport, Rehearsal
 from appliance.rehearsal.climb import End, Step, Target, climb, enough

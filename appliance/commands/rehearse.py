@@ -64,7 +64,7 @@ def rehearse(
     \b
     Example: ivr rehearse --calls 50
     """
-    from appliance.ops import rehearse as command
+    from appliance.ops.rehearsal import rehearse as command
     from appliance.rehearsal.ramp import parse_steps
 
     options = command.Options(
@@ -99,6 +99,6 @@ def audit(
 
     Example: ivr audit --since 7d
     """
-    from appliance.ops import audit as command
+    from appliance.ops.rehearsal import audit as command
 
     command.run(settings_of(ctx), since, agent=agent, rehearsals=rehearsals, as_json=as_json)

@@ -17,11 +17,11 @@ import uvloop
 
 from appliance.engines.emulated_script import load_script
 from appliance.errors import UserError
-from appliance.ops.rehearsalcalls import mind_live_calls, questions_of, resolved
-from appliance.ops.rehearsalrows import rows_of
-from appliance.ops.sizing import recommend
-from appliance.ops.surroundings import engines_in_words, machine_in_words
-from appliance.ops.temporarysite import sip_office, site
+from appliance.ops.rehearsal.calls import mind_live_calls, questions_of, resolved
+from appliance.ops.rehearsal.rows import rows_of
+from appliance.ops.rehearsal.sizing import recommend
+from appliance.ops.rehearsal.surroundings import engines_in_words, machine_in_words
+from appliance.ops.rehearsal.temporarysite import sip_office, site
 from appliance.rehearsal import script
 from appliance.rehearsal.assemble import Rehearsed, of_rehearsal
 from appliance.rehearsal.climb import Climbed, Step, Target, climb, probe

@@ -17,7 +17,7 @@ import orjson
 from appliance.engines.emulated_script import load_script
 from appliance.errors import UserError
 from appliance.events import Agent
-from appliance.ops.asked import ask_file
+from appliance.ops.rehearsal.asked import ask_file
 from appliance.rehearsal import script
 from appliance.rehearsal.questions import Questions, of_folder, of_script
 from appliance.rehearsal.sip_message import address_of

@@ -8,9 +8,9 @@ import click
 
 from appliance.errors import UserError
 from appliance.ops.calls import parse_since
-from appliance.ops.rehearse import as_line, print_report
-from appliance.ops.sizing import recommend
-from appliance.ops.surroundings import engines_in_words, machine_in_words
+from appliance.ops.rehearsal.rehearse import as_line, print_report
+from appliance.ops.rehearsal.sizing import recommend
+from appliance.ops.rehearsal.surroundings import engines_in_words, machine_in_words
 from appliance.rehearsal.assemble import of_log
 from appliance.rehearsal.content import Report
 from appliance.rehearsal.levels import at_once

@@ -29,7 +29,7 @@ from appliance.ops.seed import seed
 from appliance.settings import MEDIA_SECRET, load
 from appliance.store import database
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 """What holds the package, so that its children find it."""
 READY_S = 30
 STOP_S = 10

@@ -1,0 +1,1 @@
+"""`ivr rehearse` and `ivr audit`: what surrounds the calls and report of ``appliance/rehearsal``."""
