@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 import sys
 import time
@@ -32,14 +31,6 @@ from appliance.rehearsal.questions import Questions, of_script
 from appliance.rehearsal.ramp import Ramp, steps_to
 from appliance.rehearsal.write import Written, folder_for, write
 from appliance.settings import Settings, load
-
-SAMPLE_DID = "1001"
-"""Called where every number is answered."""
-ROWS_TIMEOUT_S = 15.0
-ROWS_EVERY_S = 0.25
-ASK_TIMEOUT_S = 10.0
-HEALTH_TIMEOUT_S = 2.0
-_TARGET = re.compile(r"sip:[^@\s<>;]+@[^@\s<>;:]+(:\d{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
