@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -21,6 +22,16 @@ from appliance.store.database import EMBEDDED_ROLE, migrate, open_engine
 from tests.knowledge_servers import EmbedProcess
 
 TEMPLATE = "ivr_template"
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """What a command has set for its children does not reach the next test."""
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -494,7 +494,7 @@ async def test_a_stream_and_its_digits_and_the_end_of_both(tmp_path: Path) -> No
         await fs.api(f"uuid_transfer {uuid} failed XML ivr")
         await asyncio.wait_for(worker.over.wait(), 3)
         await es.expect("PLAYBACK_START")
-        assert "9876" not in fs.log()
+        assert not re.search(r"(?<!\d)9876", fs.log())  # a time of day may hold such digits
         await phone.hang_up(line)
         await es.expect("CHANNEL_HANGUP_COMPLETE")
         assert "UP" in await fs.api("status")
