@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.server
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from appliance.errors import UserError
 from appliance.ops.keeping.ports import free_port
 from appliance.ops.rehearsal.audit import audit
 from appliance.ops.rehearsal.calls import mind_live_calls, questions_of
-from appliance.ops.rehearsal.rehearse import Options, as_line, rehearse
+from appliance.ops.rehearsal.rehearse import STOPPED_BY, Options, as_line, rehearse
 from appliance.ops.rehearsal.temporarysite import Site, sip_office, site
 from appliance.rehearsal import script as scripts
 from appliance.rehearsal.calls import CallReport, Rehearsal
@@ -56,7 +57,9 @@ def test_a_rehearsal_climbs_and_its_report_holds_together(
     own, uri = running
     settings = load(environ=own.environment)
     options = Options(3, seconds=3.0, limit_s=300, steps=(1, CALLS), to=uri)
+    before = [signal.getsignal(number) for number in STOPPED_BY]
     report, written = rehearse(settings, options)
+    assert [signal.getsignal(number) for number in STOPPED_BY] == before
     data = orjson.loads(written.data.read_bytes())
     assert [level["calls"] for level in data["levels"]] == [1, CALLS]
     for level in data["levels"]:

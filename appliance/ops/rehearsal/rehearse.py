@@ -32,6 +32,9 @@ from appliance.rehearsal.ramp import Ramp, steps_to
 from appliance.rehearsal.write import Written, folder_for, write
 from appliance.settings import Settings, load
 
+STOPPED_BY = (signal.SIGINT, signal.SIGTERM)
+"""The climb ends in order, and its report is written."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -150,13 +153,17 @@ def _climb(target: Target, questions: Questions, ramp: Ramp, told: _Told, up: li
             raise UserError(_unanswered(target.uri, why))
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPED_BY:
             loop.add_signal_handler(number, stop.set)
 
         def now_up(calls: int) -> None:
             up[0] = calls
 
-        return await climb(target, questions, ramp, told, stop, now_up)
+        try:
+            return await climb(target, questions, ramp, told, stop, now_up)
+        finally:  # a closed loop of uvloop goes on swallowing them, and the report takes seconds
+            for number in STOPPED_BY:
+                loop.remove_signal_handler(number)
 
     return uvloop.run(whole())
 
