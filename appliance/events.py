@@ -125,6 +125,10 @@ class Passage:
     heading: str
     text: str
     score: float
+    page: int | None = None
+    """From 1; None where the document's format has none."""
+    cited: bool = False
+    """The answer rests on it: it holds words or facts of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,38 @@ class Agent:
     knowledge: str = ""
     """Name of the knowledge base it answers from; empty for none."""
     knowledge_version: int = 0
+    knowledge_tags: tuple[str, ...] = ()
+    """Only documents with one of these tags; empty: all."""
+    knowledge_languages: tuple[str, ...] = ()
+    """Only passages in these languages (BCP 47 primary subtags); empty: all."""
+    common_answers: bool = True
+    """Answer what callers ask often from a cache of checked answers and their audio."""
+    slots: Mapping[str, str] = field(default_factory=lambda: {"name": "the caller's own name"})
+    """Facts about the caller to be kept for the whole call: name of the slot -> what belongs there."""
+    continue_minutes: int = 0
+    """A caller who was cut off and rings again within so many minutes continues; 0: never. Whoever
+    shows that caller's number (which can be forged) then hears what the call was about."""
+    continue_phrase: str = "Welcome back. We were cut off. Please go on."
+    guard_mode: Literal["release", "hold", "strict"] = "hold"
+    """What happens to a phrase whose verdict is late: ``release``: it is heard, and flagged if the
+    verdict is bad; ``hold``: it waits up to ``guard_deadline_ms``; ``strict``: it is not heard
+    without a verdict."""
+    guard_deadline_ms: int = 400
+    guard_checks: tuple[Literal["words", "personal", "injection"], ...] = (
+        "words", "personal", "injection",
+    )  # fmt: skip
+    grounding: Literal["off", "flag", "stop"] = "flag"
+    """What becomes of a phrase that states what neither passages nor caller have said."""
+    safe_phrase: str = "I am sorry, I cannot help you with that."
+    """Said in place of what the guard stops."""
+    redact: tuple[Literal["card", "aadhaar", "pan", "otp", "account", "phone"], ...] = (
+        "card", "aadhaar", "pan", "otp", "account", "phone",
+    )  # fmt: skip
+    """Personal data taken out of transcript and recording before they are kept."""
+    keep_recordings_days: int = 0
+    keep_transcripts_days: int = 0
+    keep_log_days: int = 0
+    """After which recordings, words and whole rows of calls are erased; 0: as the settings say."""
 
     @property
     def context(self) -> str:
@@ -227,8 +263,12 @@ class Agent:
 
 
 ReplySource = Literal[
-    "greeting", "llm", "extractive", "prompt", "hold", "apology", "goodbye", "transfer", "resume"
-]
+    "greeting", "llm", "extractive", "cached", "prompt", "hold", "apology", "goodbye", "transfer",
+    "resume",
+]  # fmt: skip
+
+Severity = Literal["low", "medium", "high"]
+Side = Literal["agent", "caller"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +295,8 @@ class Stages:
     """The language model had written it all."""
     last_audio: int | None = None
     """The TTS engine had spoken it all."""
+    held: int = 0
+    """How long audio that was ready waited for the guard's verdict, in ms, before the first sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,3 +351,48 @@ class CallRecord:
     summary: str = ""
     answered_by: str = ""
     """For calls we made: ``human``, ``machine`` or ``uncertain``, and the sign after a colon."""
+    memory: str = ""
+    """What the agent remembers of the turns that have left its prompt."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """The agent's ``slots`` as far as they were filled."""
+    continues: str = ""
+    """Id of the call that was cut off and went on in this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Something said in a call that a person should look at; one row of the review queue."""
+
+    id: str
+    """The same finding has the same id, whoever tells it and how often."""
+    at: datetime
+    call_id: str
+    turn: int
+    agent_id: str
+    agent_version: int
+    knowledge: str
+    knowledge_version: int
+    found_by: Literal["guard", "moderation", "golden", "person"]
+    side: Side
+    rule: str
+    category: str
+    """words, personal, injection, grounding, model, abuse, self-harm, complaint, changed, …"""
+    severity: Severity
+    action: Literal["stopped", "late", "flagged"]
+    """stopped: nobody heard it; late: heard before the verdict was in; flagged: heard."""
+    phrase: str
+    question: str = ""
+    answer: str = ""
+    begin_ms: int | None = None
+    end_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """A span of a call's recording that must not be heard by anybody."""
+
+    call_id: str
+    side: Side
+    begin_ms: int
+    end_ms: int
+    kind: str

@@ -34,6 +34,8 @@ SWITCH_SECRET = "switch"
 """Bearer token of the HTTP API of ``ivr switch``."""
 EVENT_SOCKET_SECRET = "event-socket"
 """Password of FreeSWITCH's event socket."""
+REDIS_SECRET = "redis"
+"""Password of the embedded Redis."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -190,6 +192,16 @@ class Embed(Stage):
     EMBEDDED: ClassVar[tuple[Run, ...]] = (Run(engine="minilm"),)
 
 
+class Rerank(Stage):
+    """Cross-encoders that put passages in order, as ``POST /rerank`` (Jina, Cohere, vLLM). With no
+    server there is no reranking."""
+
+    model: str = ""
+    timeout_ms: int = Field(30, ge=5)
+    """Longest that an answer waits for it; then the fused order stands."""
+    first_port: Port = 7451
+
+
 class LlmServers(Stage):
     """Servers of one language model, OpenAI's chat completions. ``run`` starts ``vllm serve``."""
 
@@ -233,6 +245,7 @@ class Engines(_Section):
     tts: Tts = Tts.model_validate({})
     turn: TurnStage = TurnStage.model_validate({})
     embed: Embed = Embed.model_validate({})
+    rerank: Rerank = Rerank.model_validate({})
     llm: Llm = Llm()
     roster_url: str = ""
     """``GET`` answers ``{"stt": ["ws://…"], …}``: servers that come and go (docs/wires.md §7)."""
@@ -244,6 +257,7 @@ class Engines(_Section):
             "tts": self.tts,
             "turn": self.turn,
             "embed": self.embed,
+            "rerank": self.rerank,
             "llm": self.llm,
         }
 
@@ -302,6 +316,64 @@ class Sip(_Section):
     password: str = Field("", repr=False)
 
 
+class Redis(_Section):
+    """The queue of background jobs. No call ever waits for it."""
+
+    url: str = Field("", repr=False)
+    """redis://:password@host:port/0 (rediss:// with TLS). Empty: the embedded server, started by
+    ``ivr up``; its password is the generated secret ``redis``."""
+    embedded_port: Port = 7379
+
+
+class Jobs(_Section):
+    """Background work (``ivr jobs``): reading documents, moderation, review, retention."""
+
+    enabled: bool = True
+    """Whether ``ivr up`` runs it, with the embedded Redis."""
+    processes: int = Field(1, ge=1, le=64)
+    sweep_s: float = Field(30, ge=1)
+    """How often Postgres is asked what is left to be done: what Redis lost is found again."""
+    nightly: str = Field("02:30", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    """When golden questions are asked and what is too old is erased; in ``switch.timezone``."""
+
+
+class Knowledge(_Section):
+    """Documents that agents answer from."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks of the operator that documents may be read from by URL; empty: none."""
+    max_document_mb: int = Field(50, ge=1, le=1000)
+    max_pages: int = Field(2000, ge=1)
+    read_timeout_s: float = Field(300, ge=1)
+    """Longest that one document is read for."""
+    ocr: bool = False
+    """Read scanned pages with Tesseract, where it is installed."""
+    ocr_languages: tuple[str, ...] = ("eng", "hin")
+    """Tesseract's names of the languages of scanned pages."""
+
+
+class Guard(_Section):
+    """An optional model that judges each phrase beside the rules; OpenAI's chat completions."""
+
+    url: str = Field("", repr=False)
+    """Of a guard model's server (http://…/v1); empty: rules only."""
+    model: str = ""
+    api_key: str = Field("", repr=False)
+    timeout_ms: int = Field(800, ge=10)
+    prompt: str = ""
+    """What it is asked, with {said} and {phrase}; empty: Llama Guard's own form of chat."""
+    unsafe: str = "^\\s*unsafe"
+    """Its answer is a stop when this (RE2) is found in it."""
+
+
+class Retention(_Section):
+    """After how many days what is kept of calls is erased, where an agent does not say; 0: never."""
+
+    recordings_days: int = Field(90, ge=0)
+    transcripts_days: int = Field(365, ge=0)
+    log_days: int = Field(730, ge=0)
+
+
 class Switch(_Section):
     """Call control of FreeSWITCH (``ivr switch``)."""
 
@@ -352,6 +424,11 @@ class Settings(_Section):
     cluster: Cluster = Cluster()
     sip: Sip = Sip()
     switch: Switch = Switch()
+    redis: Redis = Redis()
+    jobs: Jobs = Jobs()
+    knowledge: Knowledge = Knowledge()
+    guard: Guard = Guard()
+    retention: Retention = Retention()
     log: Log = Log()
 
     @property

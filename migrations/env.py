@@ -6,8 +6,9 @@ from alembic import context
 from sqlalchemy import create_engine, pool, text
 
 from appliance.settings import load
+from appliance.store import knowledge_models, models, review_models  # noqa: F401  (their tables)
+from appliance.store.base import Base
 from appliance.store.database import database_url, sqlalchemy_url
-from appliance.store.models import Base
 
 MIGRATION_LOCK = 0x697672
 """Key of the advisory lock held while migrating: two processes may start at the same time."""

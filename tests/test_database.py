@@ -15,9 +15,10 @@ from appliance.__main__ import main
 from appliance.errors import UserError
 from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.settings import Database, Settings
+from appliance.store import knowledge_models, models, review_models  # noqa: F401  (their tables)
+from appliance.store.base import Base
 from appliance.store.database import database_url as url_of
 from appliance.store.database import migrate, open_engine, sqlalchemy_url, unmigrate
-from appliance.store.models import TEXT_SEARCH_CONFIG, TSV_EXPRESSION, Base
 from tests.conftest import free_port
 
 TABLES = {*Base.metadata.tables, "alembic_version"}
@@ -58,48 +59,6 @@ def test_the_models_are_what_the_migrations_build(database_url: str) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, Base.metadata) == []
-
-
-@pytest.mark.server
-def test_the_modelled_words_are_the_migrated_ones(database_url: str) -> None:
-    """Alembic does not compare generated expressions, so Postgres does."""
-    stored = (
-        "SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_attribute a"
-        " ON a.attrelid = d.adrelid AND a.attnum = d.adnum WHERE a.attname = 'tsv'"
-    )
-    with psycopg.connect(database_url) as connection:
-        migrated = connection.execute(stored).fetchone()
-        connection.execute("ALTER TABLE passages DROP COLUMN tsv")
-        column = f"tsv tsvector GENERATED ALWAYS AS ({TSV_EXPRESSION}) STORED"
-        connection.execute(f"ALTER TABLE passages ADD {column}".encode())
-        assert connection.execute(stored).fetchone() == migrated
-        connection.rollback()
-
-
-@pytest.mark.server
-@pytest.mark.parametrize(
-    ("language", "words", "query"),
-    [
-        ("en-IN", "The networks were running slowly", "network run"),
-        ("hi", "बिल का भुगतान", "भुगतान"),
-        ("te", "మీ బిల్లు", "బిల్లు"),
-    ],
-)
-def test_a_passage_is_found_by_words_of_its_language(
-    database_url: str, language: str, words: str, query: str
-) -> None:
-    with psycopg.connect(database_url) as connection:
-        connection.execute("INSERT INTO knowledge_bases (name) VALUES ('help')")
-        connection.execute(
-            "INSERT INTO passages (knowledge_base_id, version, document, position, text, language)"
-            " SELECT id, 1, 'd', 0, %s, %s FROM knowledge_bases",
-            [words, language],
-        )
-        found = connection.execute(
-            f"SELECT text FROM passages WHERE tsv @@ plainto_tsquery({TEXT_SEARCH_CONFIG}, %s)",
-            [query],
-        ).fetchone()
-    assert found == (words,)
 
 
 @pytest.mark.server

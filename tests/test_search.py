@@ -23,7 +23,7 @@ from appliance.knowledge.scoring import ANSWER_FLOOR
 from appliance.knowledge.search import LIMIT, Search
 from appliance.knowledge.words import content_words
 from appliance.store.database import open_engine
-from appliance.store.passages import NewPassage, StoredPassage, add_version, connect, find
+from appliance.store.passages import NewPassage, Scope, StoredPassage, add_version, connect, find
 from tests.knowledge_servers import EmbedProcess
 from tests.sunrise_questions import CALIBRATION, HELD_OUT, OFF_CALIBRATION, OFF_HELD_OUT
 
@@ -177,7 +177,7 @@ async def test_many_other_versions_do_not_hide_one(engine: AsyncEngine) -> None:
     connection = await connect(engine)
     await connection.exec_driver_sql("ANALYZE passages")
     await connection.exec_driver_sql("SET enable_sort = off")  # so that the planner takes HNSW
-    found = await find(connection, "big", 3, "zebra", vector, 4)
+    found = await find(connection, Scope("big", 3), ["zebra"], vector, 4)
     await connection.close()
     assert len(found) == 4 and all("Far" in hit.passage.text for hit in found)
 

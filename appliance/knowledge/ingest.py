@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.engines.base import Embedder
 from appliance.errors import UserError
 from appliance.knowledge.markdown import Draft, passages
+from appliance.knowledge.words import content_words
 from appliance.store.passages import NewPassage, add_version
 
 MAX_FILE_BYTES = 5_000_000
@@ -92,7 +93,14 @@ def _rows(
     """Each draft with its document, its place in it and its vector (in the same order)."""
     vector = iter(vectors)
     return [
-        NewPassage(document, draft.heading, position, draft.text, next(vector))
+        NewPassage(
+            document,
+            draft.heading,
+            position,
+            draft.text,
+            next(vector),
+            content_words(f"{draft.heading} {draft.text}"),
+        )
         for document, drafts in documents
         for position, draft in enumerate(drafts)
     ]

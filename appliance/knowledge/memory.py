@@ -33,7 +33,10 @@ class Memory:
     def passage(self, question: str, stored: StoredPassage, similarity: float | None) -> Passage:
         """``stored`` as a search returns it, with its score."""
         value = score(similarity, self.coverage(question, stored))
-        return Passage(stored.id, stored.document, stored.heading, stored.text, round(value, 4))
+        score_now = round(value, 4)
+        return Passage(
+            stored.id, stored.document, stored.heading, stored.text, score_now, stored.page
+        )
 
     def search(self, question: str, limit: int) -> list[Passage]:
         """The best passages by their words alone, best first."""

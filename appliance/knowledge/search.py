@@ -22,8 +22,9 @@ from appliance.errors import EngineError, reason_of
 from appliance.events import Passage
 from appliance.knowledge.copies import read_copy, write_copy
 from appliance.knowledge.memory import Memory, best_first
+from appliance.knowledge.words import content_words
 from appliance.seldom import Seldom
-from appliance.store.passages import Found, connect, find, read
+from appliance.store.passages import Found, Scope, connect, find, read
 
 LIMIT = 4
 """Passages of a search: some 200 words for a language model to read."""
@@ -202,7 +203,9 @@ class Search:
                 connection = await connect(self._engine)
                 try:
                     vector, embed_ms = await embedding
-                    found = await find(connection, knowledge, version, question, vector, LIMIT)
+                    scope = Scope(knowledge, version)
+                    terms = content_words(question)
+                    found = await find(connection, scope, terms, vector, LIMIT)
                 finally:
                     await connection.close()
         finally:

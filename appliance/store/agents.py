@@ -18,13 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from appliance.errors import UserError
 from appliance.events import Agent
 from appliance.numbers import candidates, e164
-from appliance.store.models import (
-    ANY_DID,
-    AgentRow,
-    AgentVersionRow,
-    KnowledgeBaseRow,
-    NumberRow,
-)
+from appliance.store.knowledge_models import KnowledgeBaseRow
+from appliance.store.models import ANY_DID, AgentRow, AgentVersionRow, NumberRow
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +68,8 @@ def parse_agent(fields: Mapping[str, Any]) -> Agent:
     for name, value in known.items():
         if name.endswith(("_ms", "_s")) and value <= 0:
             raise UserError(f"{who}: field {name} = {value}: a time must be greater than 0.")
+        if name.endswith(("_days", "_minutes")) and value < 0:
+            raise UserError(f"{who}: field {name} = {value}: a time cannot be less than 0.")
     if agent.bot_url and not BOT_URL.fullmatch(agent.bot_url):
         raise UserError(
             f"{who}: field bot_url must be ws://HOST… or wss://HOST…, without user or password in it."

@@ -23,8 +23,8 @@ from typing import Self, TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError, reason_of
-from appliance.events import CallRecord, Turn
-from appliance.store.rows import BadRowError, encode
+from appliance.events import CallRecord, Flag, Redaction, Turn
+from appliance.store.rows import BadRowError, Record, encode
 from appliance.store.shipper import AWAY, CHUNK_BYTES, Quarantine, Shipper
 from appliance.store.spool import Spool
 
@@ -53,7 +53,7 @@ class Journal:
         self._spool_dir = spool_dir
         self._quarantine = Quarantine(spool_dir)
         self._shipper = Shipper(engine, self._quarantine)
-        self._queue: deque[CallRecord | Turn] = deque()
+        self._queue: deque[Record] = deque()
         self._arrived = asyncio.Event()
         self._spooled = asyncio.Event()
         self._progress = asyncio.Condition()
@@ -73,6 +73,14 @@ class Journal:
     def turn(self, turn: Turn) -> None:
         """Note a finished turn. Returns at once, never raises."""
         self._take(turn)
+
+    def flag(self, flag: Flag) -> None:
+        """Note what a person should look at. Returns at once, never raises."""
+        self._take(flag)
+
+    def redaction(self, span: Redaction) -> None:
+        """Note what nobody may hear in the recording. Returns at once, never raises."""
+        self._take(span)
 
     async def start(self) -> None:
         """Open the spool and begin to write; Postgres may be away.
@@ -126,7 +134,7 @@ class Journal:
     ) -> None:
         await self.close()
 
-    def _take(self, record: CallRecord | Turn) -> None:
+    def _take(self, record: Record) -> None:
         if len(self._queue) >= QUEUE_ROWS:
             if self.rows_lost == 0:
                 log.error("! journal: the disk stands still, rows are lost from now on")
@@ -151,10 +159,10 @@ class Journal:
             await asyncio.sleep(retry_s)
             retry_s = min(2 * retry_s, LONGEST_RETRY_S)
 
-    def _pop_all(self) -> list[CallRecord | Turn]:
+    def _pop_all(self) -> list[Record]:
         return [self._queue.popleft() for _ in range(len(self._queue))]
 
-    async def _spool_batch(self, batch: list[CallRecord | Turn]) -> bool:
+    async def _spool_batch(self, batch: list[Record]) -> bool:
         try:
             finished = await self._on_disk(lambda: self._append(batch))
         except OSError as e:
@@ -169,7 +177,7 @@ class Journal:
         self._spooled.set()
         return True
 
-    def _append(self, batch: list[CallRecord | Turn]) -> int:
+    def _append(self, batch: list[Record]) -> int:
         """In the disk thread: write a batch; returns how many went to quarantine instead."""
         assert self._spool is not None
         lines = []

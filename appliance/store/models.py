@@ -1,4 +1,5 @@
-"""The tables, as SQLAlchemy sees them; ``migrations/`` builds exactly these.
+"""The tables of agents, telephony and journal, as SQLAlchemy sees them; those of knowledge and review
+stand in ``knowledge_models`` and ``review_models``. ``migrations/`` builds exactly these.
 
 Agents are versioned: a call keeps the version it was answered with. Calls and turns are the
 journal: they carry no foreign keys, because they are written behind the call and one bad or late
@@ -8,66 +9,25 @@ row must never keep another one out.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
-from pgvector.sqlalchemy import Vector
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     CheckConstraint,
-    Computed,
-    DateTime,
     ForeignKey,
-    Identity,
     Index,
     Integer,
-    MetaData,
     Text,
-    UniqueConstraint,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
 
-EMBEDDING_DIMENSIONS = 384
-"""all-MiniLM-L6-v2 and its kin."""
+from appliance.store.base import Base
 
 ANY_DID = "*"
 """The number that stands for every number without an agent of its own."""
-
-TEXT_SEARCH_CONFIG = """
-CASE split_part(language, '-', 1) WHEN 'en' THEN 'english'::regconfig
- WHEN 'hi' THEN 'hindi'::regconfig WHEN 'ta' THEN 'tamil'::regconfig
- ELSE 'simple'::regconfig END
-""".strip()
-"""SQL: how words of a row's ``language`` (BCP 47) are folded; a question must be folded the same."""
-
-TSV_EXPRESSION = (
-    f"setweight(to_tsvector({TEXT_SEARCH_CONFIG}, heading), 'A') || "
-    f"setweight(to_tsvector({TEXT_SEARCH_CONFIG}, text), 'B')"
-)
-"""A passage's words; its heading weighs more."""
-
-
-class Base(DeclarativeBase):
-    """Declarative base; constraint names follow one pattern, so that migrations can name them."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        str: Text,
-        datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB,
-        list[dict[str, Any]]: JSONB,
-    }
 
 
 class AgentRow(Base):
@@ -243,46 +203,6 @@ class LegRow(Base):
     note: Mapped[str] = mapped_column(server_default="")
 
 
-class KnowledgeBaseRow(Base):
-    """A named body of knowledge; ``version`` is the one in force, its passages carry the same."""
-
-    __tablename__ = "knowledge_bases"
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    version: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-
-
-class PassageRow(Base):
-    """A piece of a document, found by its words (``tsv``) and by its meaning (``embedding``)."""
-
-    __tablename__ = "passages"
-    __table_args__ = (
-        UniqueConstraint("knowledge_base_id", "version", "document", "position"),
-        Index("ix_passages_tsv", "tsv", postgresql_using="gin"),
-        Index(
-            "ix_passages_embedding",
-            "embedding",
-            postgresql_using="hnsw",
-            postgresql_ops={"embedding": "vector_cosine_ops"},
-        ),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    knowledge_base_id: Mapped[int] = mapped_column(
-        ForeignKey("knowledge_bases.id", ondelete="CASCADE")
-    )
-    version: Mapped[int] = mapped_column(Integer)
-    document: Mapped[str]
-    heading: Mapped[str] = mapped_column(server_default="")
-    position: Mapped[int] = mapped_column(Integer)
-    """Order of the passage in its document, from 0."""
-    text: Mapped[str]
-    language: Mapped[str] = mapped_column(server_default="en")
-    embedding: Mapped[list[float] | None] = mapped_column(Vector(EMBEDDING_DIMENSIONS))
-    tsv: Mapped[str] = mapped_column(TSVECTOR, Computed(TSV_EXPRESSION, persisted=True))
-
-
 class CallRow(Base):
     """One call, as ``events.CallRecord``; ``ended_at`` is null while it lives."""
 
@@ -290,6 +210,7 @@ class CallRow(Base):
     __table_args__ = (
         Index("ix_calls_started_at", "started_at"),
         Index("ix_calls_agent_id_started_at", "agent_id", "started_at"),
+        Index("ix_calls_caller_started_at", "caller", "started_at"),
     )
 
     call_id: Mapped[str] = mapped_column(primary_key=True)
@@ -310,6 +231,13 @@ class CallRow(Base):
     transferred_to: Mapped[str] = mapped_column(server_default="")
     summary: Mapped[str] = mapped_column(server_default="")
     answered_by: Mapped[str] = mapped_column(server_default="")
+    memory: Mapped[str] = mapped_column(server_default="")
+    facts: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    continues: Mapped[str] = mapped_column(server_default="")
+    moderated_at: Mapped[datetime | None]
+    """When its whole transcript was checked again. This and what follows is not the worker's."""
+    recording_erased_at: Mapped[datetime | None]
+    transcript_erased_at: Mapped[datetime | None]
 
 
 class TurnRow(Base):

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, Text, and_, cast, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from appliance.store.models import TEXT_SEARCH_CONFIG, KnowledgeBaseRow, PassageRow
+from appliance.store.knowledge_models import KnowledgeBaseRow, PassageRow
 
 RRF_K = 60
 """Reciprocal rank fusion: 1 / (k + rank), summed; k as in Cormack et al., SIGIR 2009."""
@@ -28,17 +29,32 @@ class StoredPassage:
     heading: str
     text: str
     language: str
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a search looks through: one version of a base, all of it or a part."""
+
+    knowledge: str
+    version: int
+    tags: tuple[str, ...] = ()
+    """Documents with one of them; empty: all."""
+    languages: tuple[str, ...] = ()
+    """BCP 47 primary subtags; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewPassage:
-    """A passage to store, with its unit-length vector."""
+    """A passage to store, with its unit-length vector and its words as ``knowledge.words`` has them."""
 
     document: str
     heading: str
     position: int
     text: str
     vector: Sequence[float]
+    terms: Sequence[str] = ()
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +72,32 @@ class Found:
 # The words of a question are joined by "or": a caller rarely uses all the words of the answer.
 # With one vector at hand every row has a similarity, so those found by words alone get theirs too.
 # "+ 0" keeps the planner from the HNSW index: that filters by version only after it has taken the
-# nearest rows of all versions, and those may all be another's. A version is compared whole: 1 ms
-# for 42 passages, 3 ms for 2 000, 19 ms for 10 000 (one core).
+# nearest rows of all versions, and those may all be another's.
 _FIND = f"""
 WITH base AS MATERIALIZED (
-  SELECT b.id, p.language FROM knowledge_bases b
-  JOIN LATERAL (SELECT language FROM passages WHERE knowledge_base_id = b.id
-    AND version = %(version)s::integer LIMIT 1) p ON true
-  WHERE b.name = %(name)s),
-question AS MATERIALIZED (
-  SELECT replace(plainto_tsquery({TEXT_SEARCH_CONFIG}, %(text)s)::text, ' & ', ' | ')::tsquery AS words
-  FROM base),
+  SELECT id FROM knowledge_bases WHERE name = %(name)s AND version >= %(version)s::integer),
+inforce AS NOT MATERIALIZED (
+  SELECT * FROM passages WHERE knowledge_base_id = (SELECT id FROM base)
+    AND since_version <= %(version)s::integer
+    AND (until_version IS NULL OR until_version > %(version)s::integer)
+    AND NOT suspicious
+    AND (%(tags)s::text[] = '{{}}' OR tags && %(tags)s::text[])
+    AND (%(languages)s::text[] = '{{}}' OR split_part(language, '-', 1) = ANY (%(languages)s::text[]))),
 dense AS (
   SELECT id, row_number() OVER (ORDER BY distance, id) AS rank FROM (
-    SELECT id, (embedding <=> %(vector)s::vector) + 0 AS distance FROM passages
-    WHERE knowledge_base_id = (SELECT id FROM base) AND version = %(version)s::integer
-      AND embedding IS NOT NULL AND %(vector)s::vector IS NOT NULL
+    SELECT id, (embedding <=> %(vector)s::vector) + 0 AS distance FROM inforce
+    WHERE embedding IS NOT NULL AND %(vector)s::vector IS NOT NULL
     ORDER BY distance LIMIT {CANDIDATES}) nearest),
 sparse AS (
   SELECT id, row_number() OVER (ORDER BY weight DESC, id) AS rank FROM (
-    SELECT id, ts_rank(tsv, (SELECT words FROM question)) AS weight FROM passages
-    WHERE knowledge_base_id = (SELECT id FROM base) AND version = %(version)s::integer
-      AND tsv @@ (SELECT words FROM question)
+    SELECT id, ts_rank(terms, %(words)s::tsquery) AS weight FROM inforce
+    WHERE terms @@ %(words)s::tsquery
     ORDER BY weight DESC, id LIMIT {CANDIDATES}) matching),
 fused AS (
   SELECT id, dense.rank AS dense_rank, sparse.rank AS sparse_rank,
     coalesce(1.0 / ({RRF_K} + dense.rank), 0) + coalesce(1.0 / ({RRF_K} + sparse.rank), 0) AS fused
   FROM dense FULL JOIN sparse USING (id))
-SELECT p.id, p.document, p.heading, p.text, p.language,
+SELECT p.id, p.document, p.heading, p.text, p.language, p.page,
   1 - (p.embedding <=> %(vector)s::vector), f.dense_rank, f.sparse_rank, f.fused::float8
 FROM fused f JOIN passages p USING (id) ORDER BY f.fused DESC, f.dense_rank, p.id
 LIMIT %(limit)s::integer
@@ -98,18 +112,19 @@ async def connect(engine: AsyncEngine) -> AsyncConnection:
 
 async def find(
     connection: AsyncConnection,
-    name: str,
-    version: int,
-    text: str,
+    scope: Scope,
+    terms: Sequence[str],
     vector: Sequence[float] | None,
     limit: int,
 ) -> list[Found]:
-    """The best ``limit`` passages for ``text``, fused from both lists; ``vector`` None: by words
+    """The best ``limit`` passages for a question, fused from both lists; ``vector`` None: by words
     alone. The driver prepares the statement on its first uses in a connection."""
     parameters = {
-        "name": name,
-        "version": version,
-        "text": text.replace("\0", " "),
+        "name": scope.knowledge,
+        "version": scope.version,
+        "tags": list(scope.tags),
+        "languages": list(scope.languages),
+        "words": " | ".join(_lexeme(term) for term in dict.fromkeys(terms)),
         "vector": None if vector is None else orjson.dumps(list(vector)).decode(),
         "limit": limit,
     }
@@ -117,9 +132,15 @@ async def find(
     return [_found(row) for row in rows]
 
 
+def _lexeme(term: str) -> str:
+    """A word as a tsquery writes it, whatever it holds."""
+    escaped = term.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"
+
+
 def _found(row: Any) -> Found:
-    passage = StoredPassage(str(row[0]), row[1], row[2], row[3], row[4])
-    return Found(passage, row[5], row[6], row[7], row[8])
+    passage = StoredPassage(str(row[0]), *row[1:6])
+    return Found(passage, *row[6:])
 
 
 async def version_of(engine: AsyncEngine, name: str) -> int:
@@ -129,13 +150,20 @@ async def version_of(engine: AsyncEngine, name: str) -> int:
         return (await connection.scalar(query)) or 0
 
 
+def _in_force(version: int) -> ColumnElement[bool]:
+    p = PassageRow
+    return and_(
+        p.since_version <= version, or_(p.until_version.is_(None), p.until_version > version)
+    )
+
+
 async def read(engine: AsyncEngine, name: str, version: int) -> list[StoredPassage]:
     """All passages of one version, in the order of their documents."""
     p = PassageRow
     query = (
-        select(p.id, p.document, p.heading, p.text, p.language)
+        select(p.id, p.document, p.heading, p.text, p.language, p.page)
         .join(KnowledgeBaseRow, KnowledgeBaseRow.id == p.knowledge_base_id)
-        .where(KnowledgeBaseRow.name == name, p.version == version)
+        .where(KnowledgeBaseRow.name == name, _in_force(version), ~p.suspicious)
         .order_by(p.document, p.position)
     )
     async with engine.connect() as connection:
@@ -161,18 +189,30 @@ async def add_version(
             .returning(KnowledgeBaseRow.id, KnowledgeBaseRow.version)
         )
         base, version = row.one()
+        await connection.execute(
+            update(PassageRow)
+            .where(
+                PassageRow.knowledge_base_id == base,
+                PassageRow.since_version.is_not(None),
+                PassageRow.until_version.is_(None),
+            )
+            .values(until_version=version)
+        )
         rows = [
             {
                 "knowledge_base_id": base,
-                "version": version,
+                "since_version": version,
                 "language": language,
                 "document": passage.document,
+                "page": passage.page,
                 "heading": passage.heading,
                 "position": passage.position,
                 "text": passage.text,
                 "embedding": list(passage.vector),
+                "terms": func.array_to_tsvector(cast(list(set(passage.terms)), ARRAY(Text))),
             }
             for passage in passages
         ]
-        await connection.execute(insert(PassageRow), rows)
+        for one in rows:
+            await connection.execute(insert(PassageRow).values(one))
     return int(version)

@@ -12,10 +12,19 @@ from sqlalchemy import and_, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from appliance.events import CallRecord, Turn
+from appliance.events import CallRecord, Flag, Redaction, Turn
+from appliance.store.base import Base
 from appliance.store.models import CallRow, TurnRow
+from appliance.store.review_models import FlagRow, RedactionRow
 
-_TYPES: dict[str, TypeAdapter[Any]] = {"call": TypeAdapter(CallRecord), "turn": TypeAdapter(Turn)}
+Record = CallRecord | Turn | Flag | Redaction
+_KINDS: dict[type[Record], str] = {
+    CallRecord: "call",
+    Turn: "turn",
+    Flag: "flag",
+    Redaction: "redaction",
+}
+_TYPES: dict[str, TypeAdapter[Any]] = {kind: TypeAdapter(of) for of, kind in _KINDS.items()}
 _OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 LOST_CAUSE = "NORMAL_TEMPORARY_FAILURE"
@@ -26,12 +35,12 @@ class BadRowError(Exception):
     """This row can never be stored; the message says why."""
 
 
-def encode(record: CallRecord | Turn) -> bytes:
+def encode(record: Record) -> bytes:
     """One JSON line. NUL and lone surrogates, which Postgres has no place for, become U+FFFD.
 
     Raises BadRowError.
     """
-    kind = "call" if isinstance(record, CallRecord) else "turn"
+    kind = _KINDS[type(record)]
     try:
         line = orjson.dumps({kind: record}, option=_OPTIONS)
         if rb"\u0000" not in line:
@@ -44,11 +53,11 @@ def encode(record: CallRecord | Turn) -> bytes:
         raise BadRowError(str(e)) from e
 
 
-def decode(line: bytes) -> CallRecord | Turn:
+def decode(line: bytes) -> Record:
     """The inverse of :func:`encode`; checks every field's type. Raises BadRowError."""
     try:
         ((kind, fields),) = orjson.loads(line).items()
-        record: CallRecord | Turn = _TYPES[kind].validate_python(fields)
+        record: Record = _TYPES[kind].validate_python(fields)
     except ValidationError as e:
         first = e.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -58,7 +67,7 @@ def decode(line: bytes) -> CallRecord | Turn:
     return record
 
 
-async def upsert(connection: AsyncConnection, records: Sequence[CallRecord | Turn]) -> None:
+async def upsert(connection: AsyncConnection, records: Sequence[Record]) -> None:
     """Store ``records``, the latest of each key; the same again changes nothing.
 
     A call that has ended stays ended when its beginning is replayed. A row of a later part, by the
@@ -68,18 +77,29 @@ async def upsert(connection: AsyncConnection, records: Sequence[CallRecord | Tur
     found.sort(key=lambda r: (r.part, r.ended_at is not None))  # stable: the latest of equals last
     calls = {r.call_id: r for r in found}
     turns = {(r.call_id, r.index): r for r in records if isinstance(r, Turn)}
+    flags = {r.id: r for r in records if isinstance(r, Flag)}
+    spans = {
+        (r.call_id, r.side, r.begin_ms): r for r in records if isinstance(r, Redaction)
+    }  # fmt: skip
     # sorted: two processes that write the same rows lock them in the same order
-    if calls:
-        rows = [dataclasses.asdict(calls[key]) for key in sorted(calls)]
-        await connection.execute(_UPSERT_CALL, rows)
-    if turns:
-        rows = [dataclasses.asdict(turns[key]) for key in sorted(turns)]
-        await connection.execute(_UPSERT_TURN, rows)
+    for statement, found_rows in (
+        (_UPSERT_CALL, _sorted(calls)),
+        (_UPSERT_TURN, _sorted(turns)),
+        (_UPSERT_FLAG, _sorted(flags)),
+        (_UPSERT_REDACTION, _sorted(spans)),
+    ):
+        if found_rows:
+            await connection.execute(statement, found_rows)
 
 
-def _upsert(model: type[CallRow] | type[TurnRow], keys: set[str]) -> Insert:
+def _sorted(records: Mapping[Any, Record]) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(records[key]) for key in sorted(records)]
+
+
+def _upsert(model: type[Base], record: type[Record], keys: set[str]) -> Insert:
     statement = insert(model)
-    names = [column.name for column in model.__table__.columns]
+    # only what a record says: what others wrote in a row since (moderated, decided) stays
+    names = [field.name for field in dataclasses.fields(record)]
     new = statement.excluded
     changes: dict[str, Any] = {name: new[name] for name in names if name not in keys}
     if model is CallRow:  # a worker knows nothing of a supervisor's transfer, which the switch told
@@ -102,8 +122,10 @@ def _upsert(model: type[CallRow] | type[TurnRow], keys: set[str]) -> Insert:
     )
 
 
-_UPSERT_CALL = _upsert(CallRow, {"call_id"})
-_UPSERT_TURN = _upsert(TurnRow, {"call_id", "index"})
+_UPSERT_CALL = _upsert(CallRow, CallRecord, {"call_id"})
+_UPSERT_TURN = _upsert(TurnRow, Turn, {"call_id", "index"})
+_UPSERT_FLAG = _upsert(FlagRow, Flag, {"id"})
+_UPSERT_REDACTION = _upsert(RedactionRow, Redaction, {"call_id", "side", "begin_ms"})
 
 
 async def end_lost_calls(connection: AsyncConnection, lost: Mapping[str, int]) -> int:

@@ -14,8 +14,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import reason_of
-from appliance.events import CallRecord, Turn
-from appliance.store.rows import BadRowError, decode, end_lost_calls, upsert
+from appliance.events import CallRecord
+from appliance.store.rows import BadRowError, Record, decode, end_lost_calls, upsert
 from appliance.store.spool import Spool, adopt
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Shipper:
         self._engine = engine
         self._quarantine = quarantine
 
-    async def ship_lines(self, lines: Sequence[bytes]) -> list[CallRecord | Turn]:
+    async def ship_lines(self, lines: Sequence[bytes]) -> list[Record]:
         """Store the rows of ``lines``; returns those that were rows. Raises one of AWAY."""
         records = []
         for line in lines:
@@ -66,7 +66,7 @@ class Shipper:
         await self.store(records)
         return records
 
-    async def store(self, records: Sequence[CallRecord | Turn]) -> None:
+    async def store(self, records: Sequence[Record]) -> None:
         """Store ``records``; if one of them is at fault, one by one. Raises one of AWAY."""
         try:
             return await self._store_together(records)
@@ -115,7 +115,7 @@ class Shipper:
         if rows:
             log.info("= journal: stored %d rows of a dead process, %d calls cut off", rows, lost)
 
-    async def _store_together(self, records: Sequence[CallRecord | Turn]) -> None:
+    async def _store_together(self, records: Sequence[Record]) -> None:
         if records:
             async with asyncio.timeout(STORE_TIMEOUT_S), self._engine.begin() as connection:
                 await upsert(connection, records)

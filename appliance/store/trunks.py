@@ -19,12 +19,12 @@ from appliance.errors import UserError
 from appliance.events import Agent
 from appliance.numbers import candidates, e164
 from appliance.store.agents import LATEST, parse_agent
+from appliance.store.base import Base
+from appliance.store.knowledge_models import KnowledgeBaseRow
 from appliance.store.models import (
     ANY_DID,
     AgentRow,
-    Base,
     ExtensionRow,
-    KnowledgeBaseRow,
     NumberRow,
     QueueRow,
     TrunkRow,

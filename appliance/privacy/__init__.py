@@ -1,0 +1,1 @@
+"""What is kept of calls, how long, and how it is erased."""

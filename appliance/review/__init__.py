@@ -1,0 +1,1 @@
+"""Looking at answers again: moderation, flags, golden questions, common answers."""

@@ -1,0 +1,1 @@
+"""What may be said, and what may be kept: rules, grounding, redaction. Pure."""
