@@ -27,11 +27,13 @@ from appliance.knowledge.ingest import load
 from appliance.knowledge.search import Result, Search
 from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.store.database import migrate, open_engine
+from appliance.store.passages import Scope
 from tests.conftest import embedded_settings
 from tests.knowledge_servers import EmbedProcess
 from tests.sunrise_questions import CALIBRATION, HELD_OUT, OFF_CALIBRATION, OFF_HELD_OUT
 
 NAME = "sunrise-broadband"
+SCOPE = Scope(NAME, 1)
 SAMPLE = Path("appliance/samples/sunrise-broadband.md")
 DEADLINE_MS = 60
 """The default of worker.search_deadline_ms."""
@@ -47,7 +49,7 @@ async def _searches(search: Search, questions: Sequence[str], at_once: int) -> l
 
     async def one_after_another() -> None:
         for question in waiting:
-            results.append(await search.explain(NAME, 1, question, DEADLINE_MS))
+            results.append(await search.explain(SCOPE, question, DEADLINE_MS))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
@@ -59,13 +61,14 @@ async def _quality(search: Search) -> dict[str, float]:
     inside = CALIBRATION + HELD_OUT
     first = answered = 0
     for question, heading, phrase in inside:
-        found = await search.search(NAME, 1, question, 2000)
+        found = (await search.explain(SCOPE, question, 2000)).passages
         first += bool(found) and found[0].heading == heading
         answered += phrase.lower() in (extract(question, found) or "").lower()
     outside = OFF_CALIBRATION + OFF_HELD_OUT
     silent = 0
     for question in outside:
-        silent += extract(question, await search.search(NAME, 1, question, 2000)) is None
+        found = (await search.explain(SCOPE, question, 2000)).passages
+        silent += extract(question, found) is None
     return {
         "questions": len(inside),
         "right_passage_first": round(first / len(inside), 3),

@@ -223,7 +223,7 @@ class FakeVoice:
 class FakeSearch:
     passages: list[Passage] = field(default_factory=list)
 
-    async def search(self, knowledge: str, version: int, text: str, ms: float) -> list[Passage]:
+    async def search(self, agent: Agent, text: str, deadline_ms: float) -> list[Passage]:
         await asyncio.sleep(0.005)
         return self.passages
 

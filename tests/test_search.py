@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.pool import Pool
 from appliance.errors import EngineError
+from appliance.events import Agent
 from appliance.knowledge import search as searches
 from appliance.knowledge.answers import extract
 from appliance.knowledge.bm25 import Bm25
@@ -30,6 +31,10 @@ from tests.sunrise_questions import CALIBRATION, HELD_OUT, OFF_CALIBRATION, OFF_
 SAMPLE = Path("appliance/samples/sunrise-broadband.md")
 NAME = "sunrise-broadband"
 DEADLINE_MS = 2000  # generous: these tests judge what is found; bench/retrieval.py judges the time
+
+
+def agent(knowledge: str = NAME, version: int = 1) -> Agent:
+    return Agent("a", 1, "Sunrise", knowledge=knowledge, knowledge_version=version)
 
 
 class Dead:
@@ -90,7 +95,7 @@ async def test_the_sample_answers_its_callers(engine: AsyncEngine, embedder: Htt
     asked = CALIBRATION + HELD_OUT
     wrong, unsaid = [], []
     for question, heading, phrase in asked:
-        found = await search.search(NAME, 1, question, DEADLINE_MS)
+        found = await search.search(agent(NAME, 1), question, DEADLINE_MS)
         if not found or found[0].heading != heading:
             wrong.append(question)
         answer = extract(question, found) or ""
@@ -109,14 +114,16 @@ async def test_other_topics_get_no_answer(engine: AsyncEngine, embedder: HttpEmb
     said = {
         question: answer
         for question in asked
-        if (answer := extract(question, await search.search(NAME, 1, question, DEADLINE_MS)))
+        if (answer := extract(question, await search.search(agent(NAME, 1), question, DEADLINE_MS)))
     }
     assert len(said) <= 0.1 * len(asked), said
 
 
 @pytest.mark.server
 async def test_both_lists_are_fused(engine: AsyncEngine, embedder: HttpEmbedder) -> None:
-    result = await Search(engine, embedder).explain(NAME, 1, "what is the late fee", DEADLINE_MS)
+    result = await Search(engine, embedder).explain(
+        Scope(NAME, 1), "what is the late fee", DEADLINE_MS
+    )
     assert result.source == "hybrid" and 1 <= len(result.found) <= LIMIT
     best = result.found[0]
     assert (best.dense_rank, best.sparse_rank) == (1, 1)
@@ -135,7 +142,7 @@ async def test_words_alone_when_the_embedder_is_gone(
 ) -> None:
     search = Search(engine, embedder_gone)
     begin = time.perf_counter()
-    result = await search.explain(NAME, 1, "what is the late fee", 300)
+    result = await search.explain(Scope(NAME, 1), "what is the late fee", 300)
     assert time.perf_counter() - begin < 0.35
     assert result.source == "words"
     assert result.passages[0].heading == "What is the late fee?"
@@ -145,12 +152,12 @@ async def test_words_alone_when_the_embedder_is_gone(
 @pytest.mark.server
 async def test_stop_words_and_odd_text_do_no_harm(engine: AsyncEngine) -> None:
     search = Search(engine, Dead())
-    assert await search.search(NAME, 1, "what is the", DEADLINE_MS) == []
+    assert await search.search(agent(NAME, 1), "what is the", DEADLINE_MS) == []
     for text in ("", "   ", "' | & ! :* <->", "\0late\0fee", "fee' OR 1=1 --", "ß" * 5000):
-        await search.search(NAME, 1, text, DEADLINE_MS)
-    assert await search.search("no such base", 1, "late fee", DEADLINE_MS) == []
-    assert await search.search(NAME, 99, "late fee", DEADLINE_MS) == []
-    assert await search.search("", 0, "late fee", DEADLINE_MS) == []
+        await search.search(agent(NAME, 1), text, DEADLINE_MS)
+    assert await search.search(agent("no such base", 1), "late fee", DEADLINE_MS) == []
+    assert await search.search(agent(NAME, 99), "late fee", DEADLINE_MS) == []
+    assert await search.search(agent("", 0), "late fee", DEADLINE_MS) == []
 
 
 @pytest.mark.server
@@ -161,8 +168,8 @@ async def test_a_call_keeps_its_version(
     file.write_text("# T\n\n### What is the late fee?\nThe late fee is two hundred rupees.\n")
     assert (await load(engine, embedder, NAME, [file])).version == 2
     search = Search(engine, embedder)
-    old = await search.search(NAME, 1, "what is the late fee", DEADLINE_MS)
-    new = await search.search(NAME, 2, "what is the late fee", DEADLINE_MS)
+    old = await search.search(agent(NAME, 1), "what is the late fee", DEADLINE_MS)
+    new = await search.search(agent(NAME, 2), "what is the late fee", DEADLINE_MS)
     assert "one hundred" in old[0].text and len(new) == 1 and "two hundred" in new[0].text
 
 
@@ -209,7 +216,7 @@ async def test_memory_answers_when_postgres_is_away_or_hangs(
         search = Search(away, embedder, tmp_path)
         assert await search.preload(NAME, 1) if where.endswith(":9") else search.recall(NAME, 1)
         begin = time.perf_counter()
-        result = await search.explain(NAME, 1, "what is the late fee", 60)
+        result = await search.explain(Scope(NAME, 1), "what is the late fee", 60)
         assert time.perf_counter() - begin < 0.2
         assert result.source == "memory"
         assert result.passages[0].heading == "What is the late fee?"
@@ -224,7 +231,7 @@ async def test_nothing_known_and_postgres_away() -> None:
     away = open_engine("postgresql://nobody@127.0.0.1:9/none")
     search = Search(away, Dead())
     assert not await search.preload(NAME, 1)
-    result = await search.explain(NAME, 1, "what is the late fee", 200)
+    result = await search.explain(Scope(NAME, 1), "what is the late fee", 200)
     assert result.source == "none" and result.passages == []
     await away.dispose()
 

@@ -22,7 +22,7 @@ from appliance.call.warmth import MOST_AGENTS, QUESTIONS_EVERY_S, Warmth
 from appliance.engines.http import RefusedError
 from appliance.engines.pool import Health, Pool, Server
 from appliance.engines.writer import WARM_PRIORITY, OpenAiWriter
-from appliance.events import Message, Passage
+from appliance.events import Agent, Message, Passage
 from appliance.settings import Llm
 from appliance.store.questions import Question
 
@@ -137,9 +137,7 @@ def test_without_a_language_model_the_searches_are_made_all_the_same() -> None:
         search = FakeSearch()
         asked: list[str] = []
 
-        async def find(
-            knowledge: str, version: int, text: str, deadline_ms: float
-        ) -> list[Passage]:
+        async def find(agent: Agent, text: str, deadline_ms: float) -> list[Passage]:
             asked.append(text)
             return []
 

@@ -96,9 +96,7 @@ class Composer:
         self, reply: Reply, agent: Agent, rate_hz: int, history: History, call_id: str
     ) -> None:
         """Make a reply to what the caller said."""
-        passages = await self._search.search(
-            agent.knowledge, agent.knowledge_version, reply.said, self._search_deadline_ms
-        )
+        passages = await self._search.search(agent, reply.said, self._search_deadline_ms)
         reply.searched(tuple(passages))
         if self._writer is not None:
             texts = self._write(reply, agent, history, call_id, self._writer)

@@ -67,9 +67,7 @@ class Model(Protocol):
 class Finder(Protocol):
     """What finds passages."""
 
-    async def search(
-        self, knowledge: str, version: int, text: str, deadline_ms: float
-    ) -> list[Passage]:
+    async def search(self, agent: Agent, text: str, deadline_ms: float) -> list[Passage]:
         """The passages that may answer ``text``; never raises."""
 
 
@@ -227,7 +225,5 @@ class Warmth:
     async def _look_up(self, key: _Key) -> None:
         """The prompt for a common question as a call's first, with its passages."""
         agent = self._agents[key[0]]
-        passages = await self._search.search(
-            agent.knowledge, agent.knowledge_version, key[1], SEARCH_DEADLINE_MS
-        )
+        passages = await self._search.search(agent, key[1], SEARCH_DEADLINE_MS)
         self._prompts[key] = opening(agent).messages(agent, passages, key[1])

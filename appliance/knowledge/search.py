@@ -19,9 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.engines.base import Embedder
 from appliance.errors import EngineError, reason_of
-from appliance.events import Passage
+from appliance.events import Agent, Passage
 from appliance.knowledge.copies import read_copy, write_copy
 from appliance.knowledge.memory import Memory, best_first
+from appliance.knowledge.scope import scope_of
 from appliance.knowledge.words import content_words
 from appliance.seldom import Seldom
 from appliance.store.passages import Found, Scope, connect, find, read
@@ -113,23 +114,19 @@ class Search:
         memory = self._remember(knowledge, version)
         return memory.texts() if memory else []
 
-    async def search(
-        self, knowledge: str, version: int, text: str, deadline_ms: float
-    ) -> list[Passage]:
+    async def search(self, agent: Agent, text: str, deadline_ms: float) -> list[Passage]:
         """The passages that may answer ``text``, best first; their score is 0 to 1, see
         :mod:`appliance.knowledge.scoring`. Returns within the deadline; never raises."""
-        return (await self.explain(knowledge, version, text, deadline_ms)).passages
+        return (await self.explain(scope_of(agent), text, deadline_ms)).passages
 
-    async def explain(self, knowledge: str, version: int, text: str, deadline_ms: float) -> Result:
+    async def explain(self, scope: Scope, text: str, deadline_ms: float) -> Result:
         """As :meth:`search`, with how each passage was found and how long it took."""
         begin = perf_counter()
         question = text[:LONGEST_QUESTION_CHARS].strip()
-        if not knowledge or not question:
+        if not scope.knowledge or not question:
             return Result([], [], "none", 0.0, 0.0)
-        memory = self._remember(knowledge, version)
-        answer = await self._in_time(
-            self._ask(knowledge, version, question, deadline_ms), deadline_ms
-        )
+        memory = self._remember(scope.knowledge, scope.version)
+        answer = await self._in_time(self._ask(scope, question, deadline_ms), deadline_ms)
         embed_ms = answer[1] if answer else 0.0
         found = answer[0] if answer else []
         if answer is not None:
@@ -193,7 +190,7 @@ class Search:
             _log.error("! search failed", exc_info=error)
 
     async def _ask(
-        self, knowledge: str, version: int, question: str, deadline_ms: float
+        self, scope: Scope, question: str, deadline_ms: float
     ) -> tuple[list[Found], float]:
         budget_ms = max(deadline_ms - SQL_RESERVE_MS, deadline_ms / 2)
         # the connection is taken and tested while the question is embedded
@@ -203,7 +200,6 @@ class Search:
                 connection = await connect(self._engine)
                 try:
                     vector, embed_ms = await embedding
-                    scope = Scope(knowledge, version)
                     terms = content_words(question)
                     found = await find(connection, scope, terms, vector, LIMIT)
                 finally:

@@ -17,7 +17,7 @@ from appliance.knowledge.scoring import ANSWER_FLOOR
 from appliance.knowledge.search import Result, Search
 from appliance.ops.backends import open_backends
 from appliance.settings import Settings
-from appliance.store.passages import version_of
+from appliance.store.passages import Scope, version_of
 
 SEARCH_DEADLINE_MS = 2000
 """At the keyboard the whole search is worth waiting for."""
@@ -39,9 +39,10 @@ async def search(settings: Settings, name: str, question: str) -> tuple[Result, 
             )
         searching = Search(backends.engine, backends.embedder)
         await searching.preload(name, version)
+        scope = Scope(name, version)
         # the first search of a process opens its connections; what a call meets is the second
-        await searching.explain(name, version, question, SEARCH_DEADLINE_MS)
-        result = await searching.explain(name, version, question, SEARCH_DEADLINE_MS)
+        await searching.explain(scope, question, SEARCH_DEADLINE_MS)
+        result = await searching.explain(scope, question, SEARCH_DEADLINE_MS)
         await searching.close()
         return result, version
 
