@@ -1,4 +1,4 @@
-"""What the call path asks of an engine: five Protocols, one for each stage.
+"""What the call path asks of an engine: one Protocol for each stage.
 
 A shared engine (a client of one or several engine servers) opens per-use sessions. Every method
 that waits on a server keeps to a timeout and raises :class:`~appliance.errors.EngineError`. Audio
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from math import inf
-from typing import Protocol
+from typing import Literal, Protocol
 
 from appliance.events import Agent, Message, Transcript
 
@@ -76,8 +76,28 @@ class TurnJudge(Protocol):
         """Probability (0-1) that the turn is complete, from its last seconds of audio."""
 
 
+Kind = Literal["", "query", "passage"]
+"""What a text is to an embedding model, many of which embed a question otherwise than what answers it;
+empty: a text alone is a question, several are passages."""
+
+
 class Embedder(Protocol):
     """Text embeddings for dense retrieval."""
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    @property
+    def model(self) -> str:
+        """Name and revision of the model that the last vectors came from; empty before the first.
+        Vectors of two models cannot be compared."""
+
+    async def embed(self, texts: Sequence[str], kind: Kind = "") -> list[list[float]]:
         """One unit-length vector a text."""
+
+
+class Reranker(Protocol):
+    """How well each of some texts answers a question."""
+
+    async def rerank(self, question: str, texts: Sequence[str]) -> list[float]:
+        """A score a text, in the order of ``texts``; the higher, the better it answers.
+
+        Raises EngineError: the order that the texts had then stands.
+        """

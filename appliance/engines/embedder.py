@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import aiohttp
 import orjson
 
+from appliance.engines.base import Kind
 from appliance.engines.pool import Pool, Server
+from appliance.engines.posting import post_json
 from appliance.errors import EngineError
 
-NAME = "minilm"
+NAME = "embed"
+"""What requests call the model: a server of ours has one, and says in its answer which."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """An answer: a vector a text, and the model that they come from."""
+
+    model: str
+    rows: list[list[float]]
 
 
 class HttpEmbedder:
@@ -21,52 +36,64 @@ class HttpEmbedder:
     ) -> None:
         self._pool = pool
         self._http = http
-        self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1000)
-        self._model = model
+        self._timeout_s = timeout_ms / 1000
+        self._asked = model
+        self._answered = ""
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One unit-length vector a text, in order.
+    @property
+    def model(self) -> str:
+        """Name and revision of the model that the last vectors came from; empty before the first."""
+        return self._answered
 
+    async def embed(self, texts: Sequence[str], kind: Kind = "") -> list[list[float]]:
+        """One unit-length vector a text, in order; :attr:`model` is then the model they come from.
+
+        ``kind`` goes to the server as ``input_type``: questions go before passages there.
         Raises EngineError when no server gives them in time.
         """
         if not texts:
             return []
+        kind = kind or ("query" if len(texts) == 1 else "passage")
+        request = {"model": self._asked, "input": list(texts), "input_type": kind}
+        vectors = await self._from_any(orjson.dumps(request), len(texts))
+        if self._answered and vectors.model != self._answered:
+            _log.warning(
+                "! embed: vectors now come from %s, and came from %s: only those of one model can"
+                " be compared",
+                vectors.model,
+                self._answered,
+            )
+        self._answered = vectors.model
+        return vectors.rows
+
+    async def _from_any(self, body: bytes, count: int) -> Vectors:
         server = self._pool.pick()
-        body = orjson.dumps({"model": self._model, "input": list(texts)})
         try:
-            return await self._ask(server, body, len(texts))
+            return await self._ask(server, body, count)
         except (aiohttp.ClientError, TimeoutError) as e:
             self._pool.failed(server, f"{type(e).__name__} while embedding")
         other = self._pool.pick(avoid=frozenset({server}))
         try:
-            return await self._ask(other, body, len(texts))
+            return await self._ask(other, body, count)
         except (aiohttp.ClientError, TimeoutError) as e:
             self._pool.failed(other, f"{type(e).__name__} while embedding")
             raise EngineError("embed", f"no vectors: {type(e).__name__}") from e
 
-    async def _ask(self, server: Server, body: bytes, count: int) -> list[list[float]]:
+    async def _ask(self, server: Server, body: bytes, count: int) -> Vectors:
+        url = f"{server.http_url}/v1/embeddings"
         with self._pool.use(server):
-            return await self._post(server.http_url, body, count)
-
-    async def _post(self, base_url: str, body: bytes, count: int) -> list[list[float]]:
-        headers = {"Content-Type": "application/json"}
-        async with self._http.post(
-            f"{base_url}/v1/embeddings", data=body, headers=headers, timeout=self._timeout
-        ) as response:
-            answer = await response.read()
-            if 400 <= response.status < 500:  # our request or its queue; the server is well
-                raise EngineError("embed", f"refused with status {response.status}")
-            if response.status != 200:
-                raise aiohttp.ClientError(f"status {response.status}")
+            answer = await post_json(self._http, url, body, self._timeout_s, "embed")
         return _vectors(answer, count)
 
 
-def _vectors(answer: bytes, count: int) -> list[list[float]]:
+def _vectors(answer: bytes, count: int) -> Vectors:
     try:
-        rows = sorted(orjson.loads(answer)["data"], key=lambda row: row["index"])
+        said = orjson.loads(answer)
+        rows = sorted(said["data"], key=lambda row: row["index"])
         vectors = [list(map(float, row["embedding"])) for row in rows]
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as e:
+        model = said.get("model", "")
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as e:
         raise aiohttp.ClientPayloadError("not an embeddings answer") from e
     if len(vectors) != count:
         raise aiohttp.ClientPayloadError(f"{len(vectors)} vectors for {count} texts")
-    return vectors
+    return Vectors(model if isinstance(model, str) else "", vectors)

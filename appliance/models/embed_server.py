@@ -39,7 +39,9 @@ def texts_of(request: dict[str, Any]) -> list[str]:
 class EmbedServer:
     """The routes of the embedding server."""
 
-    def __init__(self, embed: Embed) -> None:
+    def __init__(self, embed: Embed, name: str = ENGINE) -> None:
+        """``name``: of the model with its revision, as every answer tells it."""
+        self._name = name
         self._queue = EmbedQueue(embed)
         self._load = http.Load("embed", ENGINE, LANGUAGES, MAX_WAITING_TEXTS)
 
@@ -69,7 +71,7 @@ class EmbedServer:
             {"object": "embedding", "index": index, "embedding": vector}
             for index, vector in enumerate(vectors)
         ]
-        answer = {"object": "list", "model": ENGINE, "data": data}
+        answer = {"object": "list", "model": self._name, "data": data}
         raw = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)  # half as long as of doubles
         return web.Response(body=raw, content_type="application/json")
 
@@ -82,6 +84,6 @@ def run(settings: Settings, host: str, port: int) -> None:
 
     async def application() -> web.Application:
         model = await asyncio.to_thread(MiniLm, settings.cache_dir)
-        return EmbedServer(model.embed).application()
+        return EmbedServer(model.embed, model.name).application()
 
     http.run(application, host, port)

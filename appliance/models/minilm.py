@@ -19,6 +19,8 @@ from tokenizers import Tokenizer
 from appliance.errors import UserError
 from appliance.files import write_whole
 
+NAME = "all-minilm-l6-v2"
+REVISION_DIGITS = 12
 DIMENSIONS = 384
 MAX_TOKENS = 256
 """What the model was trained to read (its sentence_bert_config.json); the rest is cut off."""
@@ -74,7 +76,9 @@ class MiniLm:
     def __init__(self, cache_dir: Path) -> None:
         """Load it (0.3 s; the very first time 1-2 s more). Raises UserError."""
         folder = model_dir()
-        graph = graph_file(folder / "model.safetensors", cache_dir)
+        weights = folder / "model.safetensors"
+        graph = graph_file(weights, cache_dir)
+        self.name = f"{NAME}@{_digest(weights)[:REVISION_DIGITS]}"
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")  # to the batch's longest
