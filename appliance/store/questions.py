@@ -21,7 +21,7 @@ LONGEST_LETTERS = 200
 STATEMENT_TIMEOUT_MS = 3000
 """It runs beside live calls, which need Postgres more."""
 LEAST_CALLS = 2
-ANSWERED = ("llm", "extractive")
+ANSWERED = ("llm", "extractive", "cached")
 """Sources of replies to what somebody asked; the others are to silence, keys or farewells."""
 
 
