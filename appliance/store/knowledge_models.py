@@ -45,6 +45,21 @@ class KnowledgeBaseRow(Base):
     published_at: Mapped[datetime | None]
 
 
+class KnowledgeVersionRow(Base):
+    """One version of a base: when it came into force, and whose vectors its passages have."""
+
+    __tablename__ = "knowledge_versions"
+
+    knowledge_base_id: Mapped[int] = mapped_column(
+        ForeignKey("knowledge_bases.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    embedder: Mapped[str] = mapped_column(server_default="")
+    published_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    pruned_at: Mapped[datetime | None]
+    """When its passages were erased, as far as no later version has them."""
+
+
 class DocumentRow(Base):
     """One document of a base: where it comes from and how far it is."""
 

@@ -17,6 +17,8 @@ branch_labels = None
 depends_on = None
 
 _TIME = sa.DateTime(timezone=True)
+_MINILM = "all-minilm-l6-v2@53aa51172d14"
+"""As ``models.minilm`` names itself."""
 
 
 def _text(name: str, default: str | None = "") -> sa.Column[str]:
@@ -65,6 +67,27 @@ def upgrade() -> None:
 def _documents() -> None:
     op.add_column("knowledge_bases", _text("embedder"))
     op.add_column("knowledge_bases", sa.Column("published_at", _TIME, nullable=True))
+    # until now there was one embedding model, whose name stands nowhere
+    op.execute(f"UPDATE knowledge_bases SET embedder = '{_MINILM}' WHERE version > 0")
+    op.create_table(
+        "knowledge_versions",
+        sa.Column("knowledge_base_id", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        _text("embedder"),
+        _now("published_at"),
+        sa.Column("pruned_at", _TIME, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["knowledge_base_id"],
+            ["knowledge_bases.id"],
+            "fk_knowledge_versions_knowledge_base_id_knowledge_bases",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("knowledge_base_id", "version", name="pk_knowledge_versions"),
+    )
+    op.execute(
+        "INSERT INTO knowledge_versions (knowledge_base_id, version, embedder)"
+        " SELECT id, generate_series(1, version), embedder FROM knowledge_bases"
+    )
     op.create_table(
         "documents",
         *_id("documents"),
@@ -326,5 +349,6 @@ def downgrade() -> None:
     op.create_index("ix_passages_tsv", "passages", ["tsv"], postgresql_using="gin")
     op.drop_table("document_revisions")
     op.drop_table("documents")
+    op.drop_table("knowledge_versions")
     op.drop_column("knowledge_bases", "embedder")
     op.drop_column("knowledge_bases", "published_at")
