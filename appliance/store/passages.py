@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Text, and_, cast, func, insert, or_, select, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, and_, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from appliance.store.knowledge_models import KnowledgeBaseRow, PassageRow
+from appliance.store.knowledge_models import KnowledgeBaseRow, KnowledgeVersionRow, PassageRow
+from appliance.store.staging import NewPassage, write_passages
 
 RRF_K = 60
 """Reciprocal rank fusion: 1 / (k + rank), summed; k as in Cormack et al., SIGIR 2009."""
@@ -42,19 +42,6 @@ class Scope:
     """Documents with one of them; empty: all."""
     languages: tuple[str, ...] = ()
     """BCP 47 primary subtags; empty: all."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewPassage:
-    """A passage to store, with its unit-length vector and its words as ``knowledge.words`` has them."""
-
-    document: str
-    heading: str
-    position: int
-    text: str
-    vector: Sequence[float]
-    terms: Sequence[str] = ()
-    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,21 +185,8 @@ async def add_version(
             )
             .values(until_version=version)
         )
-        rows = [
-            {
-                "knowledge_base_id": base,
-                "since_version": version,
-                "language": language,
-                "document": passage.document,
-                "page": passage.page,
-                "heading": passage.heading,
-                "position": passage.position,
-                "text": passage.text,
-                "embedding": list(passage.vector),
-                "terms": func.array_to_tsvector(cast(list(set(passage.terms)), ARRAY(Text))),
-            }
-            for passage in passages
-        ]
-        for one in rows:
-            await connection.execute(insert(PassageRow).values(one))
+        await connection.execute(
+            insert(KnowledgeVersionRow).values(knowledge_base_id=base, version=version)
+        )
+        await write_passages(connection, base, passages, language=language, since=version)
     return int(version)
