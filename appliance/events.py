@@ -353,6 +353,8 @@ class CallRecord:
     """For calls we made: ``human``, ``machine`` or ``uncertain``, and the sign after a colon."""
     memory: str = ""
     """What the agent remembers of the turns that have left its prompt."""
+    remembered: int = 0
+    """Index of the last of those turns; 0: none of this call's has left."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """The agent's ``slots`` as far as they were filled."""
     continues: str = ""

@@ -232,6 +232,7 @@ class CallRow(Base):
     summary: Mapped[str] = mapped_column(server_default="")
     answered_by: Mapped[str] = mapped_column(server_default="")
     memory: Mapped[str] = mapped_column(server_default="")
+    remembered: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     facts: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     continues: Mapped[str] = mapped_column(server_default="")
     moderated_at: Mapped[datetime | None]

@@ -57,6 +57,7 @@ def upgrade() -> None:
     _review()
     _privacy()
     op.add_column("calls", _text("memory"))
+    op.add_column("calls", _integer("remembered"))
     op.add_column("calls", _json("facts", "{}"))
     op.add_column("calls", _text("continues"))
     for name in ("moderated_at", "recording_erased_at", "transcript_erased_at"):
