@@ -318,7 +318,7 @@ def downgrade() -> None:
     """Versions older than the one in force are lost: they had no copy of what did not change."""
     op.drop_index("ix_calls_caller_started_at", "calls")
     for name in (
-        *("memory", "facts", "continues"),
+        *("memory", "remembered", "facts", "continues"),
         *("moderated_at", "recording_erased_at", "transcript_erased_at"),
     ):
         op.drop_column("calls", name)
