@@ -19,10 +19,15 @@ import numpy as np
 from test_onset import murmur, voiced
 
 from appliance.audio import FRAME_MS, bytes_of, frame_bytes, level_db
+from appliance.call.answering import Answering
+from appliance.call.cached import CommonAnswers
 from appliance.call.composer import Composer
+from appliance.call.kept import KeptAudio
 from appliance.call.lobby import Lobby
 from appliance.call.past import Past
+from appliance.call.release import Guarding, Judge
 from appliance.call.session import Services
+from appliance.engines.base import Voice, Writer
 from appliance.engines.emulated_tts import one_second
 from appliance.errors import EngineError
 from appliance.events import (
@@ -30,6 +35,7 @@ from appliance.events import (
     AnsweredBy,
     CallRecord,
     Dtmf,
+    Flag,
     Message,
     Offer,
     Passage,
@@ -39,6 +45,9 @@ from appliance.events import (
     Turn,
 )
 from appliance.media.playout import Pacer
+from appliance.safety.guard import Guard
+from appliance.safety.rules import RuleSet, SiteRule
+from appliance.store.cached_answers import CachedAnswer
 
 RATE_HZ = 8000
 SILENCE = bytes(frame_bytes(RATE_HZ))
@@ -261,12 +270,35 @@ class FakePast:
 class FakeJournal:
     records: list[CallRecord] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
+
+    def flag(self, flag: Flag) -> None:
+        self.flags.append(flag)
 
     def call(self, record: CallRecord) -> None:
         self.records.append(record)
 
     def turn(self, turn: Turn) -> None:
         self.turns.append(turn)
+
+
+def composer_of(
+    voice: Voice,
+    writer: Writer | None,
+    search: Any,
+    *,
+    judge: Judge | None = None,
+    rules: Sequence[SiteRule] = (),
+    answers: Sequence[CachedAnswer] = (),
+) -> Composer:
+    """A composer as a worker has it, with the guard's real rules."""
+    kept = KeptAudio(voice)
+
+    async def load(agent: Agent) -> Sequence[CachedAnswer]:
+        return answers
+
+    guarding = Guarding(Guard(RuleSet(rules)), judge)
+    return Composer(voice, Answering(writer, search, 60), guarding, kept, CommonAnswers(load, kept))
 
 
 class FakeStream:
@@ -313,7 +345,13 @@ class Telephone:
     """One call under test: its caller's mouth and ear, and everything it was built of."""
 
     def __init__(
-        self, agent: Agent = AGENT, writer: FakeWriter | None = None, *, llm: bool = True
+        self,
+        agent: Agent = AGENT,
+        writer: FakeWriter | None = None,
+        *,
+        llm: bool = True,
+        judge: Judge | None = None,
+        rules: Sequence[SiteRule] = (),
     ) -> None:
         self.agent = agent
         self.writer = writer or FakeWriter()
@@ -331,7 +369,7 @@ class Telephone:
         self.events: list[tuple[str, dict[str, Any]]] = []
         writer_used: Any = self.writer if llm else None
         search: Any = self.search
-        self.composer = Composer(self.voice, writer_used, search, 60)
+        self.composer = composer_of(self.voice, writer_used, search, judge=judge, rules=rules)
         self.lobby: Lobby
         self.task: asyncio.Task[None]
         self.on_line = True

@@ -17,12 +17,11 @@ import numpy as np
 import orjson
 import pytest
 from aiohttp import web
-from telephone import FakeJournal, FakeSearch, FakeStream, FakeVoice
+from telephone import FakeJournal, FakeSearch, FakeStream, FakeVoice, composer_of
 
 from appliance.audio import FRAME_MS, frame_bytes, read_wav, ulaw_decode, ulaw_encode
 from appliance.call import botcall, botlink
 from appliance.call.botcall import BotCall
-from appliance.call.composer import Composer
 from appliance.errors import UserError
 from appliance.events import Agent, CallRecord, Dtmf, Hold, Offer, TransferFailed, Whisper
 from appliance.media import protocol, token
@@ -120,7 +119,7 @@ class Door:
         self.recordings = folder
         self.voice = FakeVoice(first_s=0.01)
         search: Any = FakeSearch()
-        self.composer = Composer(self.voice, None, search, 60)
+        self.composer = composer_of(self.voice, None, search)
         self.events: list[dict[str, Any]] = []
         self.calls: list[tuple[BotCall, asyncio.Task[None]]] = []
 

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
-from telephone import ANSWER, WORD_MS, FakeSearch, FakeVoice, FakeWriter, agent_with
+from telephone import ANSWER, WORD_MS, FakeSearch, FakeVoice, FakeWriter, agent_with, composer_of
 from virtualtime import run
 
 from appliance.audio import bytes_of
-from appliance.call.composer import LONGEST_REPLY_LETTERS, Composer
+from appliance.call.answering import LONGEST_REPLY_LETTERS
 from appliance.call.history import History
 from appliance.call.reply import Reply
 from appliance.engines.base import Writer
@@ -30,7 +30,7 @@ class Desk:
     def __init__(self, writer: Writer | None = None) -> None:
         self.voice, self.search = FakeVoice(), FakeSearch()
         search: Any = self.search
-        self.composer = Composer(self.voice, writer, search, 60)
+        self.composer = composer_of(self.voice, writer, search)
 
     def reply(self, said: str = "when are you open", source: Any = "llm") -> Reply:
         loop = asyncio.get_running_loop()
@@ -74,9 +74,7 @@ def test_a_slow_phrase_is_not_overtaken_by_a_quick_one() -> None:
     async def make() -> Reply:
         desk = Desk(FakeWriter(answer="Yes, we are. On Sunday the office is closed all day long."))
         search: Any = desk.search
-        composer = Composer(
-            Uneven(), FakeWriter(answer="Yes, we are open all the day."), search, 60
-        )
+        composer = composer_of(Uneven(), FakeWriter(answer="Yes, we are open all the day."), search)
         reply = desk.reply()
         await composer.answer(reply, AGENT, RATE_HZ, History(), "c1")
         return reply
@@ -314,7 +312,7 @@ def test_a_writer_far_ahead_of_the_voice_waits() -> None:
     async def make() -> int:
         writer, voice = FakeWriter(answer="One two three four. " * 200, first_s=0), Slow()
         search: Any = FakeSearch()
-        composer = Composer(voice, writer, search, 60)
+        composer = composer_of(voice, writer, search)
         reply = Desk().reply()
         task = asyncio.create_task(composer.answer(reply, AGENT, RATE_HZ, History(), "c1"))
         await asyncio.sleep(100)

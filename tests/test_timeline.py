@@ -12,7 +12,7 @@ from appliance.events import Passage
 def test_the_marks_of_a_reply_in_the_order_of_their_happening() -> None:
     clock = count(1000, 10)
     reply = Reply("llm", "when", 8000, lambda: next(clock))
-    reply.searched((Passage("1", "d", "Hours", "Nine.", 1.0),))
+    reply.searched((Passage("1", "d", "Hours", "Nine.", 1.0),), "when")
     reply.written("We open")
     reply.phrased()
     reply.written(" at nine.")

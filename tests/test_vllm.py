@@ -23,7 +23,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from telephone import FakeSearch, FakeVoice, agent_with
+from telephone import FakeSearch, FakeVoice, agent_with, composer_of
 from test_writer import PATH, event, writing
 from tinyserver import tiny, until
 
@@ -251,7 +251,7 @@ async def test_a_prompt_too_long_is_refused_and_the_server_stays(
     http: aiohttp.ClientSession, served: Served
 ) -> None:
     writer, pool = await writer_of(http, served)
-    reply = await _answer(Composer(FakeVoice(), writer, _knowing(), 60), "x" * 40_000)
+    reply = await _answer(composer_of(FakeVoice(), writer, _knowing()), "x" * 40_000)
     assert reply.source == "extractive" and pool.servers[0].health is Health.UP
 
 
@@ -279,7 +279,7 @@ async def test_killed_in_mid_reply_another_model_goes_on_and_nothing_of_it_is_le
         settings = Llm(urls=("http://127.0.0.1:9",))
         fallback = LlmServers(urls=(small.url,), model="small", priorities=True)
         other = OpenAiWriter(Pool("llm.fallback", (small.url,), http), http, settings, fallback)
-        composer = Composer(FakeVoice(), FailoverWriter(first, other), _knowing(), 60)
+        composer = composer_of(FakeVoice(), FailoverWriter(first, other), _knowing())
         answering = asyncio.create_task(_answer(composer))
         await until(lambda: pool.servers[0].in_flight, 10)
         while await asyncio.to_thread(served.metric, "num_requests_running") == 0:
@@ -291,7 +291,7 @@ async def test_killed_in_mid_reply_another_model_goes_on_and_nothing_of_it_is_le
         assert len(small.asked) == 1
     assert await asyncio.to_thread(served.process.wait, 20) == 128 + signal.SIGKILL
     assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
-    alone = await _answer(Composer(FakeVoice(), first, _knowing(), 60))
+    alone = await _answer(composer_of(FakeVoice(), first, _knowing()))
     assert (alone.source, alone.text) == ("extractive", KNOWN.text)
 
 

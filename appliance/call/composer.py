@@ -1,4 +1,4 @@
-"""How a reply is made: search, write, cut into phrases, speak; every stage overlapped.
+"""How a reply is made: search, write, cut into phrases, judge and speak; every stage overlapped.
 
 The composer is shared by the calls of a worker; all state of a reply is in the
 :class:`~appliance.call.reply.Reply`. Whatever fails, the caller hears something: another server, the
@@ -8,34 +8,30 @@ extractive answer, the apology spoken in advance.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from appliance.audio import RATES_HZ
+from appliance.call.answering import Answering
+from appliance.call.cached import CommonAnswers
 from appliance.call.history import History
-from appliance.call.marker import Marker
-from appliance.call.reply import Reply
-from appliance.call.summary import DEADLINE_S, LONGEST_LETTERS, one_line, summary_prompt
-from appliance.engines.base import Voice, Writer
+from appliance.call.kept import KeptAudio, fixed_phrases
+from appliance.call.release import Guarding, Release, Verdict
+from appliance.call.reply import Reply, Safe
+from appliance.call.summary import model_summary
+from appliance.engines.base import Voice
 from appliance.errors import EngineError
-from appliance.events import Agent, Passage
-from appliance.knowledge.answers import extract
-from appliance.knowledge.search import Search
-from appliance.speech.phrases import SENTENCE_ENDS, Phrases
-
-log = logging.getLogger(__name__)
+from appliance.events import Agent
+from appliance.speech.phrases import Phrases
 
 PHRASES_AHEAD = 2
 """Phrases behind the one that is played; a faster writer waits, for speech is slower."""
 CHUNKS_AHEAD = 256
 """Audio chunks of a phrase waiting for the one before it; when full its synthesis waits."""
-Sound = tuple[str, str, str, frozenset[tuple[str, str]]]
-"""What decides how an agent sounds: language, voice, engine, pronunciations."""
-LONGEST_REPLY_LETTERS = 2000
-"""Over two minutes of speech. A model that never ends (and a server that heeds no ``max_tokens``)
-would fill the memory ten times as fast as the caller hears it."""
+
+
+class _UnsafeError(Exception):
+    """A phrase may not be heard."""
 
 
 @dataclass
@@ -44,188 +40,151 @@ class _Synthesis:
 
     text: str
     chunks: asyncio.Queue[bytes | EngineError | None]
+    verdict: Verdict | None
+    """None: the agent's own words, which nobody judges."""
+    ready_ms: int | None = None
+    """When its first audio was there."""
 
 
 class Composer:
     """Makes replies."""
 
     def __init__(
-        self, voice: Voice, writer: Writer | None, search: Search, search_deadline_ms: int
+        self,
+        voice: Voice,
+        answering: Answering,
+        guarding: Guarding,
+        kept: KeptAudio,
+        common: CommonAnswers,
     ) -> None:
         self._voice = voice
-        self._writer = writer
-        self._search = search
-        self._search_deadline_ms = search_deadline_ms
-        self._fixed: dict[tuple[Sound, int, str], bytes] = {}
+        self._answering = answering
+        self._guarding = guarding
+        self._kept = kept
+        self._common = common
 
     async def warm(self, agent: Agent) -> bool:
         """Speak the agent's fixed phrases once, before its first call, and keep the audio.
 
         False when no server could: to be tried again.
         """
-        sound = _sound(agent)
-        for text in _fixed_phrases(agent):
-            for rate_hz in RATES_HZ:  # a G.722 caller gets the apology too
-                key = sound, rate_hz, text
-                if key in self._fixed:
-                    continue
-                try:
-                    async with aclosing(self._voice.speak(text, agent, rate_hz)) as audio:
-                        self._fixed[key] = b"".join([chunk async for chunk in audio])
-                except EngineError as e:
-                    log.warning("! %s: a fixed phrase is not ready: %s", agent.name, e)
-                    return False
-        return True
+        return await self._kept.speak(agent, fixed_phrases(agent))
 
-    def keep(self, agents: Iterable[Agent]) -> None:
-        """Forget the audio of every fixed phrase that none of ``agents`` says."""
-        wanted = {
-            (sound, rate_hz, text)
-            for agent in agents
-            for sound in (_sound(agent),)
-            for text in _fixed_phrases(agent)
-            for rate_hz in RATES_HZ
-        }
-        self._fixed = {key: audio for key, audio in self._fixed.items() if key in wanted}
+    def keep(self, agents: Sequence[Agent]) -> None:
+        """Forget the audio of everything that none of ``agents`` says."""
+        self._kept.keep_only(
+            (agent, [*fixed_phrases(agent), *self._common.texts(agent)]) for agent in agents
+        )
 
     async def say(self, reply: Reply, agent: Agent, rate_hz: int, text: str) -> None:
-        """Make a reply of fixed words. Whoever asked for it closes its utterance."""
-        await self._speak(reply, agent, rate_hz, self._whole(reply, agent, rate_hz, text))
+        """Make a reply of the agent's own fixed words. Whoever asked for it closes its utterance."""
+        await self._speak(reply, agent, rate_hz, self._whole(reply, agent, rate_hz, text), None)
 
     async def answer(
         self, reply: Reply, agent: Agent, rate_hz: int, history: History, call_id: str
     ) -> None:
         """Make a reply to what the caller said."""
-        passages = await self._search.search(agent, reply.said, self._search_deadline_ms)
-        reply.searched(tuple(passages))
-        if self._writer is not None:
-            texts = self._write(reply, agent, history, call_id, self._writer)
+        known = None if history.is_advised else self._common.find(agent, reply.said)
+        if known is None:
+            await self._answering.look_up(reply, agent, history)
+        else:
+            reply.source = "cached"
+            reply.searched(known.passages, reply.said)
+        release = self._guarding.open(agent, reply, history)
+        release.look_at_caller()
+        if known is not None:
+            phrases = self._whole(reply, agent, rate_hz, known.answer)
+        elif self._answering.writer is not None:
+            texts = self._answering.write(reply, agent, history, call_id)
             phrases = _phrases(reply, texts, hurry=True)
         else:
-            phrases = self._whole(reply, agent, rate_hz, self._extract(reply, agent, passages))
-        await self._speak(reply, agent, rate_hz, phrases)
+            extract = self._answering.extract(reply, agent)
+            phrases = self._whole(reply, agent, rate_hz, extract)
+        await self._speak(reply, agent, rate_hz, phrases, release)
 
     async def summarise(self, agent: Agent, history: History, call_id: str) -> str:
         """One line for the person who takes the call over, by the language model; empty when there
         is none, or it is late."""
-        if self._writer is None or not history.conversation():
+        if self._answering.writer is None:
             return ""
-        text = ""
-        messages = summary_prompt(agent, history)
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                texts = self._writer.write(
-                    messages,
-                    speculative=False,
-                    call_id=call_id,
-                    model=agent.llm_model,
-                    within_s=DEADLINE_S,
-                )
-                async with aclosing(texts):
-                    async for more in texts:
-                        text += more
-                        if len(text) > 2 * LONGEST_LETTERS:
-                            break
-        except (TimeoutError, EngineError) as e:
-            log.warning("! no better summary: %s", str(e) or "the language model was late")
-            return ""
-        return one_line(Marker().feed(text))  # it may think that it is talking to the caller
+        return await model_summary(self._answering.writer, agent, history, call_id)
 
     def _whole(
         self, reply: Reply, agent: Agent, rate_hz: int, text: str
     ) -> AsyncGenerator[str, None]:
         """The phrases of a text that is all there; one whose audio is kept is not cut at all."""
-        if (_sound(agent), rate_hz, text) in self._fixed:
+        if self._kept.get(agent, rate_hz, text) is not None:
             reply.written(text)
             reply.all_written()
             return _one(text)
         return _phrases(reply, _one(text), hurry=False)
 
-    async def _write(
-        self, reply: Reply, agent: Agent, history: History, call_id: str, writer: Writer
-    ) -> AsyncGenerator[str, None]:
-        """The language model's text; or, when it fails or is late, the extract. One that breaks off
-        in mid-sentence is followed by the extract, where there is one."""
-        messages = history.messages(agent, reply.passages, reply.said)
-        deadline_s = agent.answer_deadline_ms / 1000
-        texts = writer.write(
-            messages,
-            speculative=reply.speculative,
-            call_id=call_id,
-            model=agent.llm_model,
-            within_s=deadline_s,
-        )
-        marker = Marker()
-        try:
-            async with aclosing(texts):
-                async with asyncio.timeout(deadline_s):
-                    first = await anext(texts)
-                yield marker.feed(first)
-                async for text in texts:
-                    yield marker.feed(text)
-                    if len(reply.text) > LONGEST_REPLY_LETTERS:
-                        reply.fail("the language model found no end")
-                        break
-                reply.wants_person = marker.found
-                yield marker.flush()
-                return
-        except StopAsyncIteration:
-            reply.fail("the language model wrote nothing")
-        except TimeoutError:
-            reply.fail("the language model was late")
-        except EngineError as e:
-            reply.fail(str(e))
-        if not reply.text:
-            yield self._extract(reply, agent, reply.passages)
-        elif reply.text.rstrip()[-1:] not in SENTENCE_ENDS:
-            if rest := extract(reply.said, reply.passages):
-                yield f". {rest}"
-
-    def _extract(self, reply: Reply, agent: Agent, passages: Sequence[Passage]) -> str:
-        reply.source = "extractive"
-        return extract(reply.said, passages) or agent.unknown_answer
-
     async def _speak(
-        self, reply: Reply, agent: Agent, rate_hz: int, phrases: AsyncGenerator[str, None]
+        self,
+        reply: Reply,
+        agent: Agent,
+        rate_hz: int,
+        phrases: AsyncGenerator[str, None],
+        release: Release | None,
     ) -> None:
-        """Speak phrase by phrase: while one is played, the next are synthesised.
+        """Speak phrase by phrase: while one is played, the next are synthesised and judged.
 
-        When no server can speak any more, the apology that is kept takes the place of the rest.
+        When no server can speak any more, the apology that is kept takes the place of the rest; when
+        a phrase may not be heard, the agent's safe phrase does.
         """
+        reply.safe = self._safe(agent, rate_hz)
         ahead: asyncio.Queue[_Synthesis | None] = asyncio.Queue(PHRASES_AHEAD)
 
         async def synthesise() -> None:
             async with aclosing(phrases):
                 async for text in phrases:
                     reply.phrased()
-                    synthesis = _Synthesis(text, asyncio.Queue(CHUNKS_AHEAD))
+                    verdict = release.ask(text) if release is not None else None
+                    synthesis = _Synthesis(text, asyncio.Queue(CHUNKS_AHEAD), verdict)
                     await ahead.put(synthesis)
-                    tasks.create_task(self._synthesise(agent, rate_hz, synthesis))
+                    if verdict is not None and verdict.stops:
+                        break  # the rest of the text would not be heard
+                    tasks.create_task(self._synthesise(reply, agent, rate_hz, synthesis))
             await ahead.put(None)
 
+        unsafe = False
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(synthesise())
                 while (synthesis := await ahead.get()) is not None:
-                    await self._play(reply, synthesis)
+                    await self._play(reply, synthesis, release)
             reply.all_spoken()
         except* EngineError as group:
             self.apologise(reply, agent, rate_hz, str(group.exceptions[0]))
+        except* _UnsafeError:
+            unsafe = True
+        if unsafe:
+            await self._say_safe(reply, agent, rate_hz)
 
-    async def _synthesise(self, agent: Agent, rate_hz: int, synthesis: _Synthesis) -> None:
-        kept = self._fixed.get((_sound(agent), rate_hz, synthesis.text))
+    async def _synthesise(
+        self, reply: Reply, agent: Agent, rate_hz: int, synthesis: _Synthesis
+    ) -> None:
+        kept = self._kept.get(agent, rate_hz, synthesis.text)
         if kept is not None:
+            synthesis.ready_ms = reply.now_ms()
             await synthesis.chunks.put(kept)
         else:
             try:
                 async with aclosing(self._voice.speak(synthesis.text, agent, rate_hz)) as audio:
                     async for chunk in audio:
+                        if synthesis.ready_ms is None:
+                            synthesis.ready_ms = reply.now_ms()
                         await synthesis.chunks.put(chunk)
             except EngineError as e:
                 await synthesis.chunks.put(e)
         await synthesis.chunks.put(None)
 
-    async def _play(self, reply: Reply, synthesis: _Synthesis) -> None:
+    async def _play(self, reply: Reply, synthesis: _Synthesis, release: Release | None) -> None:
+        if release is not None and synthesis.verdict is not None:
+            if not await release.may_be_heard(synthesis.verdict):
+                raise _UnsafeError
+            if synthesis.ready_ms is not None and reply.first_audio_ms is None:
+                reply.held_ms = reply.now_ms() - synthesis.ready_ms
         reply.begin_phrase(synthesis.text)
         while (chunk := await synthesis.chunks.get()) is not None:
             if isinstance(chunk, EngineError):
@@ -233,38 +192,34 @@ class Composer:
             reply.sound(chunk)
         reply.end_phrase()
 
+    async def _say_safe(self, reply: Reply, agent: Agent, rate_hz: int) -> None:
+        """What is said in place of what the guard stops."""
+        if reply.safe.text != agent.safe_phrase:
+            reply.safe = self._safe(agent, rate_hz)
+        text = agent.safe_phrase
+        synthesis = _Synthesis(text, asyncio.Queue(CHUNKS_AHEAD), None)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._synthesise(reply, agent, rate_hz, synthesis))
+                await self._play(reply, synthesis, None)
+            reply.all_spoken()
+        except* EngineError as group:
+            self.apologise(reply, agent, rate_hz, str(group.exceptions[0]))
+
+    def _safe(self, agent: Agent, rate_hz: int) -> Safe:
+        audio = self._kept.get(agent, rate_hz, agent.safe_phrase)
+        return Safe(agent.safe_phrase, audio or b"")
+
     def apologise(self, reply: Reply, agent: Agent, rate_hz: int, why: str) -> None:
         """Say the apology that was spoken in advance in place of what cannot be said."""
         reply.end_phrase()
-        kept = self._fixed.get((_sound(agent), rate_hz, agent.apology))
+        kept = self._kept.get(agent, rate_hz, agent.apology)
         if kept is not None:
             reply.begin_phrase(agent.apology)
             reply.sound(kept)
             reply.end_phrase()
             reply.source = "apology"
         reply.fail(why)
-
-
-def _fixed_phrases(agent: Agent) -> Iterable[str]:
-    phrases = (
-        agent.greeting,
-        agent.goodbye,
-        agent.hold_phrase,
-        agent.apology,
-        agent.unknown_answer,
-        agent.resume_phrase,
-        agent.recording_notice,
-        agent.machine_message,
-        *agent.silence_prompts,
-    )
-    if agent.transfer_to:
-        phrases += (agent.transfer_phrase, agent.transfer_failed_phrase)
-    return filter(None, phrases)
-
-
-def _sound(agent: Agent) -> Sound:
-    spelt = frozenset(agent.pronunciations.items())
-    return agent.language, agent.voice, agent.tts_engine, spelt
 
 
 async def _one(text: str) -> AsyncGenerator[str, None]:

@@ -41,6 +41,20 @@ class History:
         """A supervisor tells the agent something, for the replies from now on."""
         self._notes.append(text)
 
+    @property
+    def memory(self) -> str:
+        """What is remembered of turns that are not in the prompt any more."""
+        return ""
+
+    @property
+    def is_advised(self) -> bool:
+        """Whether a supervisor has told the agent something."""
+        return bool(self._notes)
+
+    def exchanges(self) -> tuple[tuple[str, str], ...]:
+        """The turns that are in the prompt, (said, heard), the latest last."""
+        return tuple(self._turns)
+
     def last_exchange(self) -> tuple[str, str]:
         """What the caller said last, and what they heard in answer; empty strings for nothing."""
         return next((turn for turn in reversed(self._turns) if turn[0]), ("", ""))

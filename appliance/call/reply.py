@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
-from appliance.events import Passage, ReplySource
+from appliance.events import Passage, ReplySource, Side
 from appliance.media.playout import Utterance
+from appliance.safety.guard import Finding
 from appliance.turn.heard import Spoken, heard
 
 MS_PER_LETTER = 65
 """About 15 letters a second: how long a phrase will be whose audio is still being made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the guard found in a reply, or in the words that it answers, and what became of it."""
+
+    finding: Finding
+    action: Literal["stopped", "late", "flagged"]
+    phrase: str
+    """The whole phrase that it was found in."""
+    side: Side = "agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Safe:
+    """What is said in place of what the guard stops; ``audio`` empty: it is not kept."""
+
+    text: str
+    audio: bytes
 
 
 class Reply:
@@ -25,6 +47,8 @@ class Reply:
         self.source: ReplySource = source
         self.said = said
         """The caller's words that it answers."""
+        self.question = said
+        """The same, completed from the talk before."""
         self.utterance = Utterance(rate_hz)
         self.text = ""
         self.passages: tuple[Passage, ...] = ()
@@ -39,6 +63,12 @@ class Reply:
         self.first_audio_ms: int | None = None
         self.last_token_ms: int | None = None
         self.last_audio_ms: int | None = None
+        self.held_ms = 0
+        """How long the first phrase's audio waited for its verdict."""
+        self.findings: list[Found] = []
+        self.tell: Callable[[Found], None] | None = None
+        """Set when the turn is over: what is found later is told there."""
+        self.safe = Safe("", b"")
         self.task: asyncio.Task[None] | None = None
         self._clock = clock
         self._spoken: list[Spoken] = []
@@ -46,9 +76,10 @@ class Reply:
         self._phrase_start_ms = 0
         self._announced = 0
 
-    def searched(self, passages: tuple[Passage, ...]) -> None:
-        """The passages are there."""
+    def searched(self, passages: tuple[Passage, ...], question: str) -> None:
+        """The passages for ``question`` are there."""
         self.passages = passages
+        self.question = question
         self.retrieval_ms = self._clock()
 
     def written(self, text: str) -> None:
@@ -88,9 +119,44 @@ class Reply:
         """The voice has spoken it all."""
         self.last_audio_ms = self._clock()
 
+    def found(self, found: Found) -> None:
+        """The guard found something; told twice, it is one thing."""
+        if found in self.findings:
+            return
+        self.findings.append(found)
+        if found.action == "stopped":
+            self.fail(f"the guard stopped a phrase: {found.finding.rule}")
+        if self.tell is not None:
+            self.tell(found)
+
+    def cut_short(self, phrase: str) -> None:
+        """A phrase turns out unsafe while it is heard: what is left of the reply from it on is
+        replaced by the safe phrase."""
+        played_ms = self.utterance.played_ms
+        spoken = self._with_phrase_under_way()
+        begin_ms = next((s.start_ms for s in spoken if s.text == phrase), None)
+        if begin_ms is None or self.utterance.finished:
+            return
+        self.cancel()
+        kept = [Spoken(heard([s], played_ms), s.start_ms, min(s.end_ms, played_ms)) for s in spoken]
+        self._spoken = [s for s in kept if s.text]
+        self._phrase = ""
+        self.utterance.replace_rest(self.safe.audio)
+        if self.safe.audio:
+            self._spoken.append(Spoken(self.safe.text, played_ms, self.utterance.written_ms))
+
+    def place_of(self, phrase: str) -> tuple[int, int] | None:
+        """Where in its audio a phrase lies, (begin, end) in ms; None when it was never spoken."""
+        spoken = self._with_phrase_under_way()
+        return next(((s.start_ms, s.end_ms) for s in spoken if s.text == phrase), None)
+
     def fail(self, why: str) -> None:
         """Note, in plain words, what went wrong on the way."""
         self.failure = f"{self.failure}; {why}" if self.failure else why
+
+    def now_ms(self) -> int:
+        """The call's media clock."""
+        return self._clock()
 
     def cancel(self) -> None:
         """Stop making it."""

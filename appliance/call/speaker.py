@@ -10,12 +10,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from appliance.call.composer import Composer
+from appliance.call.flagging import flag_of
 from appliance.call.hearing import Spawn
 from appliance.call.history import History
 from appliance.call.past import Past
-from appliance.call.reply import Reply
+from appliance.call.reply import Found, Reply
 from appliance.call.timeline import Timeline, first_sound_ms
-from appliance.events import Agent, CallRecord, Offer, ReplySource, Turn
+from appliance.events import Agent, CallRecord, Flag, Offer, ReplySource, Turn
 from appliance.media.playout import Playout
 from appliance.telemetry import CallLog
 from appliance.turn.words import same_meaning
@@ -29,6 +30,9 @@ class Journal(Protocol):
 
     def turn(self, turn: Turn) -> None:
         """A turn is over."""
+
+    def flag(self, flag: Flag) -> None:
+        """The guard found something."""
 
 
 class Speaker:
@@ -140,11 +144,25 @@ class Speaker:
         turn = timeline.row(self._offer.call_id, self._index, reply, barged_in)
         self.history.add(turn.said, turn.heard)
         self._journal.turn(turn)
+        self._flag(turn, reply, timeline.first_frame or 0)
         cut = ", cut" if barged_in else ""
         trace = timeline.trace(reply)
         self._log.info("= turn %d, %s%s: %s", self._index, reply.source, cut, trace)
         self._show("turn_over", turn=turn)
         return reply
+
+    def _flag(self, turn: Turn, reply: Reply, begin_ms: int) -> None:
+        """What the guard found in a turn that is over, and what a late verdict may still find."""
+
+        def tell(found: Found) -> None:
+            flag = flag_of(found, turn, reply, self._agent, begin_ms)
+            self._journal.flag(flag)
+            self._log.warning("! turn %d: %s, %s", turn.index, flag.rule, flag.action)
+            self._show("flag", flag=flag)
+
+        for found in reply.findings:
+            tell(found)
+        reply.tell = tell
 
     def on_frame(self, at_ms: int, frame: bytes) -> bool:
         """A frame of an utterance was sent; True when it is the turn's first."""

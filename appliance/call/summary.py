@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from appliance.call.history import History
+from appliance.call.marker import Marker
+from appliance.engines.base import Writer
+from appliance.errors import EngineError
 from appliance.events import Agent, Message
+
+log = logging.getLogger(__name__)
 
 LONGEST_LETTERS = 200
 LONGEST_QUOTE_LETTERS = 80
@@ -40,6 +48,31 @@ def summary_prompt(agent: Agent, history: History) -> Sequence[Message]:
         ),
         Message("user", talk),
     )
+
+
+async def model_summary(writer: Writer, agent: Agent, history: History, call_id: str) -> str:
+    """One line by the language model; empty when it is late."""
+    if not history.conversation():
+        return ""
+    text = ""
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            texts = writer.write(
+                summary_prompt(agent, history),
+                speculative=False,
+                call_id=call_id,
+                model=agent.llm_model,
+                within_s=DEADLINE_S,
+            )
+            async with aclosing(texts):
+                async for more in texts:
+                    text += more
+                    if len(text) > 2 * LONGEST_LETTERS:
+                        break
+    except (TimeoutError, EngineError) as e:
+        log.warning("! no better summary: %s", str(e) or "the language model was late")
+        return ""
+    return one_line(Marker().feed(text))  # it may think that it is talking to the caller
 
 
 def one_line(text: str, longest: int = LONGEST_LETTERS) -> str:

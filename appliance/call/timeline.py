@@ -98,4 +98,5 @@ class Timeline:
             first_frame=self.first_frame,
             last_token=reply.last_token_ms,
             last_audio=reply.last_audio_ms,
+            held=reply.held_ms,
         )

@@ -16,9 +16,13 @@ import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.call.admission import Admission, Sample
+from appliance.call.answering import Answering
+from appliance.call.cached import CommonAnswers
 from appliance.call.composer import Composer
 from appliance.call.desk import Desk
+from appliance.call.kept import KeptAudio
 from appliance.call.past import PastCalls
+from appliance.call.release import Guarding
 from appliance.call.session import Services
 from appliance.call.warmth import Warmth
 from appliance.engines.base import Writer
@@ -37,7 +41,10 @@ from appliance.knowledge.search import Search
 from appliance.media.playout import Pacer
 from appliance.media.recording import DiskWriter
 from appliance.media.server import MediaServer
+from appliance.safety.guard import Guard
+from appliance.safety.rules import RuleSet
 from appliance.settings import MEDIA_SECRET, Settings, Stage
+from appliance.store.cached_answers import load_answers
 from appliance.store.database import database_url, open_engine
 from appliance.store.directory import Directory
 from appliance.store.journal import Journal
@@ -125,7 +132,11 @@ class _Worker:
             writer = FailoverWriter(*models)
         find = partial(common_questions, engine)
         self.warmth = Warmth(models, self.search, find, engines.llm.keep_warm_s)
-        self.composer = Composer(voice, writer, self.search, settings.worker.search_deadline_ms)
+        self.guarding = Guarding(Guard(RuleSet()), None)
+        kept = KeptAudio(voice)
+        self.common = CommonAnswers(partial(load_answers, engine), kept)
+        answering = Answering(writer, self.search, settings.worker.search_deadline_ms)
+        self.composer = Composer(voice, answering, self.guarding, kept, self.common)
         self.judge = HttpTurnJudge(pool("turn", engines.turn), http, engines.turn.timeout_ms)
         self._roster = None
         if engines.roster_url:
@@ -248,6 +259,7 @@ class _Worker:
     async def _warm_again(self) -> None:
         try:
             await self._warm()
+            await self.common.refresh(await self.directory.all_agents())
         except Exception:  # the border of a job: the live calls do not depend on it
             log.exception("! agents were not warmed")
 

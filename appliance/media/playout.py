@@ -46,6 +46,12 @@ class Utterance:
         """No more audio will come; the last frame is filled up with silence."""
         self.closed = True
 
+    def replace_rest(self, pcm: bytes) -> None:
+        """Put ``pcm`` in place of all that has not been read, and close: a word said too much."""
+        del self._audio[self._read :]
+        self._audio += pcm
+        self.closed = True
+
     @property
     def written_ms(self) -> int:
         """How much audio there is, played or not."""

@@ -1,0 +1,166 @@
+"""Lets a phrase be heard when its verdict is in: the guard works beside the voice, never before it.
+
+The rules give theirs while the voice begins (microseconds against tens of milliseconds), so they cost
+a caller nothing. A guard model may be later than the voice; what happens then is the agent's
+``guard_mode``:
+
+* ``release``: the phrase is heard at once; a bad verdict flags it.
+* ``hold``: its audio waits, ``guard_deadline_ms`` at most. A bad verdict after that cuts what has not
+  been heard yet, and flags the rest.
+* ``strict``: nothing is heard without a verdict, nor when there is none to be had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from appliance.call.history import History
+from appliance.call.reply import Found, Reply
+from appliance.errors import EngineError
+from appliance.events import Agent
+from appliance.safety.guard import Context, Finding, Guard
+
+log = logging.getLogger(__name__)
+
+NO_VERDICT = Finding("no verdict", "model", "medium", "stop", "")
+"""The guard could not judge, and the agent is strict."""
+
+
+class Judge(Protocol):
+    """A model that judges phrases."""
+
+    async def judge(self, context: Context, phrase: str) -> Finding | None:
+        """What is wrong with ``phrase``, within a timeout of its own. Raises EngineError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """On one phrase: what the rules found, and the model's, which may still be on its way."""
+
+    phrase: str
+    findings: tuple[Finding, ...]
+    model: asyncio.Task[Finding | None] | None = None
+
+    @property
+    def stops(self) -> Finding | None:
+        """What the rules stop it for."""
+        return next((finding for finding in self.findings if finding.action == "stop"), None)
+
+
+class Guarding:
+    """The guard of a worker: its rules, which change with the site's, and the model beside them."""
+
+    def __init__(self, guard: Guard, model: Judge | None = None) -> None:
+        self.guard = guard
+        self._model = model
+        self._under_way: set[asyncio.Task[Finding | None]] = set()
+        """Bounded by the phrases of live calls times the model's own timeout."""
+
+    def open(self, agent: Agent, reply: Reply, history: History) -> Release:
+        """Watch over one reply."""
+        context = Context(
+            agent=agent,
+            said=reply.said,
+            passages=reply.passages,
+            before="",
+            talk=history.exchanges(),
+            memory=history.memory,
+        )
+        return Release(self, reply, context)
+
+    def ask_model(self, context: Context, phrase: str) -> asyncio.Task[Finding | None] | None:
+        """Begin to judge a phrase; not cancelled with the reply, for part of it may be heard."""
+        if self._model is None:
+            return None
+        task = asyncio.create_task(self._model.judge(context, phrase))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+
+class Release:
+    """The verdicts on one reply, phrase by phrase."""
+
+    def __init__(self, guarding: Guarding, reply: Reply, context: Context) -> None:
+        self._guarding = guarding
+        self._reply = reply
+        self._agent = context.agent
+        self._context = context
+        self._before = ""
+
+    def look_at_caller(self) -> None:
+        """Note what a person should know of the caller's words; they are answered all the same."""
+        findings = self._looked(
+            lambda: self._guarding.guard.check_caller(self._reply.said, self._agent)
+        )
+        for finding in findings:
+            self._reply.found(Found(finding, "flagged", self._reply.said, "caller"))
+
+    def ask(self, phrase: str) -> Verdict:
+        """Judge the reply's next phrase: by the rules at once, by the model as soon as it can."""
+        c = self._context
+        context = Context(c.agent, c.said, self._reply.passages, self._before, c.talk, c.memory)
+        findings = self._looked(lambda: self._guarding.guard.check_phrase(phrase, context))
+        self._before = f"{self._before} {phrase}".lstrip()
+        verdict = Verdict(phrase, findings)
+        if verdict.stops is None and (task := self._guarding.ask_model(context, phrase)):
+            verdict = Verdict(phrase, findings, task)
+        return verdict
+
+    async def may_be_heard(self, verdict: Verdict) -> bool:
+        """Wait for the verdict as the agent's mode says; what was found is noted with the reply."""
+        stopped = verdict.stops
+        if stopped is None and verdict.model is not None:
+            stopped = await self._model_says(verdict, verdict.model)
+        for finding in verdict.findings:
+            self._note(finding, verdict.phrase, stopped is not None)
+        if stopped is not None and stopped not in verdict.findings:
+            self._note(stopped, verdict.phrase, stopped.action == "stop")
+        return stopped is None or stopped.action != "stop"
+
+    async def _model_says(
+        self, verdict: Verdict, task: asyncio.Task[Finding | None]
+    ) -> Finding | None:
+        within_s: dict[str, float | None] = {
+            "release": 0.0,
+            "hold": self._agent.guard_deadline_ms / 1000,
+            "strict": None,  # the model's own timeout bounds it
+        }
+        if not task.done():
+            await asyncio.wait({task}, timeout=within_s[self._agent.guard_mode])
+        if not task.done():
+            task.add_done_callback(lambda done: self._came_late(done, verdict.phrase))
+            return None
+        return self._result(task)
+
+    def _result(self, task: asyncio.Task[Finding | None]) -> Finding | None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return None if task.cancelled() else task.result()
+        if isinstance(error, EngineError):
+            self._reply.fail(f"the guard model gave no verdict: {error}")
+        else:
+            log.error("! the guard model broke", exc_info=error)
+        return NO_VERDICT if self._agent.guard_mode == "strict" else None
+
+    def _came_late(self, task: asyncio.Task[Finding | None], phrase: str) -> None:
+        finding = self._result(task)
+        if finding is None:
+            return
+        if finding.action == "stop" and self._agent.guard_mode == "hold":
+            self._reply.cut_short(phrase)
+        self._reply.found(Found(finding, "late", phrase))
+
+    def _note(self, finding: Finding, phrase: str, stopped: bool) -> None:
+        self._reply.found(Found(finding, "stopped" if stopped else "flagged", phrase))
+
+    def _looked(self, look: Callable[[], tuple[Finding, ...]]) -> tuple[Finding, ...]:
+        """The border of a job: a guard that breaks (a bug) stops strict agents only."""
+        try:
+            return look()
+        except Exception:
+            log.exception("! the guard broke")
+            return (NO_VERDICT,) if self._agent.guard_mode == "strict" else ()
