@@ -211,6 +211,11 @@ class CallRow(Base):
         Index("ix_calls_started_at", "started_at"),
         Index("ix_calls_agent_id_started_at", "agent_id", "started_at"),
         Index("ix_calls_caller_started_at", "caller", "started_at"),
+        Index(
+            "ix_calls_unmoderated",
+            "ended_at",
+            postgresql_where=text("moderated_at IS NULL OR moderated_at < ended_at"),
+        ),
     )
 
     call_id: Mapped[str] = mapped_column(primary_key=True)

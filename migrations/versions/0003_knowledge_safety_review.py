@@ -63,6 +63,12 @@ def upgrade() -> None:
     for name in ("moderated_at", "recording_erased_at", "transcript_erased_at"):
         op.add_column("calls", sa.Column(name, _TIME, nullable=True))
     op.create_index("ix_calls_caller_started_at", "calls", ["caller", "started_at"])
+    op.create_index(
+        "ix_calls_unmoderated",
+        "calls",
+        ["ended_at"],
+        postgresql_where=sa.text("moderated_at IS NULL OR moderated_at < ended_at"),
+    )
 
 
 def _documents() -> None:
@@ -316,6 +322,7 @@ _TSV = " || ".join(
 
 def downgrade() -> None:
     """Versions older than the one in force are lost: they had no copy of what did not change."""
+    op.drop_index("ix_calls_unmoderated", "calls")
     op.drop_index("ix_calls_caller_started_at", "calls")
     for name in (
         *("memory", "remembered", "facts", "continues"),
