@@ -59,7 +59,7 @@ async def write_passages(
     assert isinstance(driver, Driver)
     async with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
         for p in passages:
-            vector = None if p.vector is None else _vector(p.vector)
+            vector = None if p.vector is None else vector_text(p.vector)
             await copy.write_row(
                 (
                     *(base, revision, since, p.document, p.page, p.heading, p.position, p.text),
@@ -68,7 +68,7 @@ async def write_passages(
             )
 
 
-def _vector(vector: Sequence[float]) -> str:
+def vector_text(vector: Sequence[float]) -> str:
     """As pgvector reads it, in the few digits that a 4-byte float has."""
     values = np.asarray(vector, np.float32)
     return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY).decode()

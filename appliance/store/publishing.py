@@ -1,0 +1,360 @@
+"""The SQL of versions: what is stored of a base comes into force at once, in one transaction.
+
+A search reads ``since_version <= v < until_version`` of the version that its call began with, so
+that nothing half written is ever found and a call goes on with what it knew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from appliance.errors import UserError
+from appliance.store.documents import AT_WORK, State, Taken, lock_base, renew
+from appliance.store.knowledge_models import (
+    DocumentRow,
+    KnowledgeBaseRow,
+    KnowledgeVersionRow,
+    PassageRow,
+)
+from appliance.store.staging import NewPassage, write_passages
+
+PATIENCE_S = 60.0
+"""A document that is ready comes into force after so long, whatever else is still being read."""
+
+Key = tuple[str, str]
+"""Heading and text: what a vector is made of."""
+
+
+class OtherModelError(UserError):
+    """The base has vectors of one model, and these are of another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A new version in force."""
+
+    base: str
+    version: int
+    added: int
+    """Passages that the version before did not have."""
+    ended: int
+    """Passages that it does not have any more."""
+
+
+# --- staging ----------------------------------------------------------------------------------------
+
+
+async def claim_model(connection: AsyncConnection, base_id: int, model: str) -> None:
+    """Make sure that the base's vectors are of ``model``, until the transaction ends.
+
+    Raises OtherModelError. A base that has no vectors yet takes the model for its own.
+    """
+    b = KnowledgeBaseRow
+    query = select(b.name, b.embedder).where(b.id == base_id).with_for_update(read=True)
+    name, embedder = (await connection.execute(query)).one()
+    if embedder == "":
+        await connection.execute(update(b).where(b.id == base_id).values(embedder=model))
+    elif embedder != model:
+        raise OtherModelError(
+            f"The vectors of {name} are of {embedder}, and the embedding server gives those of"
+            f" {model}. Run `ivr knowledge reembed {name}`."
+        )
+
+
+async def in_force(engine: AsyncEngine, base_id: int, document: str) -> set[Key]:
+    """Heading and text of the document's passages in force that have a vector."""
+    p = PassageRow
+    query = select(p.heading, p.text).where(
+        p.knowledge_base_id == base_id, p.document == document, standing(), p.embedding.is_not(None)
+    )
+    async with engine.connect() as connection:
+        return {(row[0], row[1]) for row in await connection.execute(query)}
+
+
+async def staged(engine: AsyncEngine, taken: Taken) -> dict[int, Key]:
+    """What an earlier worker, now dead, stored of the document: position → heading and text."""
+    p = PassageRow
+    query = select(p.position, p.heading, p.text).where(_staged(taken.revision_id))
+    async with engine.connect() as connection:
+        return {row[0]: (row[1], row[2]) for row in await connection.execute(query)}
+
+
+async def forget_staged(
+    engine: AsyncEngine, taken: Taken, lease: datetime, positions: Sequence[int]
+) -> datetime:
+    """Erase what was stored at these places of the document and does not fit any more."""
+    async with engine.begin() as connection:
+        lease = await renew(connection, taken, lease)
+        await connection.execute(
+            delete(PassageRow).where(_staged(taken.revision_id), PassageRow.position.in_(positions))
+        )
+        return lease
+
+
+async def stage(
+    engine: AsyncEngine,
+    taken: Taken,
+    lease: datetime,
+    passages: Sequence[NewPassage],
+    *,
+    model: str,
+    language: str,
+    done: int,
+    total: int,
+) -> datetime:
+    """Store some passages of the document's revision, in no version yet.
+
+    Raises LostDocumentError, OtherModelError; nothing is stored then.
+    """
+    async with engine.begin() as connection:
+        lease = await renew(connection, taken, lease, done=done, total=total)
+        if model:
+            await claim_model(connection, taken.base_id, model)
+        await write_passages(
+            connection, taken.base_id, passages, language=language, revision=taken.revision_id
+        )
+        return lease
+
+
+async def make_ready(engine: AsyncEngine, taken: Taken, lease: datetime) -> None:
+    """All passages of the document's revision are stored: the next version may have them."""
+    async with engine.begin() as connection:
+        await renew(connection, taken, lease, state=State.READY)
+        await connection.execute(_COPY_VECTORS, {"revision": taken.revision_id})
+        d = DocumentRow
+        await connection.execute(update(d).where(d.id == taken.id).values(taken_at=None))
+
+
+# A passage that moved to another page, or got other tags, is a new row with the vector it had.
+_COPY_VECTORS = text(
+    """
+UPDATE passages s SET embedding = o.embedding FROM passages o
+WHERE s.revision_id = :revision AND s.since_version IS NULL AND s.embedding IS NULL
+  AND o.knowledge_base_id = s.knowledge_base_id AND o.document = s.document
+  AND o.since_version IS NOT NULL AND o.until_version IS NULL AND o.embedding IS NOT NULL
+  AND o.heading = s.heading AND o.text = s.text
+  AND (o.page, o.language, o.tags) IS DISTINCT FROM (s.page, s.language, s.tags)
+"""
+)
+
+
+# --- publishing -------------------------------------------------------------------------------------
+
+
+async def bases_to_publish(engine: AsyncEngine) -> list[str]:
+    """The bases that have something ready, or removed, and nothing under way (or that have waited
+    long enough for it)."""
+    d, b, p = DocumentRow, KnowledgeBaseRow, PassageRow
+    waiting = func.min(d.updated_at).filter(d.state == State.READY)
+    long_ago = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, PATIENCE_S)
+    under_way = func.count().filter(d.state.in_((State.WAITING, *AT_WORK)))
+    ready = select(b.name).join(d, d.knowledge_base_id == b.id).group_by(b.id, b.name)
+    ready = ready.having(waiting.is_not(None), or_(under_way == 0, waiting < long_ago))
+    gone = select(b.name).where(
+        select(p.id)
+        .join(d, and_(d.knowledge_base_id == p.knowledge_base_id, d.name == p.document))
+        .where(d.knowledge_base_id == b.id, d.state == State.REMOVED, standing())
+        .exists()
+    )
+    async with engine.connect() as connection:
+        return list((await connection.execute(ready.union(gone))).scalars())
+
+
+async def publish(engine: AsyncEngine, base: str) -> Published | None:
+    """Put in force what is ready, and take out what was removed; None when that changes nothing."""
+    async with engine.begin() as connection:
+        base_id = await lock_base(connection, base)
+        return await publish_in(connection, base_id, base)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The documents that a new version differs in."""
+
+    base_id: int
+    ready: dict[int, str]
+    removed: dict[int, str]
+
+
+async def publish_in(
+    connection: AsyncConnection, base_id: int, base: str, *, ended_before: int = 0
+) -> Published | None:
+    """:func:`publish`, in a transaction that has the base's lock and has ended ``ended_before``
+    passages itself."""
+    part = await _part(connection, base_id)
+    if not part.ready and not part.removed:
+        return None
+    kept = await _keep_unchanged(connection, part)
+    b = KnowledgeBaseRow
+    version, model = (
+        await connection.execute(select(b.version + 1, b.embedder).where(b.id == base_id))
+    ).one()
+    ended = await _end_old(connection, part, kept, version)
+    added = await _begin_new(connection, part, version)
+    await _settle(connection, part, set(added) | ended.keys())
+    if not added and not ended and not ended_before:
+        return None
+    await connection.execute(
+        update(b).where(b.id == base_id).values(version=version, published_at=func.now())
+    )
+    await connection.execute(
+        insert(KnowledgeVersionRow).values(
+            knowledge_base_id=base_id, version=version, embedder=model
+        )
+    )
+    return Published(base, version, sum(added.values()), sum(ended.values()) + ended_before)
+
+
+async def _part(connection: AsyncConnection, base_id: int) -> _Part:
+    """The documents whose passages are whole; one that lacks a vector is read again."""
+    d, p = DocumentRow, PassageRow
+    query = (
+        select(d.id, d.name, d.state)
+        .where(d.knowledge_base_id == base_id, d.state.in_((State.READY, State.REMOVED)))
+        .order_by(d.id)
+        .with_for_update()
+    )
+    rows = (await connection.execute(query)).all()
+    ready = {row.id: row.name for row in rows if row.state == State.READY}
+    removed = {row.id: row.name for row in rows if row.state == State.REMOVED}
+    lacking = await connection.execute(_LACKING, {"ready": list(ready)})
+    for document_id in lacking.scalars():
+        del ready[document_id]
+        again = update(d).where(d.id == document_id).values(state=State.WAITING)
+        await connection.execute(again)
+    if removed:
+        query_left = (
+            select(p.document)
+            .where(p.knowledge_base_id == base_id, p.document.in_(removed.values()), standing())
+            .distinct()
+        )
+        left = set((await connection.execute(query_left)).scalars())
+        removed = {key: name for key, name in removed.items() if name in left}
+    return _Part(base_id, ready, removed)
+
+
+_SAME = """
+  (o.knowledge_base_id, o.document, o.heading, o.text, o.language, o.tags)
+  = (s.knowledge_base_id, s.document, s.heading, s.text, s.language, s.tags)
+  AND o.page IS NOT DISTINCT FROM s.page
+  AND o.since_version IS NOT NULL AND o.until_version IS NULL AND o.embedding IS NOT NULL"""
+
+# the passage whose vector it was to have went out of force while this one was being stored
+_LACKING = text(
+    f"""
+SELECT DISTINCT d.id FROM documents d JOIN passages s ON s.revision_id = d.revision_id
+WHERE d.id = ANY(:ready) AND s.since_version IS NULL AND s.embedding IS NULL
+  AND NOT EXISTS (SELECT FROM passages o WHERE {_SAME})
+"""
+)
+
+# Texts that stand in a document twice are paired one to one. The old row stays as it is, place in
+# the document included: to write it again would write it into the index of vectors again.
+_KEPT = text(
+    """
+WITH s AS (
+  SELECT p.*, row_number() OVER (PARTITION BY document, heading, text, page, p.language, p.tags
+    ORDER BY position) AS nth
+  FROM passages p JOIN documents d ON d.revision_id = p.revision_id
+  WHERE d.id = ANY(:ready) AND p.since_version IS NULL),
+o AS (
+  SELECT p.*, row_number() OVER (PARTITION BY document, heading, text, page, language, tags
+    ORDER BY position) AS nth
+  FROM passages p
+  WHERE knowledge_base_id = :base AND document = ANY(:names) AND since_version IS NOT NULL
+    AND until_version IS NULL AND embedding IS NOT NULL)
+SELECT o.id AS old, s.id AS new FROM s JOIN o
+  ON (o.document, o.heading, o.text, o.language, o.tags, o.nth)
+   = (s.document, s.heading, s.text, s.language, s.tags, s.nth)
+  AND o.page IS NOT DISTINCT FROM s.page
+"""
+)
+
+
+async def _keep_unchanged(connection: AsyncConnection, part: _Part) -> list[int]:
+    """The passages in force that stay, each in the place of one just stored that is the same."""
+    rows = (
+        await connection.execute(
+            _KEPT,
+            {
+                "ready": list(part.ready),
+                "base": part.base_id,
+                "names": list(part.ready.values()),
+            },
+        )
+    ).all()
+    await connection.execute(
+        text("DELETE FROM passages WHERE id = ANY(:ids)"), {"ids": [row.new for row in rows]}
+    )
+    # a second copy of a text, of which one is in force: the vector is there, the row is not
+    await connection.execute(_FILL, {"ready": list(part.ready)})
+    return [row.old for row in rows]
+
+
+_FILL = text(
+    f"""
+UPDATE passages s SET embedding = o.embedding FROM passages o, documents d
+WHERE d.id = ANY(:ready) AND s.revision_id = d.revision_id AND s.since_version IS NULL
+  AND s.embedding IS NULL AND {_SAME}
+"""
+)
+
+
+async def _end_old(
+    connection: AsyncConnection, part: _Part, kept: list[int], version: int
+) -> dict[str, int]:
+    """Passages that are not part of the version any more, by document."""
+    rows = await connection.execute(
+        text(
+            "WITH ended AS (UPDATE passages SET until_version = :version"
+            " WHERE knowledge_base_id = :base AND document = ANY(:names)"
+            " AND since_version IS NOT NULL AND until_version IS NULL AND NOT id = ANY(:kept)"
+            " RETURNING document) SELECT document, count(*) FROM ended GROUP BY document"
+        ),
+        {
+            "version": version,
+            "base": part.base_id,
+            "names": [*part.ready.values(), *part.removed.values()],
+            "kept": kept,
+        },
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def _begin_new(connection: AsyncConnection, part: _Part, version: int) -> dict[str, int]:
+    """Passages that are part of the version for the first time, by document."""
+    rows = await connection.execute(
+        text(
+            "WITH begun AS (UPDATE passages p SET since_version = :version FROM documents d"
+            " WHERE d.id = ANY(:ready) AND p.revision_id = d.revision_id"
+            " AND p.since_version IS NULL RETURNING p.document)"
+            " SELECT document, count(*) FROM begun GROUP BY document"
+        ),
+        {"version": version, "ready": list(part.ready)},
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def _settle(connection: AsyncConnection, part: _Part, changed: set[str]) -> None:
+    d = DocumentRow
+    for state, ids in (
+        (State.PUBLISHED, [key for key, name in part.ready.items() if name in changed]),
+        (State.UNCHANGED, [key for key, name in part.ready.items() if name not in changed]),
+    ):
+        values = {"state": state, "updated_at": func.now()}
+        await connection.execute(update(d).where(d.id.in_(ids)).values(values))
+
+
+def standing() -> ColumnElement[bool]:
+    """Whether a passage is part of the latest version."""
+    return and_(PassageRow.since_version.is_not(None), PassageRow.until_version.is_(None))
+
+
+def _staged(revision_id: int) -> ColumnElement[bool]:
+    return and_(PassageRow.revision_id == revision_id, PassageRow.since_version.is_(None))
