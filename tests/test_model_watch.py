@@ -10,8 +10,9 @@ import time
 import pytest
 
 from appliance.models import model_watch
+from appliance.models.ending import LOST_STATUS
 from appliance.models.http import Load
-from appliance.models.model_watch import HANG_STATUS, ModelWatch, guarding
+from appliance.models.model_watch import ModelWatch, guarding
 
 
 def test_a_step_counts_while_it_lasts() -> None:
@@ -47,7 +48,7 @@ def test_a_model_beyond_help_ends_its_process_and_says_why(trouble: str, said: s
 import asyncio
 from appliance.models import model_watch
 from appliance.models.http import Load
-model_watch.END_S = 0.2
+model_watch.HUNG_S = 0.2
 async def main():
     watch = model_watch.ModelWatch()
     async with model_watch.guarding(watch, Load("tts", "coqui", ("hi",), 8)):
@@ -58,5 +59,5 @@ asyncio.run(main())
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=15, check=False
     )
-    assert ended.returncode == HANG_STATUS
+    assert ended.returncode == LOST_STATUS
     assert said in ended.stderr

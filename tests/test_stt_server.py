@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
-from appliance.models import stt_server
+from appliance.models import ending, stt_server
 from appliance.models.batching import Stuck
 from appliance.ops.keeping.ports import free_port
 from tests.serving import Served, healthy, serving
@@ -332,7 +332,7 @@ from appliance.models import http, stt_server
 from appliance.models.batching import DeviceLost, Stuck
 from appliance.telemetry import configure
 from tests.test_stt_server import _TroubledEngine
-stt_server.STUCK_S = 0.2
+stt_server.HUNG_S = 0.2
 trouble = {"lost": DeviceLost("CUDA failed with error unspecified launch failure"),
            "stuck": Stuck("a run takes longer than 5 s")}[sys.argv[1]]
 async def build():
@@ -344,7 +344,7 @@ http.run(build, "127.0.0.1", int(sys.argv[2]))
 
 @pytest.mark.parametrize(
     ("trouble", "said"),
-    [("lost", "this process ends: the GPU is gone"), ("stuck", "this process ends: the engine is")],
+    [("lost", "the GPU is gone"), ("stuck", "the engine is")],
 )
 async def test_a_process_that_can_decode_no_more_ends_for_its_keeper(
     trouble: str, said: str
@@ -362,7 +362,7 @@ async def test_a_process_that_can_decode_no_more_ends_for_its_keeper(
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert process.returncode == stt_server.LOST_STATUS
+    assert process.returncode == ending.LOST_STATUS
     assert said in log.decode()
 
 

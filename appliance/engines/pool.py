@@ -20,6 +20,7 @@ import orjson
 
 from appliance.engines.http import read_at_most
 from appliance.errors import EngineError
+from appliance.languages import primary
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Server:
         """Whether it can work in this language (BCP 47); ``*`` asks for none in particular."""
         if "*" in (language, *self.languages):
             return True
-        return language in self.languages or language.split("-")[0] in self.languages
+        return language in self.languages or primary(language) in self.languages
 
 
 class Pool:

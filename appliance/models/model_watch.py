@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
+
+from appliance.models.ending import HUNG_S, end
 
 if TYPE_CHECKING:
     from appliance.models.http import Load
@@ -17,11 +18,7 @@ _log = logging.getLogger(__name__)
 
 HANG_S = 5.0
 """A step of a model takes 10 to 500 ms; one of so long is none: ``/health`` says 503."""
-END_S = 30.0
-"""By then it will not come back: the process ends, and whoever runs it starts another."""
 LOOK_S = 0.25
-HANG_STATUS = 70
-"""Exit status (sysexits: internal software error) when the model is beyond help."""
 
 
 class ModelWatch:
@@ -77,15 +74,7 @@ async def _guard(watch: ModelWatch, load: Load) -> None:
             _log.info("= the model answers again")
         load.ready = not hangs
         if watch.lost:
-            _end(f"the GPU does not answer any more ({watch.lost})")
-        if watch.stuck_s >= END_S:
-            _end(f"the model has hung for {watch.stuck_s:.0f} s")
+            end(f"the GPU does not answer any more ({watch.lost})")
+        if watch.stuck_s >= HUNG_S:
+            end(f"the model has hung for {watch.stuck_s:.0f} s")
         await asyncio.sleep(LOOK_S)
-
-
-def _end(why: str) -> None:
-    """At once, without cleaning up: whatever would clean up waits for the same device."""
-    _log.critical("! %s: this process ends, so that another one takes its place", why)
-    for handler in logging.getLogger().handlers:
-        handler.flush()
-    os._exit(HANG_STATUS)

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import math
 import sys
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,8 @@ import orjson
 import pocketsphinx
 
 from appliance.audio import double_rate
-from appliance.models.engine import ContextStats, UnknownContext, Words
+from appliance.models.contexts import Contexts
+from appliance.models.engine import ContextStats, Words
 from appliance.models.vocabulary import DICTIONARY, MODEL, STATS, digest
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ STEP_BYTES = 1280
 BUILD_TIMEOUT_S = 60.0
 LONGEST_PHONE_MS = 350
 """A word drawn out longer than this a phone is a hum or a tone, not speech."""
-MOST_CONTEXTS = 256
 MOST_IDLE_DECODERS = 8
 
 TELEPHONE_CEPSTRUM = "39.31,3.47,0.42,15.37,-0.87,1.28,-2.49,1.60,-8.81,6.41,-3.60,6.16,-1.80"
@@ -79,7 +78,7 @@ class PocketsphinxEngine:
     def __init__(self, cache: Path) -> None:
         """``cache``: folder where built vocabularies stay, shared by all the server processes."""
         self._cache = cache
-        self._contexts: OrderedDict[str, _Context] = OrderedDict()
+        self._contexts: Contexts[_Context] = Contexts()
         self._building = asyncio.Lock()
 
     async def build_context(self, name: str, language: str, texts: Sequence[str]) -> ContextStats:
@@ -94,19 +93,13 @@ class PocketsphinxEngine:
             stats = ContextStats(**orjson.loads((folder / STATS).read_bytes()))
             known = _Context(key, folder, stats)
             known.give_back(known.decoder())  # the first call finds one ready
-            self._contexts[name] = known
             _log.info("= context %s: %d words, %d ms", name, stats.words, stats.ms)
-        self._contexts.move_to_end(name)
-        while len(self._contexts) > MOST_CONTEXTS:  # the worker puts it again when it is needed
-            self._contexts.popitem(last=False)
+        self._contexts.put(name, known)
         return known.stats
 
     def open(self, context: str, language: str, rate_hz: int) -> PocketsphinxSession:
         """Lend a decoder to one call."""
-        if context not in self._contexts:
-            raise UnknownContext(context)
-        self._contexts.move_to_end(context)
-        return PocketsphinxSession(self._contexts[context], rate_hz)
+        return PocketsphinxSession(self._contexts.find(context), rate_hz)
 
 
 async def _build(texts: Sequence[str], folder: Path) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
@@ -17,6 +16,7 @@ from appliance.audio import RATES_HZ, ms_of
 from appliance.languages import primary
 from appliance.models import http
 from appliance.models.batching import DeviceLost, Stuck
+from appliance.models.ending import HUNG_S, end
 from appliance.models.engine import (
     ModelOptions,
     SttEngine,
@@ -37,10 +37,6 @@ HEARTBEAT_S = 20.0
 MESSAGE_BYTES = 2 * 16_000 * 40
 """40 s at 16 kHz: a whole utterance sent again after its first server died."""
 CONTEXT_BYTES = 8 << 20
-STUCK_S = 30.0
-"""An engine stuck for so long is not waited for: the process ends."""
-LOST_STATUS = 70
-"""Exit status (EX_SOFTWARE of sysexits.h) of a process that can decode no more."""
 _CONTEXT_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -240,16 +236,16 @@ class Server:
         self._load.ready = False
         _log.error("! unhealthy: %s", error)
         if isinstance(error, DeviceLost):
-            _end("the GPU is gone, which only a new process can use again")
+            end("the GPU is gone, which only a new process can use again")
         else:
             self._healing = asyncio.create_task(self._heal(error))
 
     async def _heal(self, stuck: Stuck) -> None:
         """Healthy again when the engine is; the end of the process when it stays stuck."""
         try:
-            await asyncio.wait_for(stuck.over.wait(), STUCK_S)
+            await asyncio.wait_for(stuck.over.wait(), HUNG_S)
         except TimeoutError:
-            _end(f"the engine is stuck for {STUCK_S:g} s")
+            end(f"the engine is stuck for {HUNG_S:g} s")
         self._load.ready = True
         _log.info("= healthy again")
 
@@ -307,20 +303,12 @@ async def _send(socket: web.WebSocketResponse, message: dict[str, object]) -> No
     await socket.send_str(http.body(message).decode())
 
 
-def _end(why: str) -> NoReturn:
-    """At once: a thread that hangs in a GPU's driver would hold up any orderly end."""
-    _log.critical("! this process ends: %s", why)
-    for handler in logging.getLogger().handlers:
-        handler.flush()
-    os._exit(LOST_STATUS)
-
-
 def run(
     settings: Settings, engine: str, host: str, port: int, options: ModelOptions | None = None
 ) -> None:
     """Serve ``engine`` until SIGTERM. Raises UserError.
 
-    When the engine's GPU is gone, or it stays stuck, the process ends with ``LOST_STATUS``:
+    When the engine's GPU is gone, or it stays stuck, the process ends with ``ending.LOST_STATUS``:
     whoever keeps it starts another.
     """
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,12 +20,12 @@ from appliance.audio import double_rate
 from appliance.errors import UserError
 from appliance.languages import primary
 from appliance.models.batching import Batcher, Bounds
+from appliance.models.contexts import Contexts
 from appliance.models.ctc import SCRIPTS, Letters, LogProbs, confidence, greedy
 from appliance.models.ctc_chunks import Chunk, Grid, next_chunk
 from appliance.models.engine import (
     ContextStats,
     ModelOptions,
-    UnknownContext,
     UnknownLanguage,
     Words,
 )
@@ -49,7 +48,6 @@ BATCH_MS = {"cuda": 160_000, "cpu": 40_000}
 RUN_TIMEOUT_S = {"cuda": 5.0, "cpu": 30.0}
 LEAST_DEVIATION = 1e-4
 """Of samples in -1..1: digital silence is not blown up to full scale."""
-MOST_CONTEXTS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ class Wav2Vec2Engine:
             BATCH_ITEMS[device], BATCH_MS[device], 2 * self.capacity, RUN_TIMEOUT_S[device]
         )
         self._batcher: Batcher[Part, LogProbs] = Batcher(model.decode, bounds)
-        self._hot_words: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._hot_words: Contexts[tuple[str, ...]] = Contexts()
 
     async def build_context(self, name: str, language: str, texts: Sequence[str]) -> ContextStats:
         """Find the words that the beam search prefers. Raises UnknownLanguage."""
@@ -124,21 +122,13 @@ class Wav2Vec2Engine:
         found = await asyncio.to_thread(hot_words, texts)
         cased = [self._spelt(word) for word in found]
         words = tuple(word for word in cased if self._model.letters.spells(word))
-        self._hot_words[name] = words
-        self._hot_words.move_to_end(name)
-        while len(self._hot_words) > MOST_CONTEXTS:  # the worker puts it again when it is needed
-            self._hot_words.popitem(last=False)
-        ms = round((time.monotonic() - began) * 1000)
-        _log.info("= context %s: %d words, %d ms", name, len(words), ms)
-        return ContextStats(len(words), len(texts), ms)
+        return self._hot_words.put_words(name, words, len(words), len(texts), began)
 
     def open(self, context: str, language: str, rate_hz: int) -> BatchedSession[Part, LogProbs]:
         """Raises UnknownContext, UnknownLanguage."""
         self._check(language)
-        if context not in self._hot_words:
-            raise UnknownContext(context)
-        self._hot_words.move_to_end(context)
-        begin = partial(CtcUtterance, self._model, self._hot_words[context], rate_hz)
+        words = self._hot_words.find(context)
+        begin = partial(CtcUtterance, self._model, words, rate_hz)
         every_ms = PARTIAL_EVERY_MS[self._model.device]
         return BatchedSession(begin, self._batcher, every_ms, rate_hz)
 

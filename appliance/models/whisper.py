@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,10 +19,10 @@ from appliance.audio import bytes_of
 from appliance.errors import UserError
 from appliance.languages import primary
 from appliance.models.batching import Batcher, Bounds
+from appliance.models.contexts import Contexts
 from appliance.models.engine import (
     ContextStats,
     ModelOptions,
-    UnknownContext,
     UnknownLanguage,
     Words,
 )
@@ -47,7 +46,6 @@ goes by the audio, so a short answer does not wait for a monologue."""
 RUN_TIMEOUT_S = {"cuda": 5.0, "cpu": 30.0}
 """A run of a GPU takes well under a second; on a CPU, four long finals of a large model 20 s."""
 LEAST_COST_MS = 2000
-MOST_CONTEXTS = 256
 MOST_PROMPT_TOKENS = 64
 PROMPT_GRAIN_TOKENS = 16
 """Prompts of one batch must be equally long (CTranslate2): they are cut to a multiple of this."""
@@ -120,7 +118,7 @@ class WhisperEngine:
             BATCH_ITEMS[device], BATCH_MS[device], 2 * self.capacity, RUN_TIMEOUT_S[device]
         )
         self._batcher: Batcher[Window, Decoded] = Batcher(model.decode, bounds)
-        self._prompts: OrderedDict[str, tuple[int, ...]] = OrderedDict()
+        self._prompts: Contexts[tuple[int, ...]] = Contexts()
 
     async def build_context(self, name: str, language: str, texts: Sequence[str]) -> ContextStats:
         """Find the words that the model is prompted with. Raises UnknownLanguage."""
@@ -129,21 +127,14 @@ class WhisperEngine:
         words = list(await asyncio.to_thread(hot_words, texts))
         while words and len(self._model.tokens(_listed(words))) > MOST_PROMPT_TOKENS:
             words.pop()
-        self._prompts[name] = _grained(self._model.tokens(_listed(words))) if words else ()
-        self._prompts.move_to_end(name)
-        while len(self._prompts) > MOST_CONTEXTS:  # the worker puts it again when it is needed
-            self._prompts.popitem(last=False)
-        ms = round((time.monotonic() - began) * 1000)
-        _log.info("= context %s: %d words, %d ms", name, len(words), ms)
-        return ContextStats(len(words), len(texts), ms)
+        prompt = _grained(self._model.tokens(_listed(words))) if words else ()
+        return self._prompts.put_words(name, prompt, len(words), len(texts), began)
 
     def open(self, context: str, language: str, rate_hz: int) -> BatchedSession[Window, Decoded]:
         """Raises UnknownContext, UnknownLanguage."""
         self._check(language)
-        if context not in self._prompts:
-            raise UnknownContext(context)
-        self._prompts.move_to_end(context)
-        hearing = Hearing(rate_hz, primary(language), self._prompts[context], self._model.mels)
+        prompt = self._prompts.find(context)
+        hearing = Hearing(rate_hz, primary(language), prompt, self._model.mels)
         every_ms = PARTIAL_EVERY_MS[self._model.device]
         return BatchedSession(partial(WhisperUtterance, hearing), self._batcher, every_ms, rate_hz)
 
