@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 
-from appliance.safety.folding import Token, fold, tokens
+from appliance.safety.tokens import Token, fold, tokens
 
 
 class Cue(Enum):

@@ -143,9 +143,7 @@ def _doubt(words: list[NumberWord | None], begin: int, end: int) -> None:
             words[at] = None
 
 
-def _pieces(
-    text: str, found: Sequence[Token], words: Sequence[NumberWord | None]
-) -> list[Piece]:
+def _pieces(text: str, found: Sequence[Token], words: Sequence[NumberWord | None]) -> list[Piece]:
     pieces: list[Piece] = []
     at = 0
     while at < len(found):

@@ -19,7 +19,9 @@ _DROPPED = {ord(c): None for c in _NUKTAS + _NASALS + _JOINERS + "\u0a70\u0a71"}
 _DROPPED |= {at: None for at in range(0x300, 0x370)}
 _HALF_NASAL = re.compile("[\u0919\u091e\u0923\u0928\u092e]\u094d(?=[\u0915-\u092d])")
 """न् in पन्द्रह, which पंद्रह writes with a dot."""
-_TOKEN = re.compile(r"\d+|(?:(?![\d_\u0964\u0965])[\w\u0300-\u036f\u0900-\u0dff\u200b-\u200d\u2060])+")
+_TOKEN = re.compile(
+    r"\d+|(?:(?![\d_\u0964\u0965])[\w\u0300-\u036f\u0900-\u0dff\u200b-\u200d\u2060])+"
+)
 
 
 @dataclass(frozen=True, slots=True)
