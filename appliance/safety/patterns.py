@@ -80,7 +80,7 @@ class Patterns:
         """(number of the pattern, begin, end) of the first place where each ends behind ``beyond``."""
         found = []
         for number, together in enumerate(self._sets):
-            for at in together.Match(text):
+            for at in together.Match(text) or ():
                 index = number * SET_SIZE + at
                 for match in self._patterns[index].finditer(text):
                     begin, end = match.span()

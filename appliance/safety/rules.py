@@ -1,7 +1,7 @@
 """Rules: what must not be said, and what a person should know of.
 
-The built-in ones are the files of ``appliance/safety/builtin``, one a language; a site adds its own. All
-of them are compiled once into one dictionary of words, walked along the text, and a few sets of RE2.
+The built-in ones are the files of ``appliance/safety/builtin``, one a language; a site adds its own.
+All are compiled once, into one dictionary of words, walked along the text, and a few sets of RE2.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from appliance.errors import UserError
 from appliance.events import Severity, Side
 from appliance.languages import primary
 from appliance.safety.findings import Action
-from appliance.safety.folding import Folded, fold, readings
 from appliance.safety.patterns import Patterns
+from appliance.safety.wordfold import Folded, fold, readings
 
 BUILTIN = Path(__file__).parent / "builtin"
 LONGEST_WORDS = 12
@@ -105,7 +105,7 @@ class _Node:
 
 
 class RuleSet:
-    """The built-in rules and a site's own, compiled once. Raises UserError for a bad one of the site."""
+    """The built-in rules and a site's own, compiled once. Raises UserError for a bad one."""
 
     def __init__(self, site: Sequence[SiteRule] = ()) -> None:
         if len(site) > MOST_RULES:
