@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from appliance.safety.tokens import Token, fold, tokens
 from appliance.safety.numberwords import Kind, NumberWord, Trust, number_words
+from appliance.safety.tokens import Token, fold, tokens
 
 MOST_BETWEEN = 8
 """Fillers and the like between two pieces of one run."""
@@ -24,10 +24,11 @@ MOST_HOMOPHONE_ROW = 5
 _FILLERS = frozenset(
     fold(word)
     for word in (
-        "uh um umm uhm er erm ah aah hmm hm mm eh ok okay yes yeah ya right then next and so now like well "
-        "is are the after that followed by it's its my digits digit number numbers again rest remaining first "
-        "second last dash hyphen space dot point comma slash minus stroke colon underscore please "
-        "haan han ji jee achha accha theek thik hai phir fir aur uske baad matlab toh to1 aage "
+        "uh um umm uhm er erm ah aah hmm hm mm eh ok okay yes yeah ya right then next and so now "
+        "like well is are the after that followed by it s its my digits digit number numbers again "
+        "rest remaining first second last dash hyphen space dot point comma slash minus stroke "
+        "colon underscore please "
+        "haan han ji jee achha accha theek thik hai phir fir aur uske baad matlab toh aage "
         "हाँ हां जी अच्छा ठीक है फिर और उसके बाद मतलब तो आगे अंक नंबर डैश स्पेस "
         "ஆமா அப்புறம் பிறகு அடுத்து மற்றும் அவును అవును తర్వాత మరియు ఇంకా হ্যাঁ তারপর আর এবং "
         "हो मग नंतर आणि હા પછી અને ಹೌದು ನಂತರ ಮತ್ತು അതെ പിന്നെ ശേഷം ਹਾਂ ਫਿਰ ਅਤੇ"

@@ -87,7 +87,8 @@ _ENGLISH_HEARD = {
 }
 _REPEATS = {
     2: "double dabal dubble डबल दोहरा ডাবল டபுள் டபிள் డబుల్ ಡಬಲ್ ഡബിൾ ഡബിള് ડબલ ਡਬਲ",
-    3: "triple treble tripple trippel ट्रिपल तिहरा ট্রিপল டிரிபிள் ட்ரிபிள் ట్రిపుల్ ట్రిపల్ ಟ್ರಿಪಲ್ ട്രിപ്പിൾ ટ્રિપલ ਟ੍ਰਿਪਲ",
+    3: "triple treble tripple trippel ट्रिपल तिहरा ট্রিপল டிரிபிள் ட்ரிபிள் ట్రిపుల్ "
+    "ట్రిపల్ ಟ್ರಿಪಲ್ ട്രിപ്പിൾ ટ્રિપલ ਟ੍ਰਿਪਲ",
     4: "quadruple",
 }
 _ROMAN_SURE = {
@@ -135,7 +136,7 @@ _ROMAN = "do=2 teen=3 tin=3 char=4 che=6 sat=7 ath=8 das=10 tera=13 bis=20 tis=3
 _HOMOPHONES = "to=2 too=2 for=4 fore=4 ate=8 won=1 tree=3 sex=6 sicks=6 fife=5 nein=9 want=1"
 _HUNDRED = "hundred hundreds sau सौ शे শো শত ਸੌ"
 _THOUSAND = "thousand hazaar hazar hajar hajaar हजार हज़ार"
-_BIG = "lakh lakhs lac lacs crore crores million billion karod लाख करोड़ करोड লাখ লক্ষ কোটি லட்சம் கோடி లక్ష కోటి"
+_BIG = "lakh lakhs lac lacs crore crores million billion karod लाख करोड़ करोड লাখ লক্ষ কোটি"
 
 
 @lru_cache(16)

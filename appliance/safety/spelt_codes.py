@@ -23,6 +23,7 @@ _GLUED = re.compile(r"(?<![A-Za-z0-9])(?:[A-Za-z]{3}[ABCEFGHJKLPTabcefghjklpt][A
 _AS_IN = frozenset(
     {"for", "as", "in", "like", "se", fold("से"), fold("फॉर"), fold("फोर"), "capital", "small"}
 )
+_ENGLISH_NAMES = "aitch=H zed=Z zee=Z bee=B cee=C dee=D gee=G jay=J kay=K pee=P queue=Q tee=T vee=V"
 _LONGEST_CLUSTER = 5
 _MOST_FILLERS = 2
 
@@ -151,7 +152,7 @@ def _letter_names() -> dict[str, str]:
             continue
         for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
             found.setdefault(fold(letters(letter, language)), letter)
-    for names in "AITCH=H DOUBLEU=W ZED=Z ZEE=Z BEE=B CEE=C DEE=D GEE=G JAY=J KAY=K PEE=P QUEUE=Q TEE=T VEE=V".split():
-        name, letter = names.lower().split("=")
-        found.setdefault(name, letter.upper())
+    for pair in _ENGLISH_NAMES.split():
+        name, letter = pair.split("=")
+        found.setdefault(name, letter)
     return found
