@@ -287,8 +287,7 @@ def composer_of(
     writer: Writer | None,
     search: Any,
     *,
-    judge: Judge | None = None,
-    rules: Sequence[SiteRule] = (),
+    guarding: Guarding | None = None,
     answers: Sequence[CachedAnswer] = (),
 ) -> Composer:
     """A composer as a worker has it, with the guard's real rules."""
@@ -297,7 +296,7 @@ def composer_of(
     async def load(agent: Agent) -> Sequence[CachedAnswer]:
         return answers
 
-    guarding = Guarding(Guard(RuleSet(rules)), judge)
+    guarding = guarding or Guarding(Guard(RuleSet()))
     return Composer(voice, Answering(writer, search, 60), guarding, kept, CommonAnswers(load, kept))
 
 
@@ -369,7 +368,8 @@ class Telephone:
         self.events: list[tuple[str, dict[str, Any]]] = []
         writer_used: Any = self.writer if llm else None
         search: Any = self.search
-        self.composer = composer_of(self.voice, writer_used, search, judge=judge, rules=rules)
+        self.guarding = Guarding(Guard(RuleSet(rules)), judge)
+        self.composer = composer_of(self.voice, writer_used, search, guarding=self.guarding)
         self.lobby: Lobby
         self.task: asyncio.Task[None]
         self.on_line = True

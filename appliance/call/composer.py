@@ -70,6 +70,10 @@ class Composer:
         """
         return await self._kept.speak(agent, fixed_phrases(agent))
 
+    async def refresh(self, agents: Sequence[Agent]) -> None:
+        """Load and speak the common answers that have changed."""
+        await self._common.refresh(agents)
+
     def keep(self, agents: Sequence[Agent]) -> None:
         """Forget the audio of everything that none of ``agents`` says."""
         self._kept.keep_only(

@@ -22,7 +22,8 @@ from appliance.call.history import History
 from appliance.call.reply import Found, Reply
 from appliance.errors import EngineError
 from appliance.events import Agent
-from appliance.safety.guard import Context, Finding, Guard
+from appliance.safety.findings import Context, Finding
+from appliance.safety.guard import Guard
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from appliance.events import Passage, ReplySource, Side
 from appliance.media.playout import Utterance
-from appliance.safety.guard import Finding
+from appliance.safety.findings import Finding
 from appliance.turn.heard import Spoken, heard
 
 MS_PER_LETTER = 65

@@ -134,9 +134,9 @@ class _Worker:
         self.warmth = Warmth(models, self.search, find, engines.llm.keep_warm_s)
         self.guarding = Guarding(Guard(RuleSet()), None)
         kept = KeptAudio(voice)
-        self.common = CommonAnswers(partial(load_answers, engine), kept)
+        common = CommonAnswers(partial(load_answers, engine), kept)
         answering = Answering(writer, self.search, settings.worker.search_deadline_ms)
-        self.composer = Composer(voice, answering, self.guarding, kept, self.common)
+        self.composer = Composer(voice, answering, self.guarding, kept, common)
         self.judge = HttpTurnJudge(pool("turn", engines.turn), http, engines.turn.timeout_ms)
         self._roster = None
         if engines.roster_url:
@@ -259,7 +259,7 @@ class _Worker:
     async def _warm_again(self) -> None:
         try:
             await self._warm()
-            await self.common.refresh(await self.directory.all_agents())
+            await self.composer.refresh(list(self._warmed.values()))
         except Exception:  # the border of a job: the live calls do not depend on it
             log.exception("! agents were not warmed")
 
