@@ -395,6 +395,9 @@ class Redaction:
 
     call_id: str
     side: Side
+    recording: str
+    """The file it lies in, relative to the recordings folder, whose first sample is 0 ms; empty: the
+    call was not recorded."""
     begin_ms: int
     end_ms: int
     kind: str

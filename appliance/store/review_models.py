@@ -132,6 +132,7 @@ class RedactionRow(Base):
 
     call_id: Mapped[str] = mapped_column(primary_key=True)
     side: Mapped[str] = mapped_column(primary_key=True)
+    recording: Mapped[str] = mapped_column(primary_key=True)
     begin_ms: Mapped[int] = mapped_column(Integer, primary_key=True)
     end_ms: Mapped[int] = mapped_column(Integer)
     kind: Mapped[str]

@@ -79,7 +79,8 @@ async def upsert(connection: AsyncConnection, records: Sequence[Record]) -> None
     turns = {(r.call_id, r.index): r for r in records if isinstance(r, Turn)}
     flags = {r.id: r for r in records if isinstance(r, Flag)}
     spans = {
-        (r.call_id, r.side, r.begin_ms): r for r in records if isinstance(r, Redaction)
+        (r.call_id, r.side, r.recording, r.begin_ms): r
+        for r in records if isinstance(r, Redaction)
     }  # fmt: skip
     # sorted: two processes that write the same rows lock them in the same order
     for statement, found_rows in (
@@ -125,7 +126,7 @@ def _upsert(model: type[Base], record: type[Record], keys: set[str]) -> Insert:
 _UPSERT_CALL = _upsert(CallRow, CallRecord, {"call_id"})
 _UPSERT_TURN = _upsert(TurnRow, Turn, {"call_id", "index"})
 _UPSERT_FLAG = _upsert(FlagRow, Flag, {"id"})
-_UPSERT_REDACTION = _upsert(RedactionRow, Redaction, {"call_id", "side", "begin_ms"})
+_UPSERT_REDACTION = _upsert(RedactionRow, Redaction, {"call_id", "side", "recording", "begin_ms"})
 
 
 async def end_lost_calls(connection: AsyncConnection, lost: Mapping[str, int]) -> int:

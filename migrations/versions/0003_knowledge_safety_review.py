@@ -289,11 +289,12 @@ def _privacy() -> None:
         "redactions",
         _text("call_id", None),
         _text("side", None),
+        _text("recording", None),
         sa.Column("begin_ms", sa.Integer(), nullable=False),
         sa.Column("end_ms", sa.Integer(), nullable=False),
         _text("kind", None),
         sa.Column("beeped_at", _TIME, nullable=True),
-        sa.PrimaryKeyConstraint("call_id", "side", "begin_ms", name="pk_redactions"),
+        sa.PrimaryKeyConstraint("call_id", "side", "recording", "begin_ms", name="pk_redactions"),
     )
     op.create_table(
         "erasures",
