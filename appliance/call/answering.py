@@ -16,6 +16,7 @@ from appliance.engines.base import Writer
 from appliance.errors import EngineError
 from appliance.events import Agent
 from appliance.knowledge.answers import extract
+from appliance.knowledge.rewriting import rewrite
 from appliance.knowledge.search import Search
 from appliance.speech.phrases import SENTENCE_ENDS
 
@@ -34,7 +35,7 @@ class Answering:
 
     async def look_up(self, reply: Reply, agent: Agent, history: History) -> None:
         """Find the passages for a reply; what was said is completed from the talk before it."""
-        question = reply.said
+        question = rewrite(reply.said, history.exchanges(), agent.language)
         passages = await self._search.search(agent, question, self._search_deadline_ms)
         reply.searched(tuple(passages), question)
 
