@@ -2,9 +2,9 @@
 
 The same callers on one worker and emulated engines, again and again: an agent without any check, one
 with every check and a thousand rules of the site in ``hold``, and the same beside a guard model that
-takes ``MODEL_MS`` for a verdict. The ways take turns, so that a noisy minute of the machine falls on all
-of them. Printed for each: the gap that callers heard, and how long audio that was ready waited for its
-verdict.
+takes ``MODEL_MS`` for a verdict. The ways take turns, so that a noisy minute of the machine falls on
+all of them. Printed for each: the gap that callers heard, and how long audio that was ready waited for
+its verdict.
 """
 
 from __future__ import annotations
