@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import EngineError, UserError
 from appliance.knowledge import ingest
@@ -16,6 +16,8 @@ from appliance.knowledge.markdown import LONGEST_WORDS, Draft, passages
 from appliance.knowledge.sentences import sentences
 from appliance.store.database import open_engine
 from appliance.store.passages import read, version_of
+from appliance.store.versions import list_versions
+from tests.letters import Letters
 
 
 def test_a_question_and_its_answer_are_one_passage() -> None:
@@ -76,7 +78,7 @@ def test_any_text_is_read(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"\xff\xfe\xff", "not UTF-8"), (b"", "no text"), (b"# Only a title\n", "no text")],
+    [(b"\xff\xfe\xff", "not readable text"), (b"", "empty"), (b"# Only a title\n", "no text")],
 )
 async def test_bad_files_get_one_clear_sentence(tmp_path: Path, content: bytes, says: str) -> None:
     file = tmp_path / "bad.md"
@@ -89,28 +91,9 @@ async def test_bad_files_get_one_clear_sentence(tmp_path: Path, content: bytes, 
     await engine.dispose()
 
 
-class Letters:
-    """A tiny real embedder: unit vectors of letter counts. ``down``: refuses after some texts."""
-
-    def __init__(self, down_after: int = 10_000) -> None:
-        self._left = down_after
-
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        self._left -= len(texts)
-        if self._left < 0:
-            raise EngineError("embed", "down")
-        rows = []
-        for text in texts:
-            counts = [1.0] + [float(text.lower().count(chr(97 + n))) for n in range(26)]
-            norm = sum(c * c for c in counts) ** 0.5
-            rows.append([c / norm for c in counts] + [0.0] * (384 - 27))
-        return rows
-
-
 @pytest.mark.server
-async def test_versions_are_kept_and_whole(tmp_path: Path, database_url: str) -> None:
+async def test_versions_are_kept_and_whole(tmp_path: Path, engine: AsyncEngine) -> None:
     file = tmp_path / "kb.md"
-    engine = open_engine(database_url)
     file.write_text("# T\n## Fees\nThe fee is ten.\n\nCash only.")
     first = await ingest.load(engine, Letters(), "kb", [file])
     file.write_text("# T\n## Fees\nThe fee is twenty.")
@@ -123,16 +106,49 @@ async def test_versions_are_kept_and_whole(tmp_path: Path, database_url: str) ->
         await ingest.load(engine, Letters(down_after=50), "kb", [file])
     assert await version_of(engine, "kb") == 2
     assert await version_of(engine, "nothing") == 0
-    await engine.dispose()
 
 
 @pytest.mark.server
-async def test_two_loads_at_once_make_two_versions(tmp_path: Path, database_url: str) -> None:
+async def test_a_load_embeds_and_writes_only_what_is_new(
+    tmp_path: Path, engine: AsyncEngine
+) -> None:
+    file, other = tmp_path / "kb.md", tmp_path / "other.md"
+    file.write_text("# T\n## Fees\nThe fee is ten.\n\nCash only.")
+    other.write_text("# O\nSomething else.")
+    await ingest.load(engine, Letters(), "kb", [file, other])
+    before = {p.text: p.id for p in await read(engine, "kb", 1)}
+    file.write_text("# T\n## Fees\nThe fee is twenty.\n\nCash only.")
+    letters = Letters()
+    assert (await ingest.load(engine, letters, "kb", [file])).version == 2
+    assert letters.asked == ["Fees", "Fees The fee is twenty."]
+    after = {p.text: p.id for p in await read(engine, "kb", 2)}
+    assert after.keys() == {"The fee is twenty.", "Cash only."}
+    assert after["Cash only."] == before["Cash only."]
+    assert (await ingest.load(engine, Letters(), "kb", [file])).version == 2  # the same again
+    assert {p.text for p in await read(engine, "kb", 1)} == before.keys()
+
+
+@pytest.mark.server
+async def test_a_load_by_another_model_embeds_everything(
+    tmp_path: Path, engine: AsyncEngine
+) -> None:
+    file = tmp_path / "kb.md"
+    file.write_text("# T\n## Fees\nThe fee is ten.\n\nCash only.")
+    await ingest.load(engine, Letters(), "kb", [file])
+    old = {p.id for p in await read(engine, "kb", 1)}
+    letters = Letters(model="other")
+    assert (await ingest.load(engine, letters, "kb", [file])).version == 2
+    assert {"Fees The fee is ten.", "Fees Cash only."} <= set(letters.asked)
+    assert old.isdisjoint(p.id for p in await read(engine, "kb", 2))
+    assert [v.embedder for v in await list_versions(engine, "kb")] == ["other", "letters"]
+
+
+@pytest.mark.server
+async def test_two_loads_at_once_make_two_versions(tmp_path: Path, engine: AsyncEngine) -> None:
     files = [tmp_path / "a.md", tmp_path / "b.md"]
     for file in files:
         file.write_text(f"# T\nText of {file.stem}.")
-    engine = open_engine(database_url)
     loads = (ingest.load(engine, Letters(), "kb", [file]) for file in files)
     done = await asyncio.gather(*loads)
     assert {loaded.version for loaded in done} == {1, 2}
-    await engine.dispose()
+    assert len(await read(engine, "kb", 2)) == 1

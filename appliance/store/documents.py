@@ -170,6 +170,7 @@ async def _put(connection: AsyncConnection, base_id: int, new: NewDocument, sha2
         .returning(DocumentRow.id)
     )
     document_id = (await connection.execute(document)).scalar_one()
+    await _forget_staged(connection, document_id)
     revision = (
         insert(RevisionRow)
         .values(
@@ -243,7 +244,6 @@ async def take(engine: AsyncEngine, document_id: int) -> Taken | None:
             .values(taken_at=func.clock_timestamp())
             .returning(d.taken_at)
         )
-        await _forget_staged_before(connection, document_id)
         row = (
             await connection.execute(
                 select(
@@ -263,15 +263,13 @@ async def take(engine: AsyncEngine, document_id: int) -> Taken | None:
 _DIED = "The process that read it died each time; the document may be too much for this machine."
 
 
-async def _forget_staged_before(connection: AsyncConnection, document_id: int) -> None:
-    """Passages of revisions that were never published and will not be."""
-    d, r, p = DocumentRow, RevisionRow, PassageRow
-    others = (
-        select(r.id)
-        .join(d, d.id == r.document_id)
-        .where(d.id == document_id, r.id != d.revision_id)
+async def _forget_staged(connection: AsyncConnection, document_id: int) -> None:
+    """Passages of the document that are stored and were not published."""
+    p = PassageRow
+    revisions = select(RevisionRow.id).where(RevisionRow.document_id == document_id)
+    await connection.execute(
+        delete(p).where(p.revision_id.in_(revisions), p.since_version.is_(None))
     )
-    await connection.execute(delete(p).where(p.revision_id.in_(others), p.since_version.is_(None)))
 
 
 async def renew(
@@ -357,11 +355,7 @@ async def _end(engine: AsyncEngine, taken: Taken, lease: datetime, values: dict[
             .values(updated_at=func.now(), **values)
         )
         if ended.rowcount and values["state"] == State.REFUSED:
-            await connection.execute(
-                delete(PassageRow).where(
-                    PassageRow.revision_id == taken.revision_id, PassageRow.since_version.is_(None)
-                )
-            )
+            await _forget_staged(connection, taken.id)
         return bool(ended.rowcount)
 
 
@@ -397,14 +391,8 @@ async def remove(engine: AsyncEngine, base: str, names: Sequence[str]) -> list[s
             .returning(d.id, d.name)
         )
         rows = removed.all()
-        revisions = select(RevisionRow.id).where(
-            RevisionRow.document_id.in_([row.id for row in rows])
-        )
-        await connection.execute(
-            delete(PassageRow).where(
-                PassageRow.revision_id.in_(revisions), PassageRow.since_version.is_(None)
-            )
-        )
+        for row in rows:
+            await _forget_staged(connection, row.id)
     return [row.name for row in rows]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -77,12 +78,15 @@ async def in_force(engine: AsyncEngine, base_id: int, document: str) -> set[Key]
         return {(row[0], row[1]) for row in await connection.execute(query)}
 
 
-async def staged(engine: AsyncEngine, taken: Taken) -> dict[int, Key]:
-    """What an earlier worker, now dead, stored of the document: position → heading and text."""
+async def staged(engine: AsyncEngine, taken: Taken) -> dict[int, tuple[Any, ...]]:
+    """What an earlier worker, now dead, stored of the document: by position its heading, text, page,
+    and whether it is suspicious. Without language and tags, for who changes those adds it anew."""
     p = PassageRow
-    query = select(p.position, p.heading, p.text).where(_staged(taken.revision_id))
+    query = select(p.position, p.heading, p.text, p.page, p.suspicious).where(
+        _staged(taken.revision_id)
+    )
     async with engine.connect() as connection:
-        return {row[0]: (row[1], row[2]) for row in await connection.execute(query)}
+        return {row[0]: tuple(row[1:]) for row in await connection.execute(query)}
 
 
 async def forget_staged(
@@ -104,11 +108,11 @@ async def stage(
     passages: Sequence[NewPassage],
     *,
     model: str,
-    language: str,
     done: int,
     total: int,
 ) -> datetime:
-    """Store some passages of the document's revision, in no version yet.
+    """Store some passages of the document's revision, in no version yet. ``model``: of their
+    vectors; empty when none of them has one.
 
     Raises LostDocumentError, OtherModelError; nothing is stored then.
     """
@@ -117,7 +121,7 @@ async def stage(
         if model:
             await claim_model(connection, taken.base_id, model)
         await write_passages(
-            connection, taken.base_id, passages, language=language, revision=taken.revision_id
+            connection, taken.base_id, passages, language=taken.language, revision=taken.revision_id
         )
         return lease
 

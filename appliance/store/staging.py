@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 from psycopg import AsyncConnection as Driver
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+Floats = Sequence[float] | NDArray[np.float32]
 LONGEST_LEXEME_BYTES = 2046
 """Of a word in a tsvector; longer ones are no words."""
 MOST_TERMS_BYTES = 1_000_000
@@ -32,7 +34,7 @@ class NewPassage:
     heading: str
     position: int
     text: str
-    vector: Sequence[float] | None
+    vector: Floats | None
     terms: Sequence[str] = ()
     page: int | None = None
     language: str = ""
@@ -68,7 +70,7 @@ async def write_passages(
             )
 
 
-def vector_text(vector: Sequence[float]) -> str:
+def vector_text(vector: Floats) -> str:
     """As pgvector reads it, in the few digits that a 4-byte float has."""
     values = np.asarray(vector, np.float32)
     return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY).decode()

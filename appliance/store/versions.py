@@ -21,7 +21,7 @@ from appliance.store.knowledge_models import (
     RevisionRow,
 )
 from appliance.store.publishing import Key, Published, publish_in, standing
-from appliance.store.staging import NewPassage, vector_text, write_passages
+from appliance.store.staging import Floats, NewPassage, vector_text, write_passages
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ async def _put(
 
 async def vectors_in_force(
     engine: AsyncEngine, base_id: int, documents: Sequence[str]
-) -> dict[Key, Sequence[float]]:
+) -> dict[Key, Floats]:
     """The vectors that these documents' passages in force have."""
     p = PassageRow
     query = select(p.heading, p.text, p.embedding).where(
@@ -162,7 +162,7 @@ async def standing_after(
 
 
 async def put_vectors(
-    engine: AsyncEngine, base: str, model: str, vectors: dict[int, Sequence[float]]
+    engine: AsyncEngine, base: str, model: str, vectors: dict[int, Floats]
 ) -> Published | None:
     """Make the next version of copies of all passages in force, each with its new vector of ``model``.
 
@@ -198,7 +198,7 @@ async def put_vectors(
         return Published(base, version, count, count)
 
 
-async def _send(connection: AsyncConnection, vectors: dict[int, Sequence[float]]) -> None:
+async def _send(connection: AsyncConnection, vectors: dict[int, Floats]) -> None:
     await connection.execute(
         text("CREATE TEMPORARY TABLE new_vectors (id bigint, vector vector) ON COMMIT DROP")
     )
