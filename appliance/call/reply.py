@@ -179,6 +179,11 @@ class Reply:
         """The words played to the caller so far."""
         return heard(self._with_phrase_under_way(), self.utterance.played_ms)
 
+    @property
+    def phrases(self) -> tuple[Spoken, ...]:
+        """Every phrase so far with its place in the audio; that of one under way is a guess."""
+        return tuple(self._with_phrase_under_way())
+
     def _with_phrase_under_way(self) -> list[Spoken]:
         if not self._phrase:
             return self._spoken

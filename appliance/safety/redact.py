@@ -6,9 +6,10 @@ What it finds and what it does not: docs/privacy.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
 from appliance.safety.cues import Cue, find_cues
 from appliance.safety.digits import Numbers, read_numbers
@@ -20,7 +21,10 @@ KINDS = ("card", "aadhaar", "pan", "otp", "account", "phone")
 GROWING_LABEL = "[number]"
 """In place of digits that are still being said: nobody knows yet what they are."""
 FEWEST_GROWING_DIGITS = 3
-_ORDER = {kind: at for at, kind in enumerate(KINDS)}
+FEWEST_ECHOED = 5
+"""Digits of a number that, said again alone, give too much of it away; a card's last four do not."""
+_NONE: Mapping[str, str] = MappingProxyType({})
+_ORDER = {kind: at for at, kind in enumerate((*KINDS, GROWING_LABEL))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +68,25 @@ class Redactor:
         ``before``: what was said just before it, by the agent mostly ("Please tell me the OTP").
         ``growing``: more words are to come; digits at its end become ``[number]``.
         """
-        spans = [Span(f.kind, f.begin, f.end) for f in self.find(text, before)]
-        if growing and self._kinds:
-            spans += self._at_the_end(text, spans)
+        spans = spans_of(self.find(text, before))
+        if growing:
+            spans += self.growing(text)
         return labelled(text, spans)
 
-    def find(self, text: str, before: str = "") -> list[Found]:
-        """The personal data in ``text``, in order; no two overlap."""
+    def growing(self, text: str) -> list[Span]:
+        """The digits at the end of ``text``, which may go on."""
+        runs = read_numbers(text, self._language).runs if self._kinds else ()
+        if not runs or len(runs[-1].digits) < FEWEST_GROWING_DIGITS:
+            return []
+        last = runs[-1]
+        return [] if tokens(text[last.end :]) else [Span(GROWING_LABEL, last.begin, last.end)]
+
+    def find(self, text: str, before: str = "", echoes: Mapping[str, str] = _NONE) -> list[Found]:
+        """The personal data in ``text``; places may overlap.
+
+        ``echoes``: digits that were found before -> their kind. They are found again without any
+        sign, also in part: the agent repeats what it has heard.
+        """
         if not self._kinds or not text:
             return []
         numbers = read_numbers(text, self._language)
@@ -82,7 +98,8 @@ class Redactor:
         )
         found += [Found(c.kind, c.begin, c.end) for c in find_codes(numbers, pan_cue)]
         found = [f for f in found if f.kind in self._kinds and not self._is_known(f)]
-        return _apart(_repeated(numbers, found))
+        secrets = dict(echoes) | {f.digits: f.kind for f in found if f.digits}
+        return [*found, *_echoed(numbers, secrets)]
 
     def _is_known(self, found: Found) -> bool:
         if found.kind not in ("phone", "account") or not self._known:
@@ -90,53 +107,49 @@ class Redactor:
         number = national(found.digits)
         return any(number in _numbers_of(text, self._language) for text in self._known)
 
-    def _at_the_end(self, text: str, spans: Sequence[Span]) -> list[Span]:
-        runs = read_numbers(text, self._language).runs
-        if not runs or any(span.begin <= runs[-1].begin < span.end for span in spans):
-            return []
-        last = runs[-1]
-        ends = not tokens(text[last.end :])
-        if ends and len(last.digits) >= FEWEST_GROWING_DIGITS:
-            return [Span(GROWING_LABEL, last.begin, last.end)]
-        return []
-
 
 def warm(language: str = "en") -> None:
     """Build the tables that the first text would wait for (some 40 ms)."""
     Redactor(KINDS, language, ("1800 425 1234",)).redact("my pin is 1234, call +91 98765 43210")
 
 
-def labelled(text: str, spans: Sequence[Span]) -> Redacted:
-    """``text`` with a label in place of each span."""
+def labelled(text: str, spans: Iterable[Span]) -> Redacted:
+    """``text`` with a label in place of each span; of overlapping ones the kind that stands first in
+    :data:`KINDS` counts for all."""
+    ordered = _apart(spans)
     out, at = [], 0
-    ordered = tuple(sorted(spans, key=lambda span: span.begin))
     for span in ordered:
         label = span.kind if span.kind == GROWING_LABEL else f"[{span.kind}]"
         out += [text[at : span.begin], label]
         at = span.end
-    return Redacted("".join([*out, text[at:]]), ordered)
+    return Redacted("".join([*out, text[at:]]), tuple(ordered))
 
 
-def _repeated(numbers: Numbers, found: list[Found]) -> list[Found]:
-    """What was found, and the same digits where they are said again without a cue."""
-    secret = {f.digits: f.kind for f in found if f.digits}
-    more = [
-        Found(secret[run.digits], run.begin, run.end, run.digits)
-        for run in numbers.runs
-        if run.digits in secret
-    ]
-    return [*found, *more]
+def spans_of(found: Iterable[Found]) -> list[Span]:
+    """The places of what :meth:`Redactor.find` found."""
+    return [Span(one.kind, one.begin, one.end) for one in found]
 
 
-def _apart(found: Iterable[Found]) -> list[Found]:
-    """Overlapping finds joined: the kind is that of the first in :data:`KINDS`."""
-    apart: list[Found] = []
-    for one in sorted(found, key=lambda f: (f.begin, -f.end)):
+def _echoed(numbers: Numbers, secrets: Mapping[str, str]) -> list[Found]:
+    """Runs that are one of ``secrets``, or enough of one to give it away; its last four are not."""
+    found = []
+    for run in numbers.runs:
+        digits = run.digits
+        for secret, kind in secrets.items():
+            part = len(digits) >= FEWEST_ECHOED and (digits in secret or secret in digits)
+            if digits == secret or part:
+                found.append(Found(kind, run.begin, run.end, digits))
+                break
+    return found
+
+
+def _apart(spans: Iterable[Span]) -> list[Span]:
+    apart: list[Span] = []
+    for one in sorted(spans, key=lambda span: (span.begin, -span.end)):
         if apart and one.begin < apart[-1].end:
             last = apart[-1]
             kind = min(one.kind, last.kind, key=_ORDER.__getitem__)
-            longer = max(one, last, key=lambda f: f.end - f.begin)
-            apart[-1] = Found(kind, last.begin, max(last.end, one.end), longer.digits)
+            apart[-1] = Span(kind, last.begin, max(last.end, one.end))
         else:
             apart.append(one)
     return apart

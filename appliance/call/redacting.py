@@ -1,0 +1,275 @@
+"""Personal data of one call: out of its rows, out of what is shown live, out of its recording.
+
+The agent goes on with the words as they were said; only what is kept or shown is changed. A number may
+come in parts, over several utterances or turns. So digits at the end of a turn that may be the first
+part of one are kept as ``[number]`` until the next turn tells what they were: the row is then written
+again. Nothing that this class has not seen goes to the journal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from appliance.call.reply import Reply
+from appliance.call.wordtimes import PlayedTimes, WordTimes, place_in_phrases
+from appliance.events import Agent, CallRecord, Flag, Redaction, Side, Transcript, Turn
+from appliance.safety.personal_numbers import Found
+from appliance.safety.redact import Redactor, Span, labelled, spans_of
+
+KEPT_UTTERANCES = 6
+"""A number's parts are looked for in so many utterances of a caller."""
+KEPT_TURNS = 3
+MOST_SECRETS = 50
+"""Numbers of a call that are remembered to be found when they are repeated."""
+UNKNOWN_PLACE_MS = (0, 2**31 - 1)
+"""The whole side: its place in the file cannot be known."""
+_SHOWN_WORDS = ("text", "said", "summary")
+
+
+class Journal(Protocol):
+    """Where rows go."""
+
+    def turn(self, turn: Turn) -> None:
+        """A turn, or one written again."""
+
+    def redaction(self, span: Redaction) -> None:
+        """A span of the recording that nobody may hear."""
+
+
+@dataclass
+class _Utterance:
+    """One utterance of the caller, from ``begin_ms`` of the media clock."""
+
+    number: int
+    begin_ms: int
+    times: WordTimes
+
+
+@dataclass
+class _Said:
+    """One of the latest turns in which the caller said something."""
+
+    turn: Turn
+    """As it was said."""
+    spans: list[Span]
+    growing: list[Span] = field(default_factory=list)
+    """Digits at its end that may be the first part of something."""
+    kept: Turn | None = None
+    """The row last written of it."""
+
+    def text(self) -> str:
+        """The caller's words, to be kept."""
+        return labelled(self.turn.said, [*self.spans, *self.growing]).text
+
+
+@dataclass(frozen=True)
+class File:
+    """The recording that the call's audio is in."""
+
+    name: str = ""
+    """Relative to the recordings folder; empty: there is none."""
+    offset_ms: int | None = 0
+    """What is added to the media clock for the file's time; None: not known."""
+    early_ms: int = 0
+    """How much earlier in the file a sound may lie than that says (an edge that records begins when the
+    call is answered, a moment after our clock)."""
+    mark: Callable[[Redaction], None] | None = None
+    """Tells whoever writes the file."""
+
+
+class Redacting:
+    """Of one call. ``heard``, ``played`` and ``turn`` come in the order in which they happen."""
+
+    def __init__(self, call_id: str, agent: Agent, journal: Journal) -> None:
+        self._call_id = call_id
+        self._journal = journal
+        self._redactor = Redactor(agent.redact, agent.language, known=(agent.prompt,))
+        self._is_on = bool(agent.redact)
+        self._file = File()
+        self._utterances: deque[_Utterance] = deque(maxlen=KEPT_UTTERANCES)
+        self._turns: deque[_Said] = deque(maxlen=KEPT_TURNS)
+        self._secrets: dict[str, str] = {}
+        """Digits of what was found -> its kind."""
+        self._told: set[tuple[Side, int, int]] = set()
+        self._played = PlayedTimes()
+        self._last_heard = ""
+
+    def attach(self, file: File) -> None:
+        """The call is recorded."""
+        self._file = file
+
+    # --- the caller's side ------------------------------------------------------------------------
+
+    def heard(self, transcript: Transcript, begin_ms: int) -> None:
+        """A transcript of the utterance that began at ``begin_ms`` of the media clock."""
+        if not self._is_on:
+            return
+        last = self._utterances[-1] if self._utterances else None
+        if last is None or last.number != transcript.utterance:
+            last = _Utterance(transcript.utterance, begin_ms, WordTimes())
+            self._utterances.append(last)
+        last.times.hear(transcript.text, transcript.audio_ms)
+        if transcript.final:
+            self._cover_utterances()
+
+    def _cover_utterances(self) -> None:
+        """Find personal data in the latest utterances, as if they were one."""
+        texts = [utterance.times.text for utterance in self._utterances]
+        for found in self._find(" ".join(texts), self._last_heard):
+            at = 0
+            for utterance, text in zip(self._utterances, texts, strict=True):
+                begin, end = max(found.begin - at, 0), min(found.end - at, len(text))
+                if begin < end:
+                    first_ms, last_ms = utterance.times.place(begin, end)
+                    begin_ms = utterance.begin_ms
+                    self._cover("caller", found.kind, begin_ms + first_ms, begin_ms + last_ms)
+                at += len(text) + 1
+
+    # --- the agent's side -------------------------------------------------------------------------
+
+    def played(self, reply: Reply, clock_ms: int) -> None:
+        """A frame of ``reply`` ended at ``clock_ms`` of the media clock."""
+        if self._is_on and reply.utterance.played_ms:
+            self._played.played(reply.utterance.played_ms, clock_ms)
+
+    def _cover_reply(self, reply: Reply, turn: Turn) -> None:
+        phrases = reply.phrases
+        text = " ".join(phrase.text for phrase in phrases)
+        for found in self._find_ours(text, turn):
+            for first_ms, last_ms in place_in_phrases(phrases, found.begin, found.end):
+                for begin_ms, end_ms in self._played.on_clock(first_ms, last_ms):
+                    self._cover("agent", found.kind, begin_ms, end_ms)
+
+    # --- rows -------------------------------------------------------------------------------------
+
+    def turn(self, turn: Turn, reply: Reply) -> Turn:
+        """A turn is over: the row to be kept of it. Earlier rows are written again if they must."""
+        if not self._is_on:
+            return turn
+        before = self._last_heard
+        self._last_heard = turn.heard or before
+        said = _Said(turn, self._spans(turn.said, before))
+        if turn.said:
+            self._turns.append(said)
+        self._look_across_turns()
+        self._cover_reply(reply, turn)
+        self._played = PlayedTimes()
+        said.kept = self._row(turn, said.text())
+        for earlier in self._turns:
+            again = self._row(earlier.turn, earlier.text())
+            if again != earlier.kept:
+                earlier.kept = again
+                self._journal.turn(again)
+        return said.kept
+
+    def _look_across_turns(self) -> None:
+        """Find what is spread over the latest turns. What was found once stays found."""
+        text = " ".join(said.turn.said for said in self._turns)
+        spans, growing, at = self._spans(text), self._redactor.growing(text), 0
+        for said in self._turns:
+            length = len(said.turn.said)
+            said.spans += _cut(spans, at, length)
+            said.growing = _cut(growing, at, length)
+            at += length + 1
+
+    def _row(self, turn: Turn, said: str) -> Turn:
+        return dataclasses.replace(
+            turn,
+            said=said,
+            reply=self._ours(turn.reply, turn),
+            heard=self._ours(turn.heard, turn),
+        )
+
+    def record(self, record: CallRecord) -> CallRecord:
+        """The call's row, to be kept."""
+        if not self._is_on:
+            return record
+        return dataclasses.replace(
+            record,
+            summary=self.words(record.summary),
+            memory=self.words(record.memory),
+            facts={name: self.words(fact) for name, fact in record.facts.items()},
+        )
+
+    def flag(self, flag: Flag) -> Flag:
+        """What a person should look at, to be kept."""
+        if not self._is_on:
+            return flag
+        return dataclasses.replace(
+            flag,
+            phrase=self.words(flag.phrase, flag.question),
+            question=self.words(flag.question, self._last_heard),
+            answer=self.words(flag.answer, flag.question),
+        )
+
+    def shown(self, what: Mapping[str, object]) -> dict[str, Any]:
+        """An event for those who look on live: digits that are still being said are left out too."""
+        if not self._is_on:
+            return dict(what)
+        return {
+            name: self._growing(value) if name in _SHOWN_WORDS and isinstance(value, str) else value
+            for name, value in what.items()
+        }
+
+    def words(self, text: str, before: str = "") -> str:
+        """Any words of the call, to be kept."""
+        return labelled(text, self._spans(text, before)).text if self._is_on else text
+
+    def close(self) -> None:
+        """The call is over: words that no turn came of are in its recording all the same."""
+        if not self._is_on:
+            return
+        self._cover_utterances()
+        for said in self._turns:
+            if said.growing and said.kept is not None:  # they were no part of anything after all
+                said.growing = []
+                self._journal.turn(dataclasses.replace(said.kept, said=said.text()))
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _growing(self, text: str) -> str:
+        spans = self._redactor.find(text, self._last_heard, echoes=self._secrets)
+        return labelled(text, [*spans_of(spans), *self._redactor.growing(text)]).text
+
+    def _find(self, text: str, before: str = "") -> list[Found]:
+        found = self._redactor.find(text, before, echoes=self._secrets)
+        for one in found:
+            if one.digits and len(self._secrets) < MOST_SECRETS:
+                self._secrets.setdefault(one.digits, one.kind)
+        return found
+
+    def _spans(self, text: str, before: str = "") -> list[Span]:
+        return spans_of(self._find(text, before)) if text else []
+
+    def _find_ours(self, text: str, turn: Turn) -> list[Found]:
+        """In the agent's words: what stands in the passages is nobody's secret."""
+        known = self._redactor.knowing(p.text for p in turn.passages)
+        return known.find(text, turn.said, echoes=self._secrets)
+
+    def _ours(self, text: str, turn: Turn) -> str:
+        return labelled(text, spans_of(self._find_ours(text, turn))).text if text else text
+
+    def _cover(self, side: Side, kind: str, begin_ms: int, end_ms: int) -> None:
+        file = self._file
+        if not file.name or (side, begin_ms, end_ms) in self._told:
+            return
+        self._told.add((side, begin_ms, end_ms))
+        if file.offset_ms is None:
+            begin_ms, end_ms = UNKNOWN_PLACE_MS
+        else:
+            begin_ms += file.offset_ms - file.early_ms
+            end_ms += file.offset_ms
+        span = Redaction(self._call_id, side, file.name, max(0, begin_ms), max(0, end_ms), kind)
+        self._journal.redaction(span)
+        if file.mark is not None:
+            file.mark(span)
+
+
+def _cut(spans: Sequence[Span], at: int, length: int) -> list[Span]:
+    """What of ``spans`` lies in the ``length`` letters from ``at`` on, counted from there."""
+    cut = [Span(s.kind, max(s.begin - at, 0), min(s.end - at, length)) for s in spans]
+    return [span for span in cut if span.begin < span.end]
