@@ -12,10 +12,10 @@ from rich.table import Table
 
 from appliance.errors import UserError
 from appliance.knowledge.answers import extract
+from appliance.knowledge.backends import open_backends
 from appliance.knowledge.ingest import Loaded, load
 from appliance.knowledge.scoring import ANSWER_FLOOR
 from appliance.knowledge.search import Result, Search
-from appliance.ops.backends import open_backends
 from appliance.settings import Settings
 from appliance.store.passages import Scope, version_of
 

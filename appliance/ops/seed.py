@@ -12,8 +12,8 @@ from pathlib import Path
 from appliance.engines.base import Embedder
 from appliance.errors import EngineError, UserError
 from appliance.events import Agent
+from appliance.knowledge.backends import Backends, open_backends
 from appliance.knowledge.ingest import Loaded, load
-from appliance.ops.backends import Backends, open_backends
 from appliance.settings import Settings
 from appliance.store.agents import load_assignments, parse_agent, publish_agent, set_number
 from appliance.store.models import ANY_DID

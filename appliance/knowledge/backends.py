@@ -1,4 +1,4 @@
-"""What a command at the keyboard needs of the appliance: Postgres and the embedder, once each."""
+"""What whoever reads or searches documents off a call needs: Postgres and the embedder, once each."""
 
 from __future__ import annotations
 
