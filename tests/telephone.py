@@ -261,9 +261,14 @@ class FakePast:
     """What was said before, for a call that is handed over."""
 
     past: Past = field(default_factory=Past)
+    before: Past = field(default_factory=Past)
+    """The call that was cut off, and goes on in this one."""
 
     async def of(self, offer: Offer) -> Past:
         return self.past
+
+    async def cut_off(self, offer: Offer, agent: Agent) -> Past:
+        return self.before
 
 
 @dataclass

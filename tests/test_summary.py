@@ -32,6 +32,23 @@ def test_a_caller_who_said_nothing_yet() -> None:
     assert "wants a person" in plain_summary(AGENT, talk(("", "Welcome.")))
 
 
+def test_what_is_known_of_the_caller_is_said_first() -> None:
+    history = talk(("hello", "Hi."), ("refund", "Which bill?"))
+    history.learn({"name": "Ravi", "order_number": "4711"})
+    assert plain_summary(AGENT, history) == (
+        "From Asha: the caller (name Ravi, order number 4711) asked: refund, and was told: Which bill?"
+    )
+    hindi = Agent("a", 1, "आशा", language="hi")
+    assert plain_summary(hindi, history).startswith("आशा (name Ravi, order number 4711): refund")
+
+
+def test_the_model_is_told_what_is_remembered_of_the_turns_before() -> None:
+    history = History("The caller says the router is broken.")
+    history.add("refund", "Which bill?")
+    _, user = summary_prompt(AGENT, history)
+    assert user.content.startswith("Before: The caller says the router is broken.\nCaller: refund")
+
+
 def test_in_another_language_there_are_no_english_words() -> None:
     agent = Agent("a", 1, "आशा", language="hi")
     history = talk(("बिल कितना है", "पाँच सौ रुपये।"))

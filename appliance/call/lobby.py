@@ -88,6 +88,8 @@ class Lobby:
         try:
             past = await self._look_back()
             agent = await self._find_agent(past)
+            if agent.continue_minutes and self.offer.part == 1 and not agent.bot_url:
+                past = await self._services.past.cut_off(self.offer, agent)
             if not self._gone:
                 self._call = self._begin(agent, past)
         except NoAgentError as e:

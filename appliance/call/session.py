@@ -23,9 +23,10 @@ from appliance.call.holdtone import EVERY_MS, hold_tone
 from appliance.call.life import Life
 from appliance.call.past import Past, PastCalls
 from appliance.call.recorded import open_recording, recording_name
+from appliance.call.remembering import Remembering
 from appliance.call.speaker import Journal, Speaker
 from appliance.call.timeline import Timeline
-from appliance.engines.base import Recogniser, TurnJudge
+from appliance.engines.base import NoteTaker, Recogniser, TurnJudge
 from appliance.engines.vad import VoiceActivity
 from appliance.events import Agent, AnsweredBy, CallRecord, Dtmf, Offer, Transcript
 from appliance.media.playout import Pacer, Playout, Utterance
@@ -74,6 +75,8 @@ class Services:
     journal: Journal
     watch: Callable[[str, dict[str, object]], None]
     """Told (call id, event) of what a person may want to see live."""
+    notes: NoteTaker | None = None
+    """Writes the running summaries; None: there is no language model."""
 
 
 class Timer(Enum):
@@ -129,6 +132,9 @@ class Call:
             guard(self._on_frame),
             guard(self._on_played),
         )
+        self._remembering = Remembering(
+            offer.call_id, agent, past.history(), services.notes, spawn, self._on_remembered
+        )
         self._speaker = Speaker(
             offer,
             agent,
@@ -139,6 +145,7 @@ class Call:
             spawn,
             self._show,
             past,
+            self._remembering,
         )
         self._handoff = Handoff(
             offer.call_id,
@@ -343,6 +350,12 @@ class Call:
         free = agent.greeting_interruptible
         self._step(Event.ANSWERED if free else Event.ANSWERED_PROTECTED)
 
+    def _greet(self) -> None:
+        if self._past.continues:
+            self._speaker.say("resume", self._agent.continue_phrase)
+        else:
+            self._speaker.say("greeting", self._agent.greeting)
+
     def _listen_to_callee(self, frame: bytes) -> None:
         assert self._answering is not None
         speech = self._hearing.activity is Activity.SPEAKING
@@ -475,7 +488,7 @@ class Call:
     def _do(self, action: Action, meaning: str) -> None:
         match action:
             case Action.GREET:
-                self._speaker.say("greeting", self._agent.greeting)
+                self._greet()
             case Action.NOTIFY:
                 self._speaker.say("greeting", self._agent.recording_notice)
             case Action.RESUME:
@@ -577,8 +590,13 @@ class Call:
         """The media clock in ms, between frames too."""
         return round((asyncio.get_running_loop().time() - self._epoch_s) * 1000)
 
+    def _on_remembered(self) -> None:
+        """Who takes the call over needs to know."""
+        self._services.journal.call(self._record())
+        self._show("remembered", letters=len(self._speaker.history.memory))
+
     def _record(self, ended_at: datetime | None = None) -> CallRecord:
-        before, handoff = self._past.call, self._handoff
+        before, handoff, history = self._past.call, self._handoff, self._speaker.history
         return CallRecord(
             call_id=self._offer.call_id,
             did=self._offer.did,
@@ -598,6 +616,10 @@ class Call:
             transferred_to=handoff.transferred_to or (before.transferred_to if before else ""),
             summary=handoff.summary or (before.summary if before else ""),
             answered_by=self._answered_by,
+            memory=history.memory,
+            remembered=history.remembered,
+            facts=history.facts,
+            continues=self._past.continues,
         )
 
     def _show(self, kind: str, **what: object) -> None:

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from appliance.call.composer import Composer
 from appliance.call.flagging import flag_of
 from appliance.call.hearing import Spawn
-from appliance.call.history import History
 from appliance.call.past import Past
+from appliance.call.remembering import Remembering
 from appliance.call.reply import Found, Reply
 from appliance.call.timeline import Timeline, first_sound_ms
 from appliance.events import Agent, CallRecord, Flag, Offer, ReplySource, Turn
@@ -49,6 +49,7 @@ class Speaker:
         spawn: Spawn,
         show: Callable[..., None],
         past: Past,
+        remembering: Remembering,
     ) -> None:
         """``past``: the call's turns before it came here."""
         self._offer = offer
@@ -60,9 +61,8 @@ class Speaker:
         self._spawn = spawn
         self._show = show
         self._log = CallLog(__name__, offer.call_id)
-        self.history = History()
-        for turn in past.turns:
-            self.history.add(turn.said, turn.heard)
+        self.history = remembering.history
+        self._remembering = remembering
         self._reply: Reply | None = None
         self.timeline = Timeline()
         """Of the turn under way."""
@@ -142,7 +142,8 @@ class Speaker:
         self.turns += 1
         self._index += 1
         turn = timeline.row(self._offer.call_id, self._index, reply, barged_in)
-        self.history.add(turn.said, turn.heard)
+        self.history.add(turn.said, turn.heard, turn.index)
+        self._remembering.turn_over(turn.said)
         self._journal.turn(turn)
         self._flag(turn, reply, timeline.first_frame or 0)
         cut = ", cut" if barged_in else ""
@@ -191,6 +192,7 @@ class Speaker:
         return self._make(reply, self._composer.say(reply, self._agent, self._offer.rate_hz, text))
 
     def _answer(self, said: str, *, speculative: bool = False) -> Reply:
+        self._remembering.make_way()
         reply = self._new("llm", said)
         reply.speculative = speculative
         work = self._composer.answer(

@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 from appliance.call.history import History
 from appliance.call.marker import Marker
+from appliance.call.oneline import one_line
 from appliance.engines.base import Writer
 from appliance.errors import EngineError
 from appliance.events import Agent, Message
@@ -22,15 +23,20 @@ DEADLINE_S = 3.0
 
 
 def plain_summary(agent: Agent, history: History) -> str:
-    """Without a model, at once: who hands over, what the caller asked last, what they were told."""
+    """Without a model, at once: who hands over, what is known of the caller, what they asked last,
+    what they were told."""
     said, heard = history.last_exchange()
+    facts = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in history.facts.items())
+    facts = one_line(facts, LONGEST_QUOTE_LETTERS)
     said, heard = (one_line(text, LONGEST_QUOTE_LETTERS) for text in (said, heard))
     if not agent.language.startswith("en"):
-        return one_line(f"{agent.name}: {said or '–'} – {heard}".rstrip(" –"))
+        who = f"{agent.name} ({facts})" if facts else agent.name
+        return one_line(f"{who}: {said or '–'} – {heard}".rstrip(" –"))
+    who = f" ({facts})" if facts else ""
     if not said:
-        return one_line(f"{agent.name} hands over a caller who wants a person.")
+        return one_line(f"{agent.name} hands over a caller{who} who wants a person.")
     told = f", and was told: {heard}" if heard else ""
-    return one_line(f"From {agent.name}: the caller asked: {said}{told}")
+    return one_line(f"From {agent.name}: the caller{who} asked: {said}{told}")
 
 
 def summary_prompt(agent: Agent, history: History) -> Sequence[Message]:
@@ -39,6 +45,8 @@ def summary_prompt(agent: Agent, history: History) -> Sequence[Message]:
         f"{'Caller' if m.role == 'user' else 'Agent'}: {m.content}"
         for m in history.conversation()
     )  # fmt: skip
+    if history.memory:
+        talk = f"Before: {history.memory}\n{talk}"
     return (
         Message(
             "system",
@@ -73,12 +81,3 @@ async def model_summary(writer: Writer, agent: Agent, history: History, call_id:
         log.warning("! no better summary: %s", str(e) or "the language model was late")
         return ""
     return one_line(Marker().feed(text))  # it may think that it is talking to the caller
-
-
-def one_line(text: str, longest: int = LONGEST_LETTERS) -> str:
-    """``text`` on one line without control characters, cut between words to ``longest`` letters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    if len(line) <= longest:
-        return line
-    cut = line[:longest].rpartition(" ")[0] or line[: longest - 1]
-    return cut[: longest - 1].rstrip(" ,;:") + "…"

@@ -25,7 +25,6 @@ from appliance.call.past import PastCalls
 from appliance.call.release import Guarding
 from appliance.call.session import Services
 from appliance.call.warmth import Warmth
-from appliance.engines.base import Writer
 from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.judge import HttpTurnJudge
 from appliance.engines.llm_failover import FailoverWriter
@@ -121,7 +120,7 @@ class _Worker:
         )
         self.recogniser.learn_by(self._prepare)
         voice = HttpVoice(pool("tts", engines.tts), http, engines.tts.timeout_ms)
-        writer: Writer | None = None
+        writer: OpenAiWriter | FailoverWriter | None = None
         models: list[OpenAiWriter] = []
         if engines.llm.addresses() or engines.roster_url:
             models.append(OpenAiWriter(pool("llm", engines.llm), http, engines.llm))
@@ -130,6 +129,7 @@ class _Worker:
         if models and (small.addresses() or (engines.roster_url and small.model)):
             models.append(OpenAiWriter(pool("llm.fallback", small), http, engines.llm, small))
             writer = FailoverWriter(*models)
+        self._notes = writer
         find = partial(common_questions, engine)
         self.warmth = Warmth(models, self.search, find, engines.llm.keep_warm_s)
         self.guarding = Guarding(Guard(RuleSet()), None)
@@ -244,6 +244,7 @@ class _Worker:
             recordings=self._settings.recordings_dir,
             journal=self.journal,
             watch=self.desk.tell,
+            notes=self._notes,
         )
 
     async def _wait_for_engines(self) -> None:

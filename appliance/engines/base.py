@@ -62,6 +62,31 @@ class Writer(Protocol):
         """
 
 
+class NoteTaker(Protocol):
+    """The language model, for what nobody waits for."""
+
+    @property
+    def heeds_priorities(self) -> bool:
+        """Whether every server serves replies before notes by itself."""
+
+    def has_room(self) -> bool:
+        """Whether notes may be asked for now without standing in a reply's way."""
+
+    async def note(
+        self,
+        messages: Sequence[Message],
+        *,
+        call_id: str,
+        model: str = "",
+        max_tokens: int,
+        within_s: float,
+    ) -> str:
+        """The whole text. A server that fails, or is late, is not blamed for it.
+
+        Raises EngineError. Cancelling it aborts the generation on the server.
+        """
+
+
 class Voice(Protocol):
     """Text to speech (TTS)."""
 

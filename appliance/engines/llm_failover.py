@@ -67,3 +67,31 @@ class FailoverWriter:
         async with aclosing(texts):
             async for text in texts:
                 yield text
+
+    @property
+    def heeds_priorities(self) -> bool:
+        """Whether every server of both serves replies before notes."""
+        return self._first.heeds_priorities and self._fallback.heeds_priorities
+
+    def has_room(self) -> bool:
+        """Whether either may be asked for notes."""
+        return self._first.has_room() or self._fallback.has_room()
+
+    async def note(
+        self,
+        messages: Sequence[Message],
+        *,
+        call_id: str,
+        model: str = "",
+        max_tokens: int,
+        within_s: float,
+    ) -> str:
+        """The whole text of what nobody waits for; ``model`` is the agent's, which the fallback
+        does not have. Raises EngineError."""
+        if self._first.has_room() or not self._fallback.has_room():
+            return await self._first.note(
+                messages, call_id=call_id, model=model, max_tokens=max_tokens, within_s=within_s
+            )
+        return await self._fallback.note(
+            messages, call_id=call_id, max_tokens=max_tokens, within_s=within_s
+        )

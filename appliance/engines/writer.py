@@ -14,7 +14,7 @@ import orjson
 
 from appliance.engines.http import REFUSALS, RefusedError, TooLongError, stream
 from appliance.engines.pool import Health, Pool, Server
-from appliance.errors import EngineError
+from appliance.errors import EngineError, reason_of
 from appliance.events import Message
 from appliance.settings import Llm, LlmServers
 
@@ -29,6 +29,7 @@ WARM_TIMEOUT_S = 15.0
 """For reading one prompt unseen, at the lowest priority, on a server that may just have started."""
 LONGEST_EVENT_BYTES = 1 << 20
 """Of a server-sent event; what is longer is no chat completion."""
+LONGEST_NOTE_LETTERS = 8000
 NO_SUCH_MODEL = 404
 ABORTED = "abort"
 """vLLM's ``finish_reason`` for what a server that stops has cut off, or has not begun."""
@@ -36,6 +37,7 @@ REPLY_PRIORITY = 0
 """vLLM serves lower numbers first: replies that somebody waits for, then speculations, then what
 nobody waits for at all."""
 SPECULATIVE_PRIORITY = 10
+NOTE_PRIORITY = 15
 WARM_PRIORITY = 20
 
 
@@ -150,6 +152,58 @@ class OpenAiWriter:
         if server.in_flight:
             return 0.0
         return inf if asked_at is None else asyncio.get_running_loop().time() - asked_at
+
+    @property
+    def heeds_priorities(self) -> bool:
+        """Whether every server that is up serves replies before notes."""
+        return all(self.is_vllm(server) for server in self.servers_up())
+
+    def has_room(self) -> bool:
+        """Whether a server is up that heeds priorities, or does nothing for us now."""
+        return bool(self._with_room())
+
+    async def note(
+        self,
+        messages: Sequence[Message],
+        *,
+        call_id: str,
+        model: str = "",
+        max_tokens: int,
+        within_s: float,
+    ) -> str:
+        """The whole text of what nobody waits for, by one server that has room for it.
+
+        Neither its failing nor its time counts against the server. Raises EngineError.
+        """
+        found = self._with_room()
+        if not found:
+            raise EngineError("llm", "no server has room for notes")
+        server = min(found, key=lambda s: (s.is_full, max(s.in_flight, s.reported)))
+        name = model or self._servers.served_model
+        request = _Request(messages, NOTE_PRIORITY, call_id, name, max_tokens)
+        try:
+            async with asyncio.timeout(within_s):
+                try:
+                    return await self._whole(server, request, within_s)
+                except RefusedError as e:
+                    if e.status != NO_SUCH_MODEL or name == self._servers.served_model:
+                        raise
+                    own = replace(request, model=self._servers.served_model)
+                    return await self._whole(server, own, within_s)
+        except (RefusedError, TooLongError, aiohttp.ClientError, TimeoutError) as e:
+            raise EngineError("llm", f"{server.url} wrote no notes: {reason_of(e)}") from e
+
+    async def _whole(self, server: Server, request: _Request, within_s: float) -> str:
+        text = ""
+        async with aclosing(self._use(server, request, "", within_s, False)) as texts:
+            async for more in texts:
+                text += more
+                if len(text) > LONGEST_NOTE_LETTERS:  # it heeds no ``max_tokens``
+                    break
+        return text
+
+    def _with_room(self) -> list[Server]:
+        return [s for s in self.servers_up() if self.is_vllm(s) or not s.in_flight]
 
     async def warm(self, server: Server, messages: Sequence[Message], model: str = "") -> None:
         """Let one server read a prompt, so that its prefix cache holds it and a connection is open.
