@@ -86,6 +86,8 @@ class Hearing:
         self.utterances = Utterances()
         self._finished_at_ms = 0
         """Audio up to here belongs to an utterance that was finished."""
+        self._utterance_at_ms = 0
+        """Where the utterance under way began."""
         self._changed_at_ms = 0
         self._told = ""
         self._pause = 0
@@ -144,6 +146,10 @@ class Hearing:
         self._endpointer.reset()
         self._abandon()
 
+    def utterance_start(self) -> int:
+        """When the utterance that transcripts come of began, pre-roll included (media clock, ms)."""
+        return self.audio.on_clock(self._utterance_at_ms)
+
     def speech_ms(self) -> int:
         """How long the last speech was, pauses in it included."""
         return self._endpointer.speech_end_ms - self._endpointer.speech_start_ms
@@ -201,6 +207,7 @@ class Hearing:
                 self._ask_judge()
             case Sound.RESUMED:
                 if not self.utterances.open:
+                    self._utterance_at_ms = self._finished_at_ms
                     self.utterances.begin(self.audio.since(self._finished_at_ms))
                 if not self._withheld:
                     self._listener.on_resume()
@@ -213,6 +220,7 @@ class Hearing:
         if self._ended_at_ms is not None:
             self._conclude()
         since_ms = max(self._endpointer.speech_start_ms - PRE_ROLL_MS, self._finished_at_ms)
+        self._utterance_at_ms = since_ms
         self.utterances.begin(self.audio.since(since_ms))
         self._changed_at_ms = self._endpointer.now_ms
         self._withheld = self.guarded and not self._is_speech()

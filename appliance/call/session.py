@@ -22,7 +22,8 @@ from appliance.call.hearing import Hearing
 from appliance.call.holdtone import EVERY_MS, hold_tone
 from appliance.call.life import Life
 from appliance.call.past import Past, PastCalls
-from appliance.call.recorded import open_recording, recording_name
+from appliance.call.recorded import file_of, open_recording, recording_name
+from appliance.call.redacting import Redacting
 from appliance.call.remembering import Remembering
 from appliance.call.speaker import Journal, Speaker
 from appliance.call.timeline import Timeline
@@ -126,6 +127,12 @@ class Call:
         self._recording = open_recording(
             offer, agent, self._begun_at, services.disk, services.recordings
         )
+        self._redacting = Redacting(offer.call_id, agent, services.journal)
+        self._redacting.attach(
+            file_of(
+                offer, self._recording, services.recordings, self._begun_at, self._past.started_at
+            )
+        )
         self._playout = Playout(
             offer.rate_hz,
             stream.play,
@@ -145,6 +152,7 @@ class Call:
             spawn,
             self._show,
             past,
+            self._redacting,
             self._remembering,
         )
         self._handoff = Handoff(
@@ -192,6 +200,7 @@ class Call:
     async def _end(self) -> None:
         self._services.pacer.remove(self._playout)
         self._hearing.close()
+        self._redacting.close()
         if self._recording is not None:
             self._recording.close()
         self._services.journal.call(self._record(datetime.now(UTC)))
@@ -439,6 +448,7 @@ class Call:
 
     def on_transcript(self, transcript: Transcript) -> None:
         """Words came from the recogniser."""
+        self._redacting.heard(transcript, self._hearing.utterance_start())
         timeline, now_ms = self._heard_timeline(), self._clock()
         if transcript.final:
             timeline.final = now_ms
@@ -597,7 +607,7 @@ class Call:
 
     def _record(self, ended_at: datetime | None = None) -> CallRecord:
         before, handoff, history = self._past.call, self._handoff, self._speaker.history
-        return CallRecord(
+        record = CallRecord(
             call_id=self._offer.call_id,
             did=self._offer.did,
             caller=self._offer.caller,
@@ -621,6 +631,8 @@ class Call:
             facts=history.facts,
             continues=self._past.continues,
         )
+        return self._redacting.record(record)
 
     def _show(self, kind: str, **what: object) -> None:
-        self._services.watch(self._offer.call_id, {"event": kind, "ms": self._clock(), **what})
+        shown = self._redacting.shown(what)
+        self._services.watch(self._offer.call_id, {"event": kind, "ms": self._clock(), **shown})

@@ -14,9 +14,11 @@ from appliance.call.flagging import flag_of
 from appliance.call.hearing import Spawn
 from appliance.call.past import Past
 from appliance.call.remembering import Remembering
+from appliance.call.redacting import Redacting
 from appliance.call.reply import Found, Reply
 from appliance.call.timeline import Timeline, first_sound_ms
-from appliance.events import Agent, CallRecord, Flag, Offer, ReplySource, Turn
+from appliance.audio import FRAME_MS
+from appliance.events import Agent, CallRecord, Flag, Offer, Redaction, ReplySource, Turn
 from appliance.media.playout import Playout
 from appliance.telemetry import CallLog
 from appliance.turn.words import same_meaning
@@ -34,6 +36,9 @@ class Journal(Protocol):
     def flag(self, flag: Flag) -> None:
         """The guard found something."""
 
+    def redaction(self, span: Redaction) -> None:
+        """A span of the recording that nobody may hear."""
+
 
 class Speaker:
     """Makes, plays, stops and records the replies of one call."""
@@ -49,6 +54,7 @@ class Speaker:
         spawn: Spawn,
         show: Callable[..., None],
         past: Past,
+        redacting: Redacting,
         remembering: Remembering,
     ) -> None:
         """``past``: the call's turns before it came here."""
@@ -60,6 +66,7 @@ class Speaker:
         self._clock = clock
         self._spawn = spawn
         self._show = show
+        self._redacting = redacting
         self._log = CallLog(__name__, offer.call_id)
         self.history = remembering.history
         self._remembering = remembering
@@ -144,6 +151,7 @@ class Speaker:
         turn = timeline.row(self._offer.call_id, self._index, reply, barged_in)
         self.history.add(turn.said, turn.heard, turn.index)
         self._remembering.turn_over(turn.said)
+        turn = self._redacting.turn(turn, reply)  # from here on it is what is kept
         self._journal.turn(turn)
         self._flag(turn, reply, timeline.first_frame or 0)
         cut = ", cut" if barged_in else ""
@@ -156,7 +164,7 @@ class Speaker:
         """What the guard found in a turn that is over, and what a late verdict may still find."""
 
         def tell(found: Found) -> None:
-            flag = flag_of(found, turn, reply, self._agent, begin_ms)
+            flag = self._redacting.flag(flag_of(found, turn, reply, self._agent, begin_ms))
             self._journal.flag(flag)
             self._log.warning("! turn %d: %s, %s", turn.index, flag.rule, flag.action)
             self._show("flag", flag=flag)
@@ -168,6 +176,8 @@ class Speaker:
     def on_frame(self, at_ms: int, frame: bytes) -> bool:
         """A frame of an utterance was sent; True when it is the turn's first."""
         timeline, reply = self.timeline, self._reply
+        if reply is not None:
+            self._redacting.played(reply, at_ms + FRAME_MS)
         if reply is not None and (phrase := reply.phrase_begun()):
             self._show("phrase", text=phrase)
         if timeline.first_sound is not None:

@@ -19,6 +19,8 @@ from typing import BinaryIO
 import numpy as np
 
 from appliance.audio import BYTES_PER_SAMPLE, FRAME_MS, bytes_of, frame_bytes
+from appliance.events import Redaction
+from appliance.media.beeps import Beep, NoWavError, beep
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,12 @@ class Recording:
         self._written_ms = 0
         self._caller_ms: int | None = None
         self._blocks_dropped = 0
+        self._beeps: list[Beep] = []
+
+    def redact(self, span: Redaction) -> None:
+        """When the call is over, put a tone over this span, so that nobody hears it."""
+        column = list(self._channels).index(span.side)
+        self._beeps.append(Beep(column, span.begin_ms, span.end_ms))
 
     def caller(self, frame: bytes, now_ms: int) -> None:
         """A frame that came from the caller when the media clock stood at ``now_ms``."""
@@ -123,6 +131,7 @@ class Recording:
             else:
                 self._wave.close()
                 self._disk_file.close()
+                self._beep()
         except OSError as e:
             self._broken = True
             log.error("! recording %s stops: %s", self.path.name, e)
@@ -130,6 +139,15 @@ class Recording:
                 with suppress(OSError):
                     if file is not None:
                         file.close()
+
+    def _beep(self) -> None:
+        """On the writer's thread. What fails here, or was never reached because the process was
+        killed, ``privacy/beeping.py`` does later."""
+        if self._beeps:
+            try:
+                beep(self.path, self._beeps)
+            except (OSError, NoWavError) as e:
+                log.error("! recording %s is not redacted yet: %s", self.path.name, e)
 
     def _open(self) -> tuple[wave.Wave_write, BinaryIO]:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -74,6 +74,15 @@ class Run:
         """All digits of it."""
         return "".join(piece.digits for piece in self.pieces)
 
+    def place(self, first: int, last: int) -> tuple[int, int]:
+        """The letters that digits ``[first, last)`` of it are said in."""
+        at, found = 0, []
+        for piece in self.pieces:
+            if at < last and at + len(piece.digits) > first:
+                found.append(piece)
+            at += len(piece.digits)
+        return found[0].begin, found[-1].end
+
     @property
     def begin(self) -> int:
         return self.pieces[0].begin

@@ -20,7 +20,7 @@ from appliance.safety.tokens import tokens
 KINDS = ("card", "aadhaar", "pan", "otp", "account", "phone")
 GROWING_LABEL = "[number]"
 """In place of digits that are still being said: nobody knows yet what they are."""
-FEWEST_GROWING_DIGITS = 3
+FEWEST_GROWING_DIGITS = 4
 FEWEST_ECHOED = 5
 """Digits of a number that, said again alone, give too much of it away; a card's last four do not."""
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -131,15 +131,16 @@ def spans_of(found: Iterable[Found]) -> list[Span]:
 
 
 def _echoed(numbers: Numbers, secrets: Mapping[str, str]) -> list[Found]:
-    """Runs that are one of ``secrets``, or enough of one to give it away; its last four are not."""
+    """What of the runs is one of ``secrets``, or enough of one to give it away."""
     found = []
     for run in numbers.runs:
         digits = run.digits
         for secret, kind in secrets.items():
-            part = len(digits) >= FEWEST_ECHOED and (digits in secret or secret in digits)
-            if digits == secret or part:
+            if digits == secret or (len(digits) >= FEWEST_ECHOED and digits in secret):
                 found.append(Found(kind, run.begin, run.end, digits))
-                break
+            elif len(secret) >= FEWEST_ECHOED and (at := digits.find(secret)) >= 0:
+                begin, end = run.place(at, at + len(secret))
+                found.append(Found(kind, begin, end, secret))
     return found
 
 
