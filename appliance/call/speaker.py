@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from appliance.audio import FRAME_MS
 from appliance.call.composer import Composer
 from appliance.call.flagging import flag_of
 from appliance.call.hearing import Spawn
 from appliance.call.past import Past
-from appliance.call.remembering import Remembering
 from appliance.call.redacting import Redacting
+from appliance.call.remembering import Remembering
 from appliance.call.reply import Found, Reply
 from appliance.call.timeline import Timeline, first_sound_ms
-from appliance.audio import FRAME_MS
 from appliance.events import Agent, CallRecord, Flag, Offer, Redaction, ReplySource, Turn
 from appliance.media.playout import Playout
 from appliance.telemetry import CallLog
