@@ -1,0 +1,1 @@
+"""The embedded Redis: the queue of background jobs."""
