@@ -45,11 +45,8 @@ class Said:
 
 
 def numbers(text: str, language: str) -> list[str]:
-    """The numbers of ``text`` as digits, written or spoken: "1,200", "twelve hundred"; and the words
-    that change them."""
-    runs = read_numbers(_THOUSANDS.sub("", text), language).runs
-    words = normal(normalize("NFC", text))
-    return [*(run.digits for run in runs), *(word for word in words if word in _FRACTIONS)]
+    """The numbers of ``text`` as digits, written or spoken: "1,200", "twelve hundred"."""
+    return [run.digits for run in read_numbers(_THOUSANDS.sub("", text), language).runs]
 
 
 def folded(text: str, language: str) -> tuple[str, ...]:
@@ -79,9 +76,15 @@ def shared_words(a: str, b: str, language: str) -> float:
 def numbers_differ(a: str, b: str, language: str) -> bool:
     """Whether each of two answers states a number that the other does not, or one has lost all of
     the other's: "ninety rupees" and "on your bill"."""
+    if _fractions(a) != _fractions(b):
+        return True
     one, other = numbers(a, language), numbers(b, language)
     lost = _lacking(one, other), _lacking(other, one)
     return all(lost) or (any(lost) and not (one and other))
+
+
+def _fractions(text: str) -> set[str]:
+    return _FRACTIONS.intersection(normal(normalize("NFC", text)))
 
 
 def _lacking(stated: Sequence[str], elsewhere: Sequence[str]) -> bool:
