@@ -10,6 +10,7 @@ from appliance.knowledge.reading.document import (
     pages_from_json,
     pages_to_json,
 )
+from appliance.knowledge.reading.process import read_document
 
 __all__ = [
     "Block",
@@ -20,4 +21,5 @@ __all__ = [
     "UnreadableDocumentError",
     "pages_from_json",
     "pages_to_json",
+    "read_document",
 ]
