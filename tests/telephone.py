@@ -27,7 +27,7 @@ from appliance.call.lobby import Lobby
 from appliance.call.past import Past
 from appliance.call.release import Guarding, Judge
 from appliance.call.session import Services
-from appliance.engines.base import Voice, Writer
+from appliance.engines.base import NoteTaker, Voice, Writer
 from appliance.engines.emulated_tts import one_second
 from appliance.errors import EngineError
 from appliance.events import (
@@ -367,6 +367,7 @@ class Telephone:
         self.journal = FakeJournal()
         self.directory = FakeDirectory(agent)
         self.past = FakePast()
+        self.notes: NoteTaker | None = None
         self.offer = Offer("call-0001", "1001", "+91", RATE_HZ, ("127.0.0.1", 9))
         self.pacer = Pacer()
         self.stream = FakeStream()
@@ -394,6 +395,7 @@ class Telephone:
             "recordings": Path("recordings"),
             "journal": self.journal,
             "watch": lambda call_id, event: self.events.append((event["event"], event)),
+            "notes": self.notes,
         }
         return Services(**fakes)
 

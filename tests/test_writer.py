@@ -196,3 +196,67 @@ async def test_no_server_is_an_engine_error(http: aiohttp.ClientSession) -> None
         with pytest.raises(EngineError, match="no server answered"):  # they are asked again at once
             await written(writer)
         assert len(a.asked) == len(b.asked) == 2
+
+
+# --- notes ----------------------------------------------------------------------------------------
+
+
+async def noted(writer: OpenAiWriter, model: str = "") -> str:
+    return await writer.note(ASKED, call_id="c1", model=model, max_tokens=77, within_s=0.5)
+
+
+async def test_notes_come_whole_after_every_reply_and_are_nobodys_time(
+    http: aiohttp.ClientSession,
+) -> None:
+    async with tiny(PATH, writing(*GOOD)) as server:
+        writer, pool = await writer_of(http, server, priorities=True)
+        assert await noted(writer) == "".join(TOKENS)
+        await written(writer, speculative=True)
+        for _ in range(10):
+            await noted(writer)
+    notes, speculation = map(orjson.loads, server.asked[:2])
+    assert notes["priority"] > speculation["priority"] > 0 and notes["max_tokens"] == 77
+    assert pool.recent_s() is None  # eight uses would count
+
+
+async def test_a_server_that_fails_at_notes_is_not_put_out(http: aiohttp.ClientSession) -> None:
+    async with tiny(PATH, writing(*GOOD[:2], then="wait")) as server:
+        writer, pool = await writer_of(http, server)
+        with pytest.raises(EngineError, match="no notes"):
+            await noted(writer)
+        await until(lambda: server.aborted == 1)
+        assert pool.servers[0].health is Health.UP and pool.servers[0].in_flight == 0
+    with pytest.raises(EngineError):  # it is gone
+        await noted(writer)
+    assert pool.servers[0].health is Health.UP
+
+
+async def test_a_server_without_priorities_takes_notes_only_when_idle(
+    http: aiohttp.ClientSession,
+) -> None:
+    async with tiny(PATH, writing(*GOOD[:3], then="wait")) as server:
+        plain, _ = await writer_of(http, server)
+        heeding, _ = await writer_of(http, server, priorities=True)
+        for writer, room in ((plain, False), (heeding, True)):
+            assert writer.has_room() and writer.heeds_priorities == room
+            texts = writer.write(ASKED, speculative=False, call_id="c1")
+            await anext(texts)
+            assert writer.has_room() == room
+            if not room:
+                with pytest.raises(EngineError, match="no server has room"):
+                    await noted(writer)
+            await texts.aclose()
+
+
+async def test_an_adapter_that_is_not_served_takes_no_notes_the_model_does(
+    http: aiohttp.ClientSession,
+) -> None:
+    async def only_m(request: web.Request) -> web.StreamResponse:
+        body = orjson.loads(await request.read())
+        if body["model"] != "m":
+            return web.json_response({"error": "no such model"}, status=404)
+        return await writing(*GOOD)(request)
+
+    async with tiny(PATH, only_m) as server:
+        writer, _ = await writer_of(http, server, model="m")
+        assert await noted(writer, "lora") == "".join(TOKENS)
