@@ -15,10 +15,10 @@ from test_journal import a_call, a_turn
 
 from appliance.call.past import Past, PastCalls
 from appliance.events import Agent, CallRecord, Offer, Turn
+from appliance.ops.keeping.ports import free_port
 from appliance.store.cutoff import was_cut_off
 from appliance.store.database import open_engine
 from appliance.store.journal import Journal
-from tests.sipkit import free_port
 
 NOW = datetime.now(UTC)
 SINCE = NOW - timedelta(minutes=5)
