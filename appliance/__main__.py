@@ -26,6 +26,7 @@ from appliance.commands import (
     pools,
     queues,
     rehearse,
+    rules,
     servers,
     switch,
     trunks,
@@ -267,7 +268,7 @@ for _command in (
     switch.switch, trunks.trunks, models.models, numbers.numbers, pools.pools, cluster.cluster,
     extensions.extensions, queues.queues, llm.llm,
     live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call, capacity.capacity,
-    rehearse.rehearse, rehearse.audit,
+    rehearse.rehearse, rehearse.audit, rules.rules,
 ):  # fmt: skip
     main.add_command(_command)
 

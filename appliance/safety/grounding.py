@@ -32,8 +32,10 @@ CITED_SHARE = 0.4
 """Of a sentence's words, in the passage that it rests on."""
 CITED_WORDS = 2
 STEM_LETTERS = 5
+SCRIPT_LETTERS = 80
+"""Looked at to tell the script of a text."""
 _ENDS = ".?!।॥…"
-_PAUSES = _ENDS + ",;:"
+_PAUSES = ",;:"
 _ENDINGS = ("ations", "ation", "ings", "ing", "ers", "er", "ied", "ies", "ed", "es", "s", "e", "y")
 
 _UNKNOWING = re.compile(
@@ -103,8 +105,8 @@ def _judged(text: str, language: str) -> list[Fact]:
     if not text:
         return []
     found = list(facts(text, language))
-    end = text.rstrip()
-    if end and end[-1] not in _PAUSES:
+    end = text.rstrip(_PAUSES + " ")
+    if text.rstrip()[-1:] not in _ENDS:
         found = [f for f in found if f.kind == "address" or not end.endswith(f.phrase)]
     return found
 
@@ -135,10 +137,10 @@ def _support(window: str, context: Context) -> float | None:
     words = _meaning(window)
     if len(words) < FEWEST_WORDS:
         return None
-    passages = [f"{p.heading} {p.text}" for p in context.passages]
-    if passages and _script(" ".join(passages)) != _script(window):
+    script = _script(window[:SCRIPT_LETTERS])
+    if context.passages and _script(context.passages[0].text[:SCRIPT_LETTERS]) != script:
         return None
-    if _script(window) == "LATIN" and primary(context.agent.language) != "en":
+    if script == "LATIN" and primary(context.agent.language) != "en":
         return None  # a language in Latin letters, and passages in English
     stems = frozenset().union(*(_stems(text) for text in texts_of(context)))
     return sum(word in stems for word in words) / len(words)
@@ -174,10 +176,11 @@ def stem(word: str) -> str:
     return word[:STEM_LETTERS]
 
 
+@lru_cache(maxsize=2048)
 def _script(text: str) -> str:
-    """Of most letters, by Unicode's name of the first letters that are looked at."""
+    """Of most letters, by Unicode's names of them."""
     counts: dict[str, int] = {}
-    for letter in text[:400]:
+    for letter in text:
         if letter.isalpha():
             name = _script_of(letter)
             counts[name] = counts.get(name, 0) + 1

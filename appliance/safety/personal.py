@@ -1,11 +1,13 @@
 """Personal data that an agent must not say aloud.
 
 What is personal is found by :mod:`~appliance.safety.redact`. Numbers of the passages, the prompt and
-the agent's fixed phrases are everybody's. A caller's own telephone and account number may be read back to
-them; a whole card, Aadhaar number, PAN or one-time password never, for whoever listens.
+the agent's fixed phrases are everybody's. A caller's own telephone and account number may be read
+back to them; a whole card, Aadhaar number, PAN or one-time password never, for whoever listens.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 from appliance.events import Severity
 from appliance.safety.digits import read_numbers
@@ -26,24 +28,21 @@ CODE_DIGITS = 6
 
 def personal(phrase: str, context: Context) -> list[Finding]:
     """What in ``phrase`` (with what was said directly before it) is somebody's own."""
-    if not any(c.isdecimal() for c in phrase) and not _spoken(phrase, context.agent.language):
-        return []
     agent = context.agent
     known = [p.text for p in context.passages] + [agent.prompt, *fixed_phrases(agent)]
     redactor = Redactor((*NEVER, *OWN), agent.language, [text for text in known if text])
     tail = context.before[-TAIL_LETTERS:]
     text = f"{tail} {phrase}" if tail else phrase
-    public = _digits(known, agent.language)
-    own = ""
     findings = []
     for found in redactor.find(text):
         if found.end <= len(tail):
             continue
+        public = [run for one in known if one for run in _runs(one, agent.language)]
         digits = found.digits or _only_digits(text[found.begin : found.end], agent.language)
         if any(digits == run or (len(digits) > CODE_DIGITS and digits in run) for run in public):
             continue
         if found.kind in OWN or (len(digits) <= LAST_DIGITS and found.kind in ("card", "aadhaar")):
-            own = own or " ".join(_digits(_said(context), agent.language))
+            own = " ".join(run for one in _said(context) for run in _runs(one, agent.language))
             if digits and digits in own:
                 continue
         severity: Severity = "high" if found.kind in NEVER else "medium"
@@ -59,18 +58,14 @@ def personal(phrase: str, context: Context) -> list[Finding]:
     return findings
 
 
-def _spoken(phrase: str, language: str) -> bool:
-    """Whether digits, or a spelt code, may be in words."""
-    return bool(read_numbers(phrase, language).runs)
-
-
 def _said(context: Context) -> list[str]:
     """The caller's words of this call."""
     return [context.said, *(said for said, _ in context.talk[-MOST_TALK:]), context.memory]
 
 
-def _digits(texts: list[str], language: str) -> list[str]:
-    return [run.digits for text in texts if text for run in read_numbers(text, language).runs]
+@lru_cache(maxsize=1024)
+def _runs(text: str, language: str) -> tuple[str, ...]:
+    return tuple(run.digits for run in read_numbers(text, language).runs)
 
 
 def _only_digits(text: str, language: str) -> str:

@@ -18,7 +18,7 @@ from appliance.events import Severity, Side
 from appliance.languages import primary
 from appliance.safety.findings import Action
 from appliance.safety.patterns import Patterns
-from appliance.safety.wordfold import Folded, fold, readings
+from appliance.safety.wordfold import Folded, fold, normalise, readings
 
 BUILTIN = Path(__file__).parent / "builtin"
 LONGEST_WORDS = 12
@@ -137,13 +137,14 @@ class RuleSet:
                 return
             found[rule.name] = Match(rule, folded.text[begin:end])
 
-        for folded in readings(f"{before} {text}" if before else text):
-            beyond = len(folded.text) - len(fold(text).text) if before else 0
-            self._walk(folded, beyond, tell)
-        folded = fold(f"{before} {text}" if before else text)
-        beyond = len(folded.text) - len(fold(text).text) if before else 0
-        for index, begin, end in self._patterns.find(folded.text, beyond):
-            tell(self._pattern_rules[index], folded, begin, end)
+        own = len(normalise(text))
+        ways = readings(f"{before} {text}" if before else text)
+        for folded in ways:
+            self._walk(folded, len(folded.text) - own if before else 0, tell)
+        plain = ways[0]
+        beyond = len(plain.text) - own if before else 0
+        for index, begin, end in self._patterns.find(plain.text, beyond):
+            tell(self._pattern_rules[index], plain, begin, end)
         return list(found.values())
 
     def _walk(self, folded: Folded, beyond: int, tell: Any) -> None:
