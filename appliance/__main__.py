@@ -24,6 +24,7 @@ from appliance.commands import (
     models,
     numbers,
     pools,
+    privacy,
     queues,
     rehearse,
     rules,
@@ -266,6 +267,7 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 for _command in (
     servers.stt, servers.tts, servers.turn, servers.embed, servers.emulate,
     switch.switch, trunks.trunks, models.models, numbers.numbers, pools.pools, cluster.cluster,
+    privacy.retention, privacy.erase,
     extensions.extensions, queues.queues, llm.llm,
     live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call, capacity.capacity,
     rehearse.rehearse, rehearse.audit, rules.rules,

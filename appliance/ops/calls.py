@@ -76,6 +76,8 @@ def print_call(settings: Settings, prefix: str, *, as_json: bool) -> None:
         return
     console = console_here()
     console.print(_heading(call, len(turns)))
+    if turns and not any(turn.said or turn.reply or turn.heard for turn in turns):
+        console.print("What was said in it has been erased.", style="yellow")
     for turn in turns:
         console.print()
         console.print(_turn(turn, call))

@@ -49,8 +49,8 @@ def files_of(folder: Path, call_id: str, name: str) -> list[Path]:
     They lie in the folder of the day on which each part began.
     """
     path = path_of(folder, name)
-    if path is None or not path.name.startswith(call_id):
-        return [path] if path is not None and path.suffix == ".wav" else []
+    if path is None or (named := _NAME.fullmatch(path.name)) is None or named["call"] != call_id:
+        return []  # a row names no file but its own call's
     found = {path}
     days = [path.parent, *_neighbours(folder, path.parent)]
     for day in days:

@@ -1,0 +1,116 @@
+"""Erases everything that is kept of one caller, because they ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from appliance.errors import UserError
+from appliance.numbers import candidates, e164, is_public
+from appliance.privacy import recordings
+from appliance.privacy.retention import CALLS_AT_ONCE, remove_files
+from appliance.settings import Settings
+from appliance.store import erasing
+from appliance.store.erasing import Erased
+
+ERASURE_SECRET = "erasure"
+"""Key of the hash that stands for an erased number in ``erasures``."""
+LIMITS = (
+    "do-not-call entries stay, so that the number is not called again",
+    "audio of phrases that voice servers have cached on their disks holds no number of a caller's,"
+    " but may hold a name that the agent said: empty their cache folders",
+    "database backups and the write-ahead log keep what they had until they are replaced",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was erased of a caller; ``left`` 0 is the proof."""
+
+    key: str
+    """Keyed hash of the number: the same number has the same one, and nobody can read it back."""
+    calls: int
+    files: int
+    rows: int
+    left: int
+    limits: tuple[str, ...] = LIMITS
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
+
+
+def forms_of(number: str, country: str) -> tuple[str, ...]:
+    """The digits of every way that trunks and telephones write a number."""
+    whole = e164(number, country)
+    ways = [*candidates(number, country), whole, f"00{whole.removeprefix('+')}"]
+    digits = (re.sub(r"[^0-9]", "", way) for way in ways)
+    return tuple(dict.fromkeys(d for d in digits if d))
+
+
+def key_of(number: str, settings: Settings) -> str:
+    """The keyed hash of a number (HMAC-SHA-256, the first 16 bytes)."""
+    secret = settings.secret(ERASURE_SECRET).encode()
+    whole = e164(number, settings.switch.country).encode()
+    return hmac.new(secret, whole, hashlib.sha256).hexdigest()[:32]
+
+
+async def erase_caller(
+    engine: AsyncEngine, settings: Settings, number: str, asked_by: str
+) -> Report:
+    """Erase every call from or to ``number``: recordings, words, rows, calls still to be made.
+
+    Raises UserError for what is no telephone number, and while a call with it lives.
+    """
+    country = settings.switch.country
+    if not is_public(number, country):
+        raise UserError(f"{number!r} is no telephone number. Write it as +919876543210.")
+    forms = forms_of(number, country)
+    if live := await erasing.live_calls_of(engine, forms):
+        raise UserError(
+            f"A call with this number is live ({live[0]}). Erase again when it is over."
+        )
+    done = await _erase_calls(engine, settings, forms)
+    done = replace(done, rows=done.rows + await erasing.erase_rest_of(engine, forms))
+    left = done.left + await erasing.count_of(engine, forms)
+    key = key_of(number, settings)
+    line = replace(done, left=left, asked_by=asked_by, note=f"caller {key}")
+    await erasing.write_erasures(engine, [line])
+    return Report(key, line.calls, line.files, line.rows, line.left)
+
+
+async def _erase_calls(engine: AsyncEngine, settings: Settings, forms: tuple[str, ...]) -> Erased:
+    """Their files and rows; of a file that cannot be erased the rows stay, and count as left."""
+    folder = settings.recordings_dir
+    line = Erased("request", "", "caller", None)
+    stuck: set[str] = set()
+    while True:
+        calls = await erasing.calls_of(engine, forms, CALLS_AT_ONCE + len(stuck))
+        calls = [call for call in calls if call.call_id not in stuck]
+        if not calls:
+            return line
+        gone, files = await asyncio.to_thread(remove_files, folder, calls)
+        stuck |= {call.call_id for call in calls} - set(gone)
+        rows = await erasing.erase_calls(engine, gone)
+        left = await erasing.count_calls(engine, gone)
+        left += await asyncio.to_thread(_files_left, folder, set(gone))
+        line = replace(
+            line,
+            calls=line.calls + len(gone),
+            files=line.files + files,
+            rows=line.rows + rows,
+            left=line.left + left,
+        )
+
+
+def _files_left(folder: Path, call_ids: set[str]) -> int:
+    if not folder.is_dir():
+        return 0
+    return sum(file.call_id in call_ids for file in recordings.recordings(folder))
