@@ -9,7 +9,7 @@ from typing import Any
 from lxml import etree, html
 
 from appliance.knowledge.reading.clean import tidy
-from appliance.knowledge.reading.document import Block, Page
+from appliance.knowledge.reading.document import Block, Page, RefusedDocumentError
 from appliance.knowledge.reading.encodings import declared_in_html, decode
 from appliance.knowledge.reading.markdown import as_sentence
 from appliance.knowledge.reading.parsed import Hidden, OnPages, Parsed
@@ -17,11 +17,13 @@ from appliance.knowledge.reading.tables import table_blocks
 from appliance.knowledge.reading.webseen import Sight
 
 BLOCKS = frozenset(
-    "address article aside blockquote body br caption center dd details dialog div dl dt fieldset "
-    "figcaption figure footer form header hr html li main nav ol p pre section summary table tbody td tfoot th "
-    "thead tr ul h1 h2 h3 h4 h5 h6".split()
+    "address article aside blockquote body caption center dd details dialog div dl dt fieldset "
+    "figcaption figure footer form header hr html li main nav ol p pre section summary table "
+    "tbody td tfoot th thead tr ul h1 h2 h3 h4 h5 h6".split()
 )
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
+BREAK = "\n"
+"""What a ``<br>`` becomes; two of them part paragraphs."""
 MAIN_SHARE = 0.4
 """Of the page's text: what calls itself its main part and holds so much is all that is read."""
 _CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
@@ -34,7 +36,7 @@ def parse_html(original: bytes, name: str, said: str, on_pages: OnPages) -> Pars
     found = _CHARSET.search(said)
     text = decode(original, name, found[1].lower() if found else declared_in_html(original))
     on_pages(1, 1)
-    root = _root(text)
+    root = _root(text, name)
     if root is None:
         return Parsed([])
     hidden = Hidden()
@@ -46,16 +48,21 @@ def parse_html(original: bytes, name: str, said: str, on_pages: OnPages) -> Pars
     return Parsed([Page(None, tuple(blocks))], hidden.notes())
 
 
-def _root(text: str) -> Any:
+def _root(text: str, name: str) -> Any:
     # an encoding that the page declares says how it was, not how this text is
     data = text.replace("\0", "").encode("utf-8", "replace")
     parser = html.HTMLParser(
-        encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True
+        encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=True
     )
     try:
-        return html.document_fromstring(data, parser=parser)
+        root = html.document_fromstring(data, parser=parser)
     except etree.ParserError:  # nothing in it
         return None
+    if any("depth" in entry.message for entry in parser.error_log):
+        raise RefusedDocumentError(
+            f"{name} is nested thousands deep, as an attack is; save it again with a browser."
+        )
+    return root
 
 
 def _main(root: Any) -> Any:
@@ -84,8 +91,10 @@ class _Reading:
                 if not tag or (element is not root and not self._sight.sees(element)):
                     walk.skip_subtree()
                     continue
-                if tag in BLOCKS:
+                if tag in BLOCKS or (tag == "br" and said[-1:] == [BREAK]):
                     yield from self._said(said, element)
+                elif tag == "br":
+                    said.append(BREAK)
                 whole = self._whole(tag, element)
                 if whole is not None:
                     yield from self._listed()
@@ -98,7 +107,11 @@ class _Reading:
                     yield from self._said(said, element)
                 if tag in ("ul", "ol"):
                     yield from self._listed()
-                if element is not root and element.tail:
+                if (
+                    element is not root
+                    and element.tail
+                    and (element.tail.strip() or said[-1:] != [BREAK])
+                ):
                     said.append(element.tail)
         yield from self._said(said, root)
         yield from self._listed()
