@@ -21,9 +21,10 @@ from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.pool import Pool
 from appliance.errors import EngineError
 from appliance.models import embed_queue
-from appliance.models.embed_queue import EmbedQueue, Full
-from appliance.models.embed_server import MAX_TEXTS, texts_of
+from appliance.models.embed_queue import EmbedQueue
+from appliance.models.embed_server import MAX_TEXTS, kind_of, texts_of
 from appliance.models.http import Refused
+from appliance.models.lane import Full
 from tests.knowledge_servers import EmbedProcess
 
 GONE_URL = "http://127.0.0.1:9"  # the discard port: nobody listens
@@ -33,48 +34,95 @@ def _vectors(texts: Sequence[str]) -> np.ndarray:
     return np.array([[float(len(text)), 0.0] for text in texts], np.float32)
 
 
+class _Runs:
+    """A model that tells its runs apart, and waits in the first one until it may go on."""
+
+    def __init__(self) -> None:
+        self.runs: list[list[str]] = []
+        self.began, self.go_on = threading.Event(), threading.Event()
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        self.runs.append(list(texts))
+        self.began.set()
+        assert self.go_on.wait(5)
+        return _vectors(texts)
+
+
 async def test_what_waits_together_runs_together() -> None:
-    runs: list[list[str]] = []
-    first_began, go_on = threading.Event(), threading.Event()
+    model = _Runs()
+    queue = EmbedQueue(model.embed)
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(queue.run())
+        first = group.create_task(queue.embed(["one"], "query"))
+        await asyncio.to_thread(model.began.wait, 5)
+        others = [group.create_task(queue.embed(["q" * n], "query")) for n in (3, 2, 4)]
+        await asyncio.sleep(0)
+        model.go_on.set()
+        answers = await asyncio.gather(first, *others)
+        serving.cancel()
+    assert model.runs == [["one"], ["qqq", "qq", "qqqq"]]
+    assert [int(rows[0][0]) for rows in answers] == [3, 3, 2, 4]
+
+
+async def test_a_question_does_not_wait_for_a_passage_under_way() -> None:
+    slow = _Runs()
 
     def embed(texts: Sequence[str]) -> np.ndarray:
-        runs.append(list(texts))
-        first_began.set()
-        assert go_on.wait(5)
+        return _vectors(texts) if texts[0].startswith("q") else slow.embed(texts)
+
+    queue = EmbedQueue(embed)
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(queue.run())
+        passages = group.create_task(queue.embed(["passage"], "passage"))
+        await asyncio.to_thread(slow.began.wait, 5)
+        async with asyncio.timeout(2):
+            assert int((await queue.embed(["question"], "query"))[0][0]) == 8
+        assert not passages.done()
+        slow.go_on.set()
+        await passages
+        serving.cancel()
+
+
+async def test_no_run_of_passages_begins_beside_a_question() -> None:
+    question = _Runs()
+    order: list[str] = []
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        if texts[0].startswith("q"):
+            question.embed(texts)
+        order.append(texts[0])
         return _vectors(texts)
 
     queue = EmbedQueue(embed)
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(queue.run())
-        first = group.create_task(queue.embed(["one"]))
-        await asyncio.to_thread(first_began.wait, 5)
-        bulk = group.create_task(queue.embed(["bulk a", "bulk bb"]))
-        await asyncio.sleep(0)
-        questions = [group.create_task(queue.embed(["q" * n])) for n in (2, 3)]
-        await asyncio.sleep(0)
-        go_on.set()
-        answers = await asyncio.gather(first, bulk, *questions)
+        asked = group.create_task(queue.embed(["question"], "query"))
+        await asyncio.to_thread(question.began.wait, 5)
+        passages = group.create_task(queue.embed(["passage"], "passage"))
+        await asyncio.sleep(0.02)
+        assert order == []
+        question.go_on.set()
+        await asyncio.gather(asked, passages)
         serving.cancel()
-    assert runs == [["one"], ["qq", "qqq", "bulk a", "bulk bb"]]  # questions overtake
-    assert [int(rows[0][0]) for rows in answers] == [3, 6, 2, 3]
+    assert order == ["question", "passage"]
 
 
 async def test_a_run_is_bounded_by_characters_and_texts() -> None:
-    runs: list[int] = []
+    runs: list[list[int]] = []
 
     def embed(texts: Sequence[str]) -> np.ndarray:
-        runs.append(len(texts))
+        runs.append([len(text) for text in texts])
         return _vectors(texts)
 
     queue = EmbedQueue(embed)
-    waiting = asyncio.create_task(queue.embed(["x" * 600] * 3 + ["y"] * 20))
+    waiting = asyncio.create_task(queue.embed(["x" * 600] * 3 + ["y"] * 20, "passage"))
     await asyncio.sleep(0)
     assert queue.waiting == 23
     serving = asyncio.create_task(queue.run())
     await waiting
     serving.cancel()
-    assert max(runs) == embed_queue.MAX_RUN_TEXTS
-    assert runs[:2] == [1, 1]  # two of 600 characters do not fit in one run
+    # alike ones together: no short text is padded to a long one's length
+    assert runs == [[1] * 8, [1] * 8, [1] * 4, [600], [600], [600]]
 
 
 async def test_what_is_given_up_is_not_computed_and_a_failure_is_the_requests_own() -> None:
@@ -87,22 +135,39 @@ async def test_what_is_given_up_is_not_computed_and_a_failure_is_the_requests_ow
         return _vectors(texts)
 
     queue = EmbedQueue(embed)
-    dropped = asyncio.create_task(queue.embed(["dropped"]))
+    dropped = asyncio.create_task(queue.embed(["dropped"], "query"))
     await asyncio.sleep(0)
     dropped.cancel()
     await asyncio.wait([dropped])
     serving = asyncio.create_task(queue.run())
     with pytest.raises(ValueError):
-        await queue.embed(["bad"])
-    assert len(await queue.embed(["good"])) == 1
+        await queue.embed(["bad"], "query")
+    assert len(await queue.embed(["good"], "query")) == 1
     serving.cancel()
     assert seen == ["bad", "good"]
 
 
-async def test_a_full_queue_refuses() -> None:
+async def test_a_full_queue_refuses_its_own_kind_only() -> None:
     queue = EmbedQueue(_vectors)
     with pytest.raises(Full):
-        await queue.embed(["x"] * (embed_queue.MAX_WAITING_TEXTS + 1))
+        await queue.embed(["x"] * (embed_queue.PASSAGES.waiting + 1), "passage")
+    held = asyncio.create_task(queue.embed(["x"] * embed_queue.PASSAGES.waiting, "passage"))
+    await asyncio.sleep(0)
+    with pytest.raises(Full):
+        await queue.embed(["x"], "passage")
+    serving = asyncio.create_task(queue.run())
+    assert len(await queue.embed(["x"], "query")) == 1
+    await held
+    serving.cancel()
+
+
+def test_what_a_text_is() -> None:
+    assert kind_of({}, 1) == "query" and kind_of({}, 2) == "passage"
+    assert kind_of({"input_type": "passage"}, 1) == "passage"
+    assert kind_of({"input_type": "search_query"}, 5) == "query"
+    for wrong in ("poem", 5):
+        with pytest.raises(Refused, match="input_type"):
+            kind_of({"input_type": wrong}, 1)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +207,7 @@ def test_the_wire(embed_process: EmbedProcess) -> None:
         health = json.loads(response.read())
     assert health["status"] == "ok" and health["stage"] == "embed" and health["engine"] == "minilm"
     assert {"languages", "in_flight", "capacity"} <= health.keys()
+    assert health["languages"] == ["en"] and health["model"].startswith("all-minilm-l6-v2@")
     status, answer = _post(f"{url}/v1/embeddings", b'{"model":"m","input":["one","two"]}')
     assert status == 200 and [row["index"] for row in answer["data"]] == [0, 1]
     vector = np.array(answer["data"][0]["embedding"])
@@ -160,6 +226,7 @@ async def test_client_goes_on_to_another_server(embed_process: EmbedProcess) -> 
         pool = Pool("embed", (GONE_URL, embed_process.url), http)
         embedder = HttpEmbedder(pool, http, 2000)
         assert len((await embedder.embed(["hello"]))[0]) == 384
+        assert embedder.model.startswith("all-minilm-l6-v2@")
         assert await embedder.embed([]) == []
         with pytest.raises(EngineError, match="refused with status 400"):
             await embedder.embed(["x" * 9000])

@@ -10,7 +10,9 @@ import pytest
 
 from appliance.errors import UserError
 from appliance.models import minilm
-from appliance.models.minilm_graph import read_safetensors
+from appliance.models.encoder_files import DIMENSIONS, read_encoder
+from appliance.models.encoder_session import EncoderSession, graph_file
+from appliance.models.safetensors import read_safetensors
 
 TEXTS = [
     "When are you open?",
@@ -22,8 +24,13 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> minilm.MiniLm:
-    return minilm.MiniLm(tmp_path_factory.mktemp("cache"))
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def model(cache: Path) -> minilm.MiniLm:
+    return minilm.MiniLm(cache)
 
 
 def _norm(x, weights, name):
@@ -67,20 +74,30 @@ def _reference(ids, weights):
     return mean / np.linalg.norm(mean)
 
 
-def test_graph_equals_the_plain_forward_pass(model: minilm.MiniLm) -> None:
+def test_graph_equals_the_plain_forward_pass(model: minilm.MiniLm, cache: Path) -> None:
     weights = read_safetensors(minilm.model_dir() / "model.safetensors")
-    ids, mask = model.tokens(TEXTS)
+    session = EncoderSession(read_encoder(minilm.model_dir()), cache)
     vectors = model.embed(TEXTS)
-    assert vectors.shape == (len(TEXTS), minilm.DIMENSIONS)
-    for row, keep, vector in zip(ids, mask, vectors, strict=True):
-        expected = _reference(row[keep.astype(bool)], weights)
+    assert vectors.shape == (len(TEXTS), DIMENSIONS)
+    for tokens, vector in zip(session.tokens(TEXTS), vectors, strict=True):
+        expected = _reference(tokens.ids, weights)
         assert float(expected @ vector) > 0.9999
         assert abs(float(np.linalg.norm(vector)) - 1) < 1e-5
 
 
-def test_long_text_is_cut_at_256_tokens(model: minilm.MiniLm) -> None:
-    ids, _ = model.tokens(["refund " * 400])
-    assert ids.shape == (1, minilm.MAX_TOKENS)
+def test_long_text_is_cut_at_256_tokens(cache: Path) -> None:
+    session = EncoderSession(read_encoder(minilm.model_dir()), cache)
+    (tokens,) = session.tokens(["refund " * 400])
+    assert len(tokens) == 256
+
+
+def test_eight_bits_are_another_model_and_nearly_the_same_vectors(
+    model: minilm.MiniLm, cache: Path
+) -> None:
+    small = minilm.MiniLm(cache, compute="int8")
+    assert small.name == f"{model.name}+int8" != model.name
+    for text in filter(None, TEXTS):
+        assert float(small.embed([text])[0] @ model.embed([text])[0]) > 0.97
 
 
 def test_near_means_alike(model: minilm.MiniLm) -> None:
@@ -91,10 +108,10 @@ def test_near_means_alike(model: minilm.MiniLm) -> None:
 
 
 def test_graph_is_written_once_and_whole(tmp_path: Path) -> None:
-    weights = minilm.model_dir() / "model.safetensors"
-    first = minilm.graph_file(weights, tmp_path)
+    encoder = read_encoder(minilm.model_dir())
+    first = graph_file(encoder, tmp_path)
     written = first.stat().st_mtime_ns
-    assert minilm.graph_file(weights, tmp_path) == first
+    assert graph_file(encoder, tmp_path) == first
     assert first.stat().st_mtime_ns == written
     assert [p.name for p in tmp_path.iterdir()] == [first.name]
 

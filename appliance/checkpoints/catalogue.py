@@ -31,9 +31,9 @@ class Entry(BaseModel):
     name: str = Field(pattern=NAME_PATTERN)
     aliases: tuple[str, ...] = ()
     """Names that its engine has for it."""
-    stage: Literal["stt", "tts", "llm"]
+    stage: Literal["stt", "tts", "llm", "embed", "rerank"]
     engine: str
-    """What ``ivr stt|tts|llm --engine`` calls what loads it."""
+    """What ``ivr stt|tts|llm|embed|rerank --engine`` calls what loads it."""
     languages: tuple[str, ...]
     """BCP 47 primary subtags; ``*``: many."""
     form: Form

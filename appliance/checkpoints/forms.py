@@ -15,6 +15,8 @@ CONFIG = "config.json"
 SHARDS = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 COQUI_PARTS = ("fastpitch", "hifigan")
 COQUI_WEIGHTS = "best_model.pth"
+ENCODERS = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
+EXPORTS = ("onnx/model.onnx", "model.onnx")
 DEEPEST = 3
 """Folders inside an archive that a model is looked for in."""
 _FOREIGN = {
@@ -37,6 +39,8 @@ class Form(Enum):
     """AI4Bharat's layout: ``fastpitch/`` and ``hifigan/``, each with ``best_model.pth``."""
     HF_LLM = "hf-llm"
     """Hugging Face, a causal language model: what vLLM loads."""
+    HF_ENCODER = "hf-encoder"
+    """Hugging Face, BERT or XLM-RoBERTa: a sentence encoder or a cross-encoder (reranker)."""
     BUILT_IN = "built-in"
     """Comes with the engine's own package; there is no folder."""
 
@@ -47,6 +51,7 @@ WORDS = {
     Form.HF_WAV2VEC2: "a Wav2Vec2 of Hugging Face",
     Form.COQUI: "a Coqui voice (fastpitch/ and hifigan/, each with best_model.pth)",
     Form.HF_LLM: "a language model of Hugging Face",
+    Form.HF_ENCODER: "a text encoder of Hugging Face (BERT or XLM-RoBERTa)",
     Form.BUILT_IN: "part of its engine",
 }
 
@@ -55,6 +60,7 @@ LOADED_BY = {
     "wav2vec2": Form.HF_WAV2VEC2,
     "coqui": Form.COQUI,
     "vllm": Form.HF_LLM,
+    "onnx": Form.HF_ENCODER,
 }
 """The form that each engine loads; an engine that is not here has its model built in."""
 
@@ -68,6 +74,9 @@ def form_of(folder: Path) -> Form | None:
         return None
     if (folder / "model.bin").is_file() and ("lang_ids" in config or "alignment_heads" in config):
         return Form.CT2
+    if config.get("model_type") in ENCODERS and (folder / "tokenizer.json").is_file():
+        exported = any((folder / name).is_file() for name in EXPORTS)
+        return Form.HF_ENCODER if exported or has_weights(folder) else None
     if not has_weights(folder):
         return None
     if config.get("model_type") == "whisper":

@@ -10,7 +10,7 @@ from appliance.checkpoints.manifest import folder_of
 from appliance.errors import UserError
 from appliance.settings import Run, Settings, Stage
 
-STRICT = frozenset({Form.CT2, Form.HF_WAV2VEC2})
+STRICT = frozenset({Form.CT2, Form.HF_WAV2VEC2, Form.HF_ENCODER})
 """Forms that have no variants: what does not look like them is not them."""
 
 
@@ -40,6 +40,7 @@ def runs(settings: Settings) -> Iterator[tuple[str, Run]]:
         "tts": engines.tts,
         "turn": engines.turn,
         "embed": engines.embed,
+        "rerank": engines.rerank,
         "llm": engines.llm,
         "llm.fallback": engines.llm.fallback,
     }

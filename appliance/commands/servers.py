@@ -1,4 +1,4 @@
-"""``ivr stt``, ``tts``, ``turn``, ``embed``: the engine servers; ``ivr emulate``: their stand-ins.
+"""``ivr stt``, ``tts``, ``turn``, ``embed``, ``rerank``: engine servers; ``ivr emulate``: stand-ins.
 
 Each imports only what its process needs, so that a GPL or a heavy package never reaches another.
 """
@@ -118,17 +118,47 @@ def turn(ctx: click.Context, host: str, port: int) -> None:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--engine",
+    type=click.Choice(["minilm", "onnx"]),
+    default="minilm",
+    show_default=True,
+    help="minilm: English, built in; onnx: a sentence encoder of --model.",
+)
+@_model_options
 @click.option("--port", type=int, default=7401, show_default=True, help="0: a free one.")
 @click.pass_context
-def embed(ctx: click.Context, host: str, port: int) -> None:
+def embed(ctx: click.Context, /, engine: str, host: str, port: int, **model: Any) -> None:
     """Serve text embeddings for knowledge search.
 
-    Example: ivr embed --port 7401
+    \b
+    Example: ivr embed --engine onnx --model multilingual-e5-small --compute-type int8
     """
     from appliance.models import embed_server as process
 
-    process.run(start(ctx, "embed"), host, port)
+    process.run(start(ctx, "embed"), engine, host, port, _options(**model))
+
+
+@click.command()
+@click.option(
+    "--engine",
+    type=click.Choice(["onnx"]),
+    default="onnx",
+    show_default=True,
+    help="A cross-encoder of --model on onnxruntime.",
+)
+@_model_options
+@click.option("--port", type=int, default=7451, show_default=True, help="0: a free one.")
+@click.pass_context
+def rerank(ctx: click.Context, /, engine: str, host: str, port: int, **model: Any) -> None:
+    """Serve a cross-encoder that puts what a search has found in order.
+
+    \b
+    Example: ivr rerank --model mmarco-minilm-l12 --compute-type int8
+    """
+    from appliance.models import rerank_server as process
+
+    process.run(start(ctx, "rerank"), host, port, _options(**model))
 
 
 @click.command()

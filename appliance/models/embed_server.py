@@ -4,23 +4,51 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import orjson
 from aiohttp import web
 
+from appliance.checkpoints.catalogue import load_catalogue
+from appliance.checkpoints.manifest import folder_of
+from appliance.errors import UserError
 from appliance.models import http
-from appliance.models.embed_queue import MAX_WAITING_TEXTS, Embed, EmbedQueue, Full
-from appliance.models.minilm import MiniLm
+from appliance.models.embed_queue import PASSAGES, QUESTIONS, Embed, EmbedQueue, Kind
+from appliance.models.encoder_files import read_encoder
+from appliance.models.encoder_session import compute_of
+from appliance.models.engine import ModelOptions
+from appliance.models.lane import Full
+from appliance.models.minilm import LANGUAGE, MiniLm
+from appliance.models.sentence_encoder import SentenceEncoder
 from appliance.settings import Settings
 
-ENGINE = "minilm"
-LANGUAGES = ("*",)
-"""It takes any text, and understands English; other languages are found by their words."""
 MAX_TEXTS = 64
 """In one request."""
 MAX_TEXT_CHARS = 8000
-"""The model reads 256 tokens, some 1 200 characters; far more is a mistake."""
+"""The model reads 256 or 512 tokens, some 2 000 characters; far more is a mistake."""
+KINDS = {
+    "query": "query",
+    "passage": "passage",
+    "search_query": "query",
+    "search_document": "passage",
+    "document": "passage",
+    "": "",
+}
+"""``input_type`` as NVIDIA, Voyage and Cohere have it."""
+
+
+class Model(Protocol):
+    """What is served."""
+
+    name: str
+
+    def prompted(self, text: str, kind: Kind) -> str:
+        """``text`` as the model was trained to read it."""
+
+    @property
+    def embed(self) -> Embed:
+        """One unit-length vector a text; called from several threads."""
 
 
 def texts_of(request: dict[str, Any]) -> list[str]:
@@ -36,14 +64,22 @@ def texts_of(request: dict[str, Any]) -> list[str]:
     return texts
 
 
+def kind_of(request: dict[str, Any], count: int) -> Kind:
+    """What ``input_type`` says; where it is left out, a text alone is a question. Raises Refused."""
+    given = http.text_field(request, "input_type", "")
+    if given not in KINDS:
+        raise http.Refused(400, "Field input_type must be query or passage.")
+    return cast(Kind, KINDS[given] or ("query" if count == 1 else "passage"))
+
+
 class EmbedServer:
     """The routes of the embedding server."""
 
-    def __init__(self, embed: Embed, name: str = ENGINE) -> None:
-        """``name``: of the model with its revision, as every answer tells it."""
-        self._name = name
-        self._queue = EmbedQueue(embed)
-        self._load = http.Load("embed", ENGINE, LANGUAGES, MAX_WAITING_TEXTS)
+    def __init__(self, model: Model, engine: str, languages: tuple[str, ...]) -> None:
+        self._model = model
+        self._queue = EmbedQueue(model.embed)
+        capacity = QUESTIONS.waiting + PASSAGES.waiting
+        self._load = http.Load("embed", engine, languages, capacity, model=model.name)
 
     def application(self) -> web.Application:
         """The application; its queue runs for as long as it does."""
@@ -59,10 +95,13 @@ class EmbedServer:
         await asyncio.wait({queue})
 
     async def _embeddings(self, request: web.Request) -> web.Response:
-        texts = texts_of(await http.json_object(request))
+        said = await http.json_object(request)
+        texts = texts_of(said)
+        kind = kind_of(said, len(texts))
+        prompted = [self._model.prompted(text, kind) for text in texts]
         self._load.in_flight += 1
         try:
-            vectors = await self._queue.embed(texts)
+            vectors = await self._queue.embed(prompted, kind)
         except Full as e:
             raise http.Refused(429, "Too many texts are waiting; try again in a second.") from e
         finally:
@@ -71,19 +110,38 @@ class EmbedServer:
             {"object": "embedding", "index": index, "embedding": vector}
             for index, vector in enumerate(vectors)
         ]
-        answer = {"object": "list", "model": self._name, "data": data}
+        answer = {"object": "list", "model": self._model.name, "data": data}
         raw = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)  # half as long as of doubles
         return web.Response(body=raw, content_type="application/json")
 
 
-def run(settings: Settings, host: str, port: int) -> None:
+def load_model(
+    settings: Settings, engine: str, options: ModelOptions
+) -> tuple[Model, tuple[str, ...]]:
+    """The model of an engine, and the languages that it understands. Raises UserError."""
+    compute = compute_of(options)
+    cache: Path = settings.cache_dir
+    if engine == "minilm":
+        if options.model:
+            raise UserError(f"minilm is one model. To load {options.model}: --engine onnx.")
+        return MiniLm(cache, compute=compute), (LANGUAGE,)
+    if not options.model:
+        raise UserError("The engine onnx needs a model. Choose one: ivr models list")
+    folder = folder_of(settings, options.model)
+    encoder = read_encoder(folder)
+    entry = load_catalogue(settings).get(encoder.name)
+    languages = options.languages or (entry.languages if entry else ("*",))
+    return SentenceEncoder(encoder, cache, compute=compute), languages
+
+
+def run(settings: Settings, engine: str, host: str, port: int, options: ModelOptions) -> None:
     """Load the model, then serve until SIGTERM.
 
     Raises UserError: the model is not installed, or the address cannot be had.
     """
 
     async def application() -> web.Application:
-        model = await asyncio.to_thread(MiniLm, settings.cache_dir)
-        return EmbedServer(model.embed, model.name).application()
+        model, languages = await asyncio.to_thread(load_model, settings, engine, options)
+        return EmbedServer(model, engine, languages).application()
 
     http.run(application, host, port)

@@ -46,6 +46,8 @@ class Load:
     capacity: int
     voices: tuple[str, ...] = ()
     """Of a TTS server: the voices it has, so that each is asked of the server that has it."""
+    model: str = ""
+    """Name and revision, of a stage whose answers differ with the model."""
     in_flight: int = 0
     ready: bool = True
     draining: asyncio.Event = field(default_factory=asyncio.Event)
@@ -143,6 +145,8 @@ async def _health(request: web.Request) -> web.Response:
     }
     if load.voices:
         facts["voices"] = load.voices
+    if load.model:
+        facts["model"] = load.model
     return reply(facts, 200 if state == "ok" else 503)
 
 

@@ -27,7 +27,7 @@ ESPEAK = "espeak-ng"
 LOOPBACK = "127.0.0.1"
 FALLBACK = "llm.fallback"
 """The stage of the smaller language model."""
-ENGINES_BY_NAME = ("stt", "tts")
+ENGINES_BY_NAME = ("stt", "tts", "embed", "rerank")
 """Stages whose command is told which engine to be; the others have one."""
 WARM_UPS_TO_START = 5.0
 """An engine server that did not answer after so many of its stage's warm-ups is given up."""
