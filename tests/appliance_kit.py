@@ -412,11 +412,15 @@ class LiveCall:
 
 @asynccontextmanager
 async def ringing(
-    site: Site, did: str = "1001", *, codec: str = "PCMU", transport: str = "udp"
+    site: Site, did: str = "1001", *, codec: str = "PCMU", transport: str = "udp", number: str = ""
 ) -> AsyncIterator[LiveCall]:
-    """Ring ``did`` and follow the call to the end of the block, which hangs up if need be."""
-    number = f"+9198000{next(_numbers):05d}"
-    ear = site.folder / f"ear{number}.wav"
+    """Ring ``did`` and follow the call to the end of the block, which hangs up if need be.
+
+    ``number``: of a caller who rang before; empty: a new one's.
+    """
+    call_number = next(_numbers)
+    number = number or f"+9198000{call_number:05d}"
+    ear = site.folder / f"ear{number}.{call_number}.wav"
     key = token.make(site.settings.secret("media"), WATCH_ID, time.time())
     headers = {"Authorization": f"Bearer {key}"}
     async with aiohttp.ClientSession() as http:

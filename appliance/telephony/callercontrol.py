@@ -97,6 +97,10 @@ class CallerControl:
         """End the call."""
         await self._command({"do": "hangup"})
 
+    def vanish(self) -> None:
+        """End without a word, as a telephone does that loses its network: no BYE, no recording."""
+        self._process.kill()
+
     async def close(self) -> None:
         """Hang up if need be, let it write its recording, and wait for its end."""
         if self._process.returncode is None:
