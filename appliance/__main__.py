@@ -19,6 +19,7 @@ from appliance.commands import (
     cluster,
     donotcall,
     extensions,
+    jobs,
     live,
     llm,
     models,
@@ -270,7 +271,7 @@ for _command in (
     privacy.retention, privacy.erase,
     extensions.extensions, queues.queues, llm.llm,
     live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call, capacity.capacity,
-    rehearse.rehearse, rehearse.audit, rules.rules,
+    rehearse.rehearse, rehearse.audit, rules.rules, jobs.jobs,
 ):  # fmt: skip
     main.add_command(_command)
 

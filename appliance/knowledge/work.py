@@ -19,9 +19,13 @@ from appliance.engines.base import Embedder
 from appliance.errors import EngineError, UserError, reason_of
 from appliance.knowledge.cutting import Draft
 from appliance.knowledge.drafts import cut_and_checked, new_passage
-from appliance.knowledge.reading import ReadDocument, RefusedDocumentError, pages_to_json
+from appliance.knowledge.reading import (
+    ReadDocument,
+    RefusedDocumentError,
+    pages_to_json,
+    read_document,
+)
 from appliance.knowledge.reading.document import ReadOptions
-from appliance.knowledge.reading import read_document
 from appliance.knowledge.vectors import vectors_of
 from appliance.store import documents, publishing
 from appliance.store.documents import LEASE_S, LostDocumentError, State, Taken
@@ -87,11 +91,16 @@ class _Work:
         self.lease = taken.lease
         self.changing = asyncio.Lock()
         """Whoever renews the lease: its value is the token of the next one."""
-        self._pages = (0, 0)
+        self._pages: tuple[int, int] | None = None
+        """Read so far, of how many; None when that is told, or over."""
 
     def note_pages(self, done: int, total: int) -> None:
         """Pages read so far."""
         self._pages = (done, total)
+
+    def all_pages_read(self) -> None:
+        """From now on ``done`` and ``total`` count passages."""
+        self._pages = None
 
     async def with_signs_of_life(self, reading: _Reading) -> Outcome:
         """What ``reading`` comes to, while our lease lasts."""
@@ -105,17 +114,16 @@ class _Work:
             raise group.exceptions[0] from None
 
     async def _say_so(self) -> None:
-        told, last = self._pages, monotonic()
+        last = monotonic()
         while True:
             await asyncio.sleep(TELL_EVERY_S)
-            if self._pages == told and monotonic() - last < SIGN_EVERY_S:
+            if self._pages is None and monotonic() - last < SIGN_EVERY_S:
                 continue
-            values = {}
-            if self._pages != told:
-                values = dict(zip(("done", "total"), self._pages, strict=True))
-            told, last = self._pages, monotonic()
+            last = monotonic()
             try:
                 async with self.changing, self.engine.begin() as connection:
+                    pages, self._pages = self._pages, None
+                    values = {"done": pages[0], "total": pages[1]} if pages else {}
                     self.lease = await documents.renew(connection, self.taken, self.lease, **values)
             except (SQLAlchemyError, OSError) as e:
                 _log.warning("! %s: no sign of life: %s", self.taken.name, reason_of(e))
@@ -158,6 +166,7 @@ class _Reading:
             )
         work = self._work
         async with work.changing:
+            work.all_pages_read()
             work.lease = await documents.keep_text(
                 work.engine,
                 taken,
@@ -166,6 +175,7 @@ class _Reading:
                 language=document.language,
                 pages=pages_to_json(document.pages),
                 notes=document.notes,
+                total=len(drafts),
             )
         await self._store(document, drafts)
         async with work.changing:

@@ -306,10 +306,12 @@ async def keep_text(
     language: str,
     pages: list[dict[str, Any]],
     notes: Sequence[str],
+    total: int,
 ) -> datetime:
-    """Store what was read from the original of the document's revision."""
+    """Store what was read from the original of the document's revision; ``total`` passages follow."""
     async with engine.begin() as connection:
-        lease = await renew(connection, taken, lease, state=State.EMBEDDING)
+        progress = {"state": State.EMBEDDING, "done": 0, "total": total}
+        lease = await renew(connection, taken, lease, **progress)
         await connection.execute(
             update(RevisionRow)
             .where(RevisionRow.id == taken.revision_id)

@@ -1,0 +1,50 @@
+"""The jobs of documents, as plain functions: read one, see what is left to be done, prune."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from appliance.knowledge.backends import open_backends
+from appliance.knowledge.ingest import options_of, publish
+from appliance.knowledge.work import read_one
+from appliance.settings import Settings
+from appliance.store import documents, publishing, versions
+
+KEPT_DAYS = 30
+"""Versions that were superseded longer ago are erased, with their originals."""
+
+_log = logging.getLogger(__name__)
+
+
+async def read(settings: Settings, document_id: int) -> Sequence[int]:
+    """Read one document, put in force what is ready then, and say which are to be read next.
+
+    None is named when the document was not ours to read: who reads it names them.
+    """
+    async with open_backends(settings) as backends:
+        options = options_of(settings.knowledge)
+        outcome = await read_one(backends.engine, backends.embedder, options, document_id)
+        await publish_ready(backends.engine)
+        return (await documents.due(backends.engine))[:1] if outcome else ()
+
+
+async def sweep(engine: AsyncEngine, settings: Settings) -> Sequence[int]:
+    """Put in force what is ready, and say which documents are due: as many as are read at once, for
+    each that has been read names the next."""
+    await publish_ready(engine)
+    return (await documents.due(engine))[: settings.jobs.processes]
+
+
+async def publish_ready(engine: AsyncEngine) -> None:
+    """Make a version of each base that has something to put in force, and nothing under way."""
+    for base in await publishing.bases_to_publish(engine):
+        await publish(engine, base)
+
+
+async def prune(engine: AsyncEngine, settings: Settings) -> int:
+    """Erase versions that no call can use any more; how many passages went."""
+    return await versions.prune(engine, timedelta(days=KEPT_DAYS))

@@ -1,0 +1,85 @@
+"""Celery's tasks: each is one call of a plain function, on an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from appliance.errors import EngineError, UserError, reason_of
+from appliance.jobs import documents, periodic
+from appliance.jobs.enqueue import READ, send_documents
+from appliance.jobs.periodic import PERIODIC, SWEEP, Periodic
+from appliance.settings import Settings
+from appliance.store.database import database_url, open_engine
+
+POOL_SIZE = 3
+"""Connections of one job: its own, the lock's, and one for its signs of life."""
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+def register(app: Celery, settings: Settings) -> None:
+    """Give the application its tasks and their schedule."""
+
+    def read(document_id: int) -> None:
+        ids = _done("reading a document", lambda: documents.read(settings, document_id))
+        send_documents(app, ids or ())
+
+    def sweep() -> None:
+        ids = _done("the sweep", lambda: _with_engine(settings, documents.sweep))
+        send_documents(app, ids or (), expires_s=settings.jobs.sweep_s)
+
+    app.task(name=READ)(read)
+    app.task(name=SWEEP)(sweep)
+    for entry in PERIODIC:
+        app.task(name=entry.task)(_periodic(settings, entry))
+    app.conf.beat_schedule = periodic.schedule(settings)
+
+
+def _periodic(settings: Settings, entry: Periodic) -> Callable[[], None]:
+    async def alone(engine: AsyncEngine, settings: Settings) -> Any:
+        return await periodic.run_alone(engine, settings, entry)
+
+    def run() -> None:
+        said = _done(entry.name, lambda: _with_engine(settings, alone))
+        if said:
+            _log.info("= %s: %s", entry.name, said)
+
+    return run
+
+
+async def _with_engine(
+    settings: Settings, work: Callable[[AsyncEngine, Settings], Awaitable[T]]
+) -> T:
+    timeout_s = settings.database.connect_timeout_s
+    engine = open_engine(database_url(settings), connect_timeout_s=timeout_s, pool_size=POOL_SIZE)
+    try:
+        return await work(engine, settings)
+    finally:
+        await engine.dispose()
+
+
+def _done(what: str, work: Callable[[], Awaitable[T]]) -> T | None:
+    """What ``work`` returns; None when it failed, which is logged: the next sweep, or the next run,
+    does what is left."""
+
+    async def run() -> T:
+        return await work()
+
+    try:
+        return asyncio.run(run())
+    except SoftTimeLimitExceeded:
+        _log.error("! %s took too long and was ended", what)
+    except (SQLAlchemyError, OSError, UserError, EngineError) as e:
+        _log.warning("! %s: %s", what, reason_of(e))
+    except Exception:  # border of a job
+        _log.exception("! %s failed", what)
+    return None
