@@ -83,7 +83,7 @@ def numbers_differ(a: str, b: str, language: str) -> bool:
     return all(lost) or (any(lost) and not (one and other))
 
 
-def _fractions(text: str) -> set[str]:
+def _fractions(text: str) -> frozenset[str]:
     return _FRACTIONS.intersection(normal(normalize("NFC", text)))
 
 
