@@ -57,6 +57,7 @@ def test_numbers_are_the_same_written_or_spoken() -> None:
     assert not numbers_differ("Call 1800 425 4255.", "Call 18004254255, one of us answers.", "en")
     assert not numbers_differ("It is 100 rupees.", "It is 100 rupees, or 250 in Goa.", "en")
     assert numbers_differ("It is 100 rupees.", "It is 110 rupees.", "en")
+    assert numbers_differ("Until six in the evening.", "Until 5 p.m.", "en")
     assert folded("ninety rupees, Rs. 1,200", "en") == ("90", "rupees", "rs", "1200")
 
 

@@ -89,9 +89,9 @@ def _fractions(text: str) -> frozenset[str]:
 
 def _lacking(stated: Sequence[str], elsewhere: Sequence[str]) -> bool:
     """Whether a number stands here that does not stand there. Digits are looked for in a row: what is
-    one number here ("1800425") may be two there. One digit alone is as often a word ("one of us")."""
+    one number here ("1800425") may be two there. A 1 is as often a word ("one of us")."""
     row = "".join(elsewhere)
-    return any(number not in row for number in stated if len(number) > 1)
+    return any(number not in row for number in stated if number != "1")
 
 
 def sources_differ(a: Sequence[Passage], b: Sequence[Passage]) -> bool:

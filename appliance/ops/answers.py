@@ -1,0 +1,62 @@
+"""``ivr answers``: what agents answer common questions with, made in advance."""
+
+from __future__ import annotations
+
+import orjson
+
+from appliance.errors import UserError
+from appliance.ops.atlength import at_length
+from appliance.ops.console import plain, print_table
+from appliance.review.common import make_answers
+from appliance.settings import Settings
+from appliance.store import cached_answers as store
+from appliance.store.database import answer
+
+QUERY_S = 10.0
+SHOWN = 60
+
+
+def print_answers(settings: Settings, agent_id: str, *, as_json: bool) -> None:
+    """Every answer made in advance, those asked most first."""
+    found = answer(settings, lambda engine: store.list_answers(engine, agent_id), QUERY_S)
+    if as_json:
+        print(orjson.dumps({"answers": found}).decode())
+        return
+    rows = [
+        (
+            *(f"{one.agent_id}.{one.agent_version}", one.knowledge_version, one.calls),
+            "no" if one.withdrawn else "yes",
+            *(_short(one.cached.question), _short(one.cached.answer)),
+        )
+        for one in found
+    ]
+    names = ("agent", "knowledge", "calls", "said", "question", "answer")
+    print_table(names, rows, "No question has been asked often enough yet.")
+
+
+def make(settings: Settings, agent_id: str, *, as_json: bool) -> None:
+    """Make what is missing now, instead of waiting for the background job."""
+    made = at_length(settings, lambda engine: make_answers(engine, settings, agent_id))
+    if as_json:
+        print(orjson.dumps(made).decode())
+    else:
+        print(
+            f"{made.asked} questions asked, {made.kept} answers kept,"
+            f" {made.dropped} of other versions deleted."
+        )
+
+
+def withdraw(settings: Settings, agent_id: str, question: str, *, as_json: bool) -> None:
+    """Have a question no longer answered in advance, for this version. Raises UserError."""
+    wording = store.wording_of(question)
+    gone = answer(settings, lambda engine: store.withdraw(engine, agent_id, [wording]), QUERY_S)
+    if not gone:
+        raise UserError(f"Agent {agent_id} has no such answer in use: {question!r}.")
+    if as_json:
+        print(orjson.dumps({"withdrawn": gone, "wording": wording}).decode())
+    else:
+        print(f"No longer answered in advance: {plain(wording)}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
