@@ -19,6 +19,7 @@ from appliance.commands import (
     cluster,
     donotcall,
     extensions,
+    flags,
     jobs,
     live,
     llm,
@@ -28,6 +29,7 @@ from appliance.commands import (
     privacy,
     queues,
     rehearse,
+    review,
     rules,
     servers,
     switch,
@@ -272,6 +274,7 @@ for _command in (
     extensions.extensions, queues.queues, llm.llm,
     live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call, capacity.capacity,
     rehearse.rehearse, rehearse.audit, rules.rules, jobs.jobs,
+    flags.flags, review.ask, review.golden, review.answers,
 ):  # fmt: skip
     main.add_command(_command)
 
