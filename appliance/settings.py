@@ -458,6 +458,16 @@ class Settings(_Section):
         return self.data_dir / "models"
 
     @property
+    def jobs_dir(self) -> Path:
+        """The clock's memory of ``ivr jobs``."""
+        return self.data_dir / "jobs"
+
+    @property
+    def jobs_ready_file(self) -> Path:
+        """It stands while ``ivr jobs`` takes jobs."""
+        return self.jobs_dir / "ready"
+
+    @property
     def plan_file(self) -> Path:
         """The capacity plan in force, for what starts and stops engine servers."""
         return self.data_dir / "plan.json"

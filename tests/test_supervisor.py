@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -231,7 +232,8 @@ def test_what_run_names_is_ours_and_urls_are_somebody_elses(tmp_path: Path) -> N
     planned = plan(only(tmp_path, stt=stt, tts=Tts.model_validate({})))
     assert planned.postgres is None
     names = [p.name for p in planned.programs]
-    assert names == ["stt.0", "stt.1", "stt.2", "tts.0", "tts.1", "worker", "sip"]
+    calls = ["stt.0", "stt.1", "stt.2", "tts.0", "tts.1", "worker", "sip"]
+    assert names == [*calls, "redis", "jobs"]
     assert [(g.name, len(g.programs)) for g in planned.engines] == [
         ("stt.0", 2), ("stt.1", 1), ("tts.0", 1), ("tts.1", 1)
     ]  # fmt: skip
@@ -384,6 +386,7 @@ def place(open_tmp: Path) -> tuple[Path, dict[str, str]]:
         "IVR_DATA_DIR": str(folder / "var"),
         "IVR_DATABASE__EMBEDDED_DIR": str(folder / "embedded"),
         "IVR_DATABASE__EMBEDDED_PORT": str(free_port()),
+        "IVR_REDIS__EMBEDDED_PORT": str(free_port()),
         "IVR_WORKER__PORT": str(free_port()),
         "IVR_WORKER__RECORDINGS": "false",
         "IVR_SIP__PORT": str(free_port()),
@@ -433,7 +436,17 @@ def test_it_comes_up_heals_and_leaves_nobody_behind_when_it_is_killed(
     assert facts["sip"] == f"sip:1001@127.0.0.1:{port}"
     assert facts["numbers"] == {"*": "sunrise"}
     assert _health(facts["worker"])
-    assert len(facts["pids"]) == 8
+    assert len(facts["pids"].keys() - {"redis", "jobs"}) == 8
+
+    for name in ("redis", "jobs"):  # they come up behind the calls, and fall without them
+        _until(lambda name=name: f"= {name} is up" in appliance.errors.read_text())
+        pid = re.search(rf"= {name} is up \(pid (\d+)\)", appliance.errors.read_text())
+        assert pid
+        os.kill(int(pid[1]), signal.SIGKILL)
+        killed = f"! {name} was killed by SIGKILL; again in 0.2 s"
+        _until(lambda killed=killed: killed in appliance.errors.read_text())
+    _until(lambda: _accepts(int(place[1]["IVR_REDIS__EMBEDDED_PORT"])))
+    assert _health(facts["worker"])
 
     os.kill(facts["pids"]["stt.0"], signal.SIGKILL)
     os.kill(facts["pids"]["postgres"], signal.SIGKILL)

@@ -42,13 +42,13 @@ def run(settings: Settings, *, scheduled: bool = True) -> None:
         ) from e
     register(app, settings)
     _keep_our_log(settings)
-    folder = settings.data_dir / "jobs"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings.jobs_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _tell_when_ready(settings)
     worker = app.Worker(
         concurrency=settings.jobs.processes,
         pool="prefork",
         beat=scheduled,
-        schedule_filename=str(folder / "schedule"),
+        schedule_filename=str(settings.jobs_dir / "schedule"),
         hostname=f"jobs@{os.uname().nodename}",
         loglevel="WARNING",
         quiet=True,
@@ -59,6 +59,14 @@ def run(settings: Settings, *, scheduled: bool = True) -> None:
     _log.info("= jobs: %d at once, queue %s", settings.jobs.processes, shown)
     worker.start()
     sys.exit(worker.exitcode)
+
+
+def _tell_when_ready(settings: Settings) -> None:
+    def ready(**_: Any) -> None:
+        settings.jobs_ready_file.touch()
+        _log.info("= jobs are taken")
+
+    signals.worker_ready.connect(ready, weak=False)
 
 
 def _keep_our_log(settings: Settings) -> None:

@@ -1,8 +1,10 @@
-"""What ``ivr up`` runs, made from the settings: Postgres, engine servers, worker, SIP endpoint."""
+"""What ``ivr up`` runs, made from the settings: Postgres, engine servers, worker, endpoint, jobs."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -16,6 +18,8 @@ from appliance.ops.keeping import probe
 from appliance.ops.keeping.groups import Group, engine_groups, ivr, servers
 from appliance.ops.keeping.program import Address, Program
 from appliance.ops.postgres.server import EmbeddedPostgres
+from appliance.ops.redis.server import STOP_SIGNAL as REDIS_STOP_SIGNAL
+from appliance.ops.redis.server import EmbeddedRedis
 from appliance.settings import Settings
 from appliance.telephony.sip import check_host
 
@@ -23,6 +27,11 @@ DRAIN_MARGIN_S = 15.0
 """After the longest drain a worker writes its journal and recordings."""
 POSTGRES_STOP_S = 15.0
 """A fast shutdown writes a checkpoint."""
+JOBS_STOP_S = 5.0
+"""A job under way that takes longer is cut off, and taken up again after the next start."""
+JOBS_PACKAGES = ("celery", "redis")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +44,30 @@ class Plan:
     engines: tuple[Group, ...]
     worker: Program
     sip: Program
+    redis: tuple[Program, ...] = ()
+    jobs: tuple[Program, ...] = ()
+    """Background work and its queue: calls need neither, and nobody waits for them."""
 
     @property
     def programs(self) -> tuple[Program, ...]:
         """In the order of their start, with those that run at the peak only."""
-        return (*self.database, *servers(self.engines), self.worker, self.sip)
+        calls = (*self.database, *servers(self.engines), self.worker, self.sip)
+        return (*calls, *self.redis, *self.jobs)
 
 
 def plan(settings: Settings) -> Plan:
     """The programs for ``settings``. Raises UserError where an address cannot be served."""
     check_host(settings.sip.host)
     postgres = None if settings.database.url else EmbeddedPostgres(settings)
+    with_jobs = settings.jobs.enabled and _jobs_installed()
     return Plan(
         postgres=postgres,
         database=(_postgres(postgres),) if postgres else (),
         engines=engine_groups(settings),
         worker=_worker(settings),
         sip=_sip(settings),
+        redis=(_redis(settings),) if with_jobs and not settings.redis.url else (),
+        jobs=(_jobs(settings),) if with_jobs else (),
     )
 
 
@@ -147,6 +163,48 @@ def _postgres(server: EmbeddedPostgres) -> Program:
         death_signal=server.stop_signal,
         logs_like_us=False,
     )
+
+
+def _redis(settings: Settings) -> Program:
+    server = EmbeddedRedis(settings)
+    return Program(
+        name="redis",
+        command=server.command,
+        ready=server.ready,
+        remedy="See its last words above, or set redis.url to a Redis of your own.",
+        addresses=(Address("redis.embedded_port", "127.0.0.1", server.port),),
+        prepare=server.prepare,
+        stop_signal=REDIS_STOP_SIGNAL,
+        logs_like_us=False,
+    )
+
+
+def _jobs(settings: Settings) -> Program:
+    mark = settings.jobs_ready_file
+
+    async def ready() -> bool:
+        return await asyncio.to_thread(mark.exists)
+
+    return Program(
+        name="jobs",
+        command=ivr("jobs"),
+        ready=ready,
+        remedy="See its last words above; calls go on without it.",
+        prepare=lambda: mark.unlink(missing_ok=True),
+        stop_timeout_s=JOBS_STOP_S,
+        abort_signal=signal.SIGQUIT,
+    )
+
+
+def _jobs_installed() -> bool:
+    missing = [name for name in JOBS_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        _log.warning(
+            "! jobs are left out: %s is not installed, so no documents are read"
+            " (pip install 'ivr-appliance[jobs,documents]')",
+            " and ".join(missing),
+        )
+    return not missing
 
 
 def _reached(host: str) -> str:

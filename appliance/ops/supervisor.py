@@ -79,6 +79,7 @@ class Site:
         self.plan = planned
         self._tasks = tasks
         self.keepers: list[Keeper] = []
+        self._saying: list[asyncio.Task[None]] = []
         self.pools = EnginePools(settings, planned.engines, tasks, _pass_on)
 
     async def open(self, with_seed: bool) -> None:
@@ -93,10 +94,19 @@ class Site:
             await _seed(self.settings)
         await _all_healthy(self._begin((self.plan.worker,)))
         await _all_healthy(self._begin((self.plan.sip,)))
+        self._saying = [
+            self._tasks.create_task(_say_when_up(keeper))
+            for keeper in self._begin((*self.plan.redis, *self.plan.jobs))
+        ]
 
     async def close(self, at_once: asyncio.Event) -> None:
         """End everything, the endpoint first; engines all together, Postgres last."""
-        await self._end((self.plan.sip,), at_once)
+        for saying in self._saying:
+            saying.cancel()
+        await asyncio.gather(
+            self._end((self.plan.sip,), at_once), self._end(self.plan.jobs, at_once)
+        )
+        await self._end(self.plan.redis, at_once)
         await self._end((self.plan.worker,), at_once)
         await self.pools.close(at_once)
         await self._end(self.plan.database, at_once)
@@ -126,6 +136,14 @@ class Site:
 async def _all_healthy(keepers: list[Keeper]) -> None:
     for keeper in keepers:
         await keeper.healthy()
+
+
+async def _say_when_up(keeper: Keeper) -> None:
+    """Of a child that no call needs: its keeper goes on trying, whatever this says."""
+    try:
+        await keeper.healthy()
+    except UserError as e:
+        _log.error("! %s", e)
 
 
 async def _seed(settings: Settings) -> None:

@@ -172,6 +172,8 @@ embed.run = [{{ engine = "minilm", port = {next(ports)} }}]
 port = {next(ports)}
 processes = 1
 worker_urls = ["ws://127.0.0.1:{worker}"]
+[jobs]
+enabled = false
 """
     file = folder / "ivr.toml"
     file.write_text(text)
