@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from appliance.safety import units
 from appliance.safety.digits import Piece, read_numbers
+from appliance.safety.fused import apart
 from appliance.safety.wordfold import Folded, fold, normalise
 
 CODE_DIGITS = 5
@@ -20,6 +21,9 @@ CODE_DIGITS = 5
 SMALL = 12
 """Counts up to a dozen that count nothing in particular ("two things", "one moment") are no facts."""
 IDLE_MINUTES = 2
+LAST_DIGITS = 4
+MOST_HOURS_AND_DAYS = 31
+"""A bare number up to here may be an hour or a day: it makes no amount of money true."""
 YEARS = range(1900, 2100)
 HALF_DAY_MINUTES = 12 * 60
 LONGEST_NUMBER_DIGITS = 18
@@ -76,8 +80,13 @@ class Known:
         """Whether ``fact`` stands here."""
         if fact.kind == "number":
             if not fact.unit:
-                return fact.value in self.values
-            return bool({(fact.value, fact.unit), (fact.value, "")} & self.numbers)
+                return fact.value in self.values or self._ends_code(fact.value)
+            if (fact.value, fact.unit) in self.numbers:
+                return True
+            return (fact.value, "") in self.numbers and (
+                fact.unit not in (units.MONEY, units.PERCENT)
+                or Decimal(fact.value) > MOST_HOURS_AND_DAYS
+            )
         if fact.kind == "clock":
             minutes = int(fact.value)
             half = minutes % HALF_DAY_MINUTES
@@ -93,6 +102,10 @@ class Known:
         if fact.kind == "month":
             return int(fact.value) in self.months
         return fact.value in self.compact
+
+    def _ends_code(self, value: str) -> bool:
+        """The last four digits of a card."""
+        return len(value) == LAST_DIGITS and any(code.endswith(value) for code in self.codes)
 
 
 def facts(text: str, language: str = "en") -> tuple[Fact, ...]:
@@ -152,7 +165,7 @@ def _matters(fact: Fact) -> bool:
 
 
 def _read(text: str, language: str) -> _Reading:
-    plain = _GROUPED.sub("", normalise(text))
+    plain = apart(_GROUPED.sub("", normalise(text)))
     folded = fold(plain)
     numbers: list[Fact] = []
     runs = []
@@ -206,6 +219,8 @@ def _number(plain: str, pieces: tuple[Piece, ...], at: int) -> tuple[Decimal, in
             value = Decimal(f"{whole}.{tail[:6]}")
         elif _is_time(value, between, after):
             return value, int(after.digits), at + 1
+        elif between == " " and after.spoken and len(after.digits) == 2 and len(whole) <= 2:
+            return Decimal(whole + after.digits), None, at + 1  # four ninety-nine
     if _is_scale(plain, pieces[last:]):
         last += 1
         value *= Decimal(pieces[last].digits)
@@ -239,11 +254,8 @@ def _with_unit(
     hour = value <= 24 and (minutes is not None or unit == units.CLOCK or bool(part and not unit))
     if hour and (unit in ("", units.CLOCK) or (minutes is not None and unit not in units.TIMES)):
         return [_clock(value, minutes, part, phrase)]
-    if minutes is not None:  # fifty ninety: no time after all
-        return [
-            Fact("number", _plain(value), "", phrase),
-            Fact("number", str(minutes), unit, phrase),
-        ]
+    if minutes is not None:  # four fifty: no time after all
+        return [Fact("number", f"{_plain(value)}{minutes:02d}", unit, phrase)]
     return [Fact("number", _plain(value), unit, phrase)]
 
 

@@ -42,7 +42,8 @@ _UNKNOWING = re.compile(
     r"""
     \b(?:do\ not|don['’]?t|does\ not|doesn['’]?t|did\ not|cannot|can['’]?t|could\ not|couldn['’]?t
         |unable\ to|not\ able\ to|no|not)\b
-        [^.?!]{0,40}\b(?:information|details?|know|find|help|answer|sure|assist|have\ that|access|say)\b
+        [^.?!]{0,40}\b(?:information|details?|know|find|help|answer|sure|assist|have\ that|access|say
+        |share|confirm|discuss|guarantee|promise)\b
     | \b(?:sorry|apolog\w+|unfortunately\ i)\b
     | (?:जानकारी|मालूम|पता|मदद)[^.?!।]{0,20}नहीं | माफ़?\ कीजिए | क्षमा
     | (?:jaankari|jankari|pata|maloom)[^.?!]{0,20}nahi | maaf\ kijiye
@@ -57,7 +58,7 @@ _UNKNOWING = re.compile(
 _OFFER = re.compile(
     r"""^\W*(?:
     how\ (?:can|may)|what\ (?:else|can)|is\ there|may\ i|can\ i|could\ you|can\ you|would\ you|shall\ i
-    |let\ me|i\ can|i\ will|i['’]?ll|i\ am|i['’]?m|please\ (?:hold|wait|stay|tell|ask|let|repeat|say)
+    |let\ me|i\ can|i\ will|i['’]?ll|i\ am|i['’]?m|please\b|[^,]{3,60},\ please\b
     |thank|thanks|hello|hi\b|good\ (?:morning|afternoon|evening)|welcome|you['’]?re\ welcome|goodbye|bye
     |of\ course|sure|certainly|okay|ok\b|alright|one\ moment|great
     |namaste|नमस्ते|धन्यवाद|शुक्रिया|स्वागत|क्या\ आप|क्या\ मैं|मैं\ आपकी)""",
@@ -140,6 +141,8 @@ def _support(window: str, context: Context) -> float | None:
     script = _script(window[:SCRIPT_LETTERS])
     if context.passages and _script(context.passages[0].text[:SCRIPT_LETTERS]) != script:
         return None
+    if not context.passages and script != "LATIN":
+        return None  # which of its words carry meaning is not known
     if script == "LATIN" and primary(context.agent.language) != "en":
         return None  # a language in Latin letters, and passages in English
     stems = frozenset().union(*(_stems(text) for text in texts_of(context)))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import re2
 
-from appliance.safety.wordfold import Folded, fold, fold_kept, normalise
+from appliance.safety.wordfold import Folded, fold, fold_kept, normalise, readings
 
 MOST_LETTERS = 20_000
 """Of a text that is looked at; a passage has some 120 words."""
@@ -71,8 +71,11 @@ _AGENT_HOLDS = _Any((*_TABLE["template"], _ROLE, *_TABLE["spoken"]), folded=Fals
 
 def caller_orders(said: str) -> str:
     """The words with which a caller gives the language model orders; empty: none."""
-    folded = fold(said[:MOST_LETTERS])
-    return _CALLER_SAYS.find(folded.joined) or _CALLER_WRITES.find(folded.text) or _decoded(said)
+    said = said[:MOST_LETTERS]
+    for way in readings(said):
+        if found := _CALLER_SAYS.find(way.joined):
+            return found
+    return _CALLER_WRITES.find(normalise(said)) or _decoded(said)
 
 
 def document_orders(text: str) -> str:
@@ -80,8 +83,10 @@ def document_orders(text: str) -> str:
     text = text[:MOST_LETTERS]
     if hidden := _TAGS.search(text):
         return repr(hidden[0][:8])
-    folded = fold(text)
-    return _DOCUMENT_SAYS.find(folded.joined) or _DOCUMENT_HOLDS.find(folded.text) or _decoded(text)
+    for way in readings(text):
+        if found := _DOCUMENT_SAYS.find(way.joined):
+            return found
+    return _DOCUMENT_HOLDS.find(normalise(text)) or _decoded(text)
 
 
 def obeyed(phrase: str) -> str:

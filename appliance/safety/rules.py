@@ -32,6 +32,7 @@ DENIALS_BEFORE = 4
 DENIALS_BEHIND = 3
 """So many words before and behind a match are looked at for a "not"."""
 
+_CLAUSE_ENDS = ",;:.?!।॥—"
 _DENY_BEFORE = frozenset(
     "no not never cannot cant dont doesnt wont isnt arent wasnt without neither nor unable nahi nahin"
     " nahee mat नहीं नही मत न".split()
@@ -185,8 +186,13 @@ def _of_site(rule: SiteRule) -> Rule:
 
 
 def _denied(folded: Folded, begin: int, end: int) -> bool:
-    before = [w for w, span in zip(folded.words, folded.spans, strict=True) if span[1] <= begin]
-    behind = [w for w, span in zip(folded.words, folded.spans, strict=True) if span[0] >= end]
+    """Whether a "not" stands beside, in the same clause."""
+    clause = max(folded.text.rfind(sign, 0, begin) for sign in _CLAUSE_ENDS)
+    ends = [at for sign in _CLAUSE_ENDS if (at := folded.text.find(sign, end)) >= 0]
+    last = min(ends, default=len(folded.text))
+    placed = list(zip(folded.words, folded.spans, strict=True))
+    before = [word for word, span in placed if clause < span[0] and span[1] <= begin]
+    behind = [word for word, span in placed if span[0] >= end and span[1] <= last]
     inside = fold(folded.text[begin:end]).words
     return not (
         _DENY_BEFORE.isdisjoint(before[-DENIALS_BEFORE:])
