@@ -268,7 +268,8 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 
 
 for _command in (
-    servers.stt, servers.tts, servers.turn, servers.embed, servers.emulate,
+    servers.stt, servers.tts, servers.turn, servers.embed, servers.rerank,
+    servers.emulate,
     switch.switch, trunks.trunks, models.models, numbers.numbers, pools.pools, cluster.cluster,
     privacy.retention, privacy.erase,
     extensions.extensions, queues.queues, llm.llm,

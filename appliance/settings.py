@@ -278,7 +278,14 @@ class Capacity(_Section):
     """Servers above what the forecast needs, as a share."""
     holidays: dict[date, Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = {}
     """Days that are like another day of the week: ``{"2026-11-08" = "sun"}``."""
-    warm_up_s: dict[str, float] = {"stt": 30, "tts": 30, "turn": 10, "embed": 10, "llm": 120}
+    warm_up_s: dict[str, float] = {
+        "stt": 30,
+        "tts": 30,
+        "turn": 10,
+        "embed": 10,
+        "rerank": 10,
+        "llm": 120,
+    }
     """From the start of a server to its first answer, where none was measured."""
     idle_s: float = Field(300, ge=10)
     """A server above the plan that was not needed for so long is stopped."""

@@ -24,7 +24,7 @@ ENGINE_SLOTS = {
     "emulated": 1000,
 }  # fmt: skip
 """What servers of these engines say of themselves, for those that do not run."""
-STAGE_SLOTS = {"stt": 16, "tts": 8, "turn": 16, "embed": 64, "llm": 64}
+STAGE_SLOTS = {"stt": 16, "tts": 8, "turn": 16, "embed": 64, "rerank": 8, "llm": 64}
 """Of any other engine, the cautious side of what a GPU carries."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """The environment's proxy is for the world outside."""

@@ -25,6 +25,7 @@ HOLDING_S = 120.0
 LLM_S = 1.5
 TTS_S = 1.5
 SEARCH_S = 0.06
+RERANK_S = 0.03
 JUDGE_S = 0.05
 """Smart Turn takes 25 ms of a core; the journal has no mark of it."""
 DROPPED_COST = 0.5
@@ -66,6 +67,7 @@ def services(holding: Holding, costs: TurnCosts, *, has_llm: bool) -> dict[str, 
         ("tts", Use.SHARED, turns, _mean(costs.tts_s, TTS_S), costs.tts_s),
         ("turn", Use.SHARED, asked + dropped, JUDGE_S, Measured()),
         ("embed", Use.SHARED, asked + dropped, _mean(costs.search_s, SEARCH_S), costs.search_s),
+        ("rerank", Use.SHARED, asked + dropped, RERANK_S, Measured()),
         ("llm", Use.SHARED, written, _mean(costs.llm_s, LLM_S), costs.llm_s),
     )
     return {

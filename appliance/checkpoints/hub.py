@@ -33,6 +33,7 @@ PATTERNS: Mapping[Form, tuple[str, ...]] = {
     Form.HF_WHISPER: (*WEIGHTS, *SMALL),
     Form.HF_WAV2VEC2: (*WEIGHTS, *SMALL, "language_model/*", "alphabet.json"),
     Form.HF_LLM: (*WEIGHTS, *SMALL),
+    Form.HF_ENCODER: (*WEIGHTS, *SMALL, "1_Pooling/config.json", "2_Dense/config.json"),
     Form.COQUI: ("*",),
 }
 """What is fetched of a repository: not the same weights for other frameworks."""

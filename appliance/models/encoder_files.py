@@ -19,7 +19,7 @@ import orjson
 
 from appliance.checkpoints.manifest import read_manifest
 from appliance.errors import UserError
-from appliance.models.safetensors import weight_files
+from appliance.models.weights import weight_files
 
 DIMENSIONS = 384
 """Of every vector in the knowledge store: its column has so many."""
@@ -101,8 +101,8 @@ def read_encoder(folder: Path, *, is_cross: bool = False) -> Encoder:
     export = next((folder / name for name in EXPORTS if (folder / name).is_file()), None)
     if not weights and export is None:
         raise UserError(
-            f"{folder} has neither model.safetensors nor onnx/model.onnx. Fetch the model again, or"
-            f" make them of its pytorch_model.bin: ivr models convert {folder}"
+            f"{folder} has no weights (model.safetensors, pytorch_model.bin or onnx/model.onnx), or not"
+            " all of their parts. Fetch the model again, whole."
         )
     try:
         encoder = _encoder(folder, config, kind, is_cross, weights, export)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from appliance.models.encoder_files import Encoder, Pooling
-from appliance.models.safetensors import Weights
+from appliance.models.weights import Weights
 
 MASKED = -1e9
 """Added to the attention score of a padding token, so that its softmax weight is 0."""

@@ -17,7 +17,7 @@ from appliance.errors import UserError, reason_of
 from appliance.files import write_whole
 from appliance.models.encoder_files import Encoder
 from appliance.models.engine import ModelOptions
-from appliance.models.safetensors import Weights, read_safetensors
+from appliance.models.weights import Weights, read_weights
 
 GRAPH_VERSION = 2
 """Counts changes of :mod:`appliance.models.encoder_graph`, lest an old cached file be used."""
@@ -64,10 +64,7 @@ def graph_file(encoder: Encoder, cache_dir: Path, compute: Compute = "float32") 
         raise UserError(
             "The package onnx is needed once to write the graph of a model. Run: pip install onnx"
         )
-    weights: dict[str, NDArray[np.float32]] = {}
-    for file in encoder.weights:
-        weights |= read_safetensors(file)
-    write_whole(target, _bytes(encoder, weights, compute))
+    write_whole(target, _bytes(encoder, read_weights(encoder.weights), compute))
     return target
 
 

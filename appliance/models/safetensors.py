@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,8 @@ from numpy.typing import NDArray
 
 from appliance.errors import UserError
 
-INDEX = "model.safetensors.index.json"
-WHOLE = "model.safetensors"
 HEADER_BYTES = 100_000_000
 """The format's own bound."""
-
-Weights = Mapping[str, NDArray[np.float32]]
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model, all parts of it; empty where there are none."""
-    if (folder / WHOLE).is_file():
-        return [folder / WHOLE]
-    try:
-        parts = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
-    except (OSError, ValueError, KeyError, AttributeError):
-        return []
-    files = [folder / Path(str(part)).name for part in sorted(parts)]
-    return files if all(file.is_file() for file in files) else []
 
 
 def read_safetensors(file: Path) -> dict[str, NDArray[np.float32]]:

@@ -24,7 +24,20 @@ GPU_TIMEOUT_S = 3.0
 MOST_SAMPLES = 4000
 """More than an hour: the first ones then go."""
 _COMMANDS = frozenset(
-    {"worker", "sip", "switch", "stt", "tts", "turn", "embed", "llm", "emulate", "up", "pools"}
+    {
+        "worker",
+        "sip",
+        "switch",
+        "stt",
+        "tts",
+        "turn",
+        "embed",
+        "rerank",
+        "llm",
+        "emulate",
+        "up",
+        "pools",
+    }
 )
 _ENGINES = {"emulate": "engines (emulated)", "up": "supervisor", "pools": "supervisor"}
 _OTHERS = {"postgres": "postgres", "freeswitch": "freeswitch", "vllm": "llm", "raylet": "ray"}

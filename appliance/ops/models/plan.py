@@ -20,6 +20,8 @@ from appliance.settings import LlmServers, Run, Settings
 SHARES = {"stt": 0.4, "tts": 0.25, "llm": 0.25}
 """Of the calls that use a stage in one moment, on average: a caller speaks for some 40 % of a call; a
 reply, the speculative ones with it, is written and synthesised in less than a quarter."""
+ON_CPU = frozenset({"onnx"})
+"""Engines that take no GPU."""
 SIGMAS = 2.33
 """The 99 % quantile of a normal distribution, for how many of N calls do so by chance."""
 CAPACITIES = {"faster-whisper": 48, "wav2vec2": 48, "coqui": 64}
@@ -140,7 +142,12 @@ def _of_settings(settings: Settings) -> list[Wanted]:
     found = []
     for setting, run in runs(settings):
         section = setting.removesuffix(".run")
-        if run.engine not in LOADED_BY or run.device == "cpu" or not run.model:
+        if (
+            run.engine not in LOADED_BY
+            or run.engine in ON_CPU
+            or run.device == "cpu"
+            or not run.model
+        ):
             continue
         servers = {LLM: settings.engines.llm, FALLBACK: settings.engines.llm.fallback}.get(section)
         if isinstance(servers, LlmServers):
