@@ -17,13 +17,13 @@ from appliance.engines.base import Embedder
 from appliance.errors import UserError
 from appliance.knowledge.cutting import Draft
 from appliance.knowledge.drafts import cut_and_checked, new_passage
+from appliance.knowledge.embedding import vectors_of
 from appliance.knowledge.reading import (
     ReadOptions,
     RefusedDocumentError,
     pages_to_json,
+    read_document,
 )
-from appliance.knowledge.reading import read_document
-from appliance.knowledge.vectors import vectors_of
 from appliance.settings import Knowledge
 from appliance.store import documents, publishing, versions
 from appliance.store.documents import Added, NewDocument

@@ -19,6 +19,7 @@ from appliance.engines.base import Embedder
 from appliance.errors import EngineError, UserError, reason_of
 from appliance.knowledge.cutting import Draft
 from appliance.knowledge.drafts import cut_and_checked, new_passage
+from appliance.knowledge.embedding import vectors_of
 from appliance.knowledge.reading import (
     ReadDocument,
     RefusedDocumentError,
@@ -26,7 +27,6 @@ from appliance.knowledge.reading import (
     read_document,
 )
 from appliance.knowledge.reading.document import ReadOptions
-from appliance.knowledge.vectors import vectors_of
 from appliance.store import documents, publishing
 from appliance.store.documents import LEASE_S, LostDocumentError, State, Taken
 
