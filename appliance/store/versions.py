@@ -225,6 +225,53 @@ FROM old JOIN new_vectors v USING (id)
 )
 
 
+async def allow(engine: AsyncEngine, base: str, ids: Sequence[int]) -> tuple[int, int]:
+    """Let suspicious passages into searches, those in force by a next version; how many were found,
+    and the version that has them (0: none is in force yet)."""
+    b = KnowledgeBaseRow
+    async with engine.begin() as connection:
+        base_id = await lock_base(connection, base)
+        parameters = {"base": base_id, "ids": list(ids)}
+        stored = (await connection.execute(_ALLOW_STORED, parameters)).rowcount
+        row = (
+            await connection.execute(select(b.version + 1, b.embedder).where(b.id == base_id))
+        ).one()
+        version, model = row
+        begun = (await connection.execute(_ALLOW, {**parameters, "version": version})).rowcount
+        if not begun:
+            return stored, 0
+        values = {"version": version, "published_at": func.now()}
+        await connection.execute(update(b).where(b.id == base_id).values(values))
+        await connection.execute(
+            insert(KnowledgeVersionRow).values(
+                knowledge_base_id=base_id, version=version, embedder=model
+            )
+        )
+        return stored + begun, int(version)
+
+
+_ALLOW_STORED = text(
+    """
+UPDATE passages SET suspicious = false WHERE knowledge_base_id = :base AND id = ANY(:ids)
+  AND suspicious AND since_version IS NULL
+"""
+)
+_ALLOW = text(
+    """
+WITH old AS (
+  UPDATE passages SET until_version = :version
+  WHERE knowledge_base_id = :base AND id = ANY(:ids) AND suspicious
+    AND since_version IS NOT NULL AND until_version IS NULL
+  RETURNING *)
+INSERT INTO passages (knowledge_base_id, revision_id, since_version, document, page, heading,
+  position, text, language, tags, suspicious, embedding, terms)
+SELECT knowledge_base_id, revision_id, :version, document, page, heading,
+  position, text, language, tags, false, embedding, terms
+FROM old
+"""
+)
+
+
 # --- looking back -----------------------------------------------------------------------------------
 
 
