@@ -122,7 +122,7 @@ class PlayedTimes:
         found = []
         for at, (audio_ms, clock_ms) in enumerate(self._steps):
             start = audio_ms - _FRAME_MS if at else 0
-            stop = self._steps[at + 1][0] if at + 1 < len(self._steps) else self._last_ms
+            stop = self._steps[at + 1][0] - _FRAME_MS if at + 1 < len(self._steps) else self._last_ms
             first, last = max(begin_ms, start), min(end_ms, stop)
             if first < last:
                 shift = clock_ms - audio_ms

@@ -120,7 +120,7 @@ _LINKS = frozenset(
         "ನನ್ನ ಇದು ಸಂಖ್ಯೆ ನಂಬರ್ എന്റെ ഇത് ആണ് നമ്പർ મારો મારું છે આ નંબર ਮੇਰਾ ਮੇਰੀ ਹੈ ਇਹ ਨੰਬਰ"
     ).split()
 )
-MOST_BEFORE, MOST_AFTER = 9, 6
+MOST_BEFORE, MOST_AFTER = 12, 6
 """Words between a cue and its number: "the OTP that I got on my phone just now is 4 5 6 7"."""
 
 

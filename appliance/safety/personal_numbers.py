@@ -221,11 +221,11 @@ def _telephone(look: _Look, pieces: Sequence[Piece], digits: str, whole: bool) -
         return ""
     if look.has_plus(pieces[0]):
         return "phone" if is_public("+" + digits, COUNTRY) else ""
+    cue = look.announced(pieces[0].first, pieces[-1].last, len(digits))
+    if cue is Cue.ACCOUNT or (cue is Cue.AADHAAR and is_aadhaar(digits)):
+        return ""
     mobile = re.fullmatch(r"(?:0?91|0091|0)?([6-9]\d{9})", digits)
     if mobile and (whole or not any(p.spoken for p in pieces)):
-        if len(digits) == AADHAAR_DIGITS and is_aadhaar(digits):
-            cue = look.announced(pieces[0].first, pieces[-1].last, AADHAAR_DIGITS)
-            return "" if cue is Cue.AADHAAR else "phone"
         return "phone"
     if whole and digits[0] == "0" and len(digits) >= 11 and is_public(digits, COUNTRY):
         return "phone"
