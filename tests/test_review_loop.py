@@ -14,10 +14,13 @@ from appliance.errors import UserError
 from appliance.review import flags as review
 from appliance.review.asking import open_asker
 from appliance.review.golden import ask_golden
+from appliance.review.moderation import moderate_new
+from appliance.safety.rules import SiteRule
 from appliance.store.agents import load_agent
 from appliance.store.cached_answers import CachedAnswer, keep_answer, load_answers, wording_of
 from appliance.store.flags import DecidedMeanwhileError, Wanted, list_flags
 from appliance.store.golden import NewQuestion, add_questions, list_questions
+from appliance.store.rules_of_site import add_rule
 
 pytestmark = pytest.mark.server
 
@@ -187,3 +190,42 @@ async def test_the_guard_stops_an_answer_here_as_in_a_call(
     assert asked.answer.endswith(agent.safe_phrase) and "idiot" in asked.written
     assert any(finding.action == "stop" for finding in asked.findings)
     assert (await load_agent(engine, "asha")) == agent
+
+
+async def test_a_rule_that_was_wrong_is_mended_and_the_question_asked_again(
+    engine: AsyncEngine, database_url: str, embed_process: EmbedProcess, tmp_path: Path
+) -> None:
+    settings = settings_of(tmp_path, database_url, embed_process.url)
+    agent = await helpline(engine, tmp_path, embed_process.url)
+    async with engine.begin() as connection:
+        rule = SiteRule(0, "words", "late fee")
+        number = await connection.run_sync(lambda sync: add_rule(sync, rule))
+    async with open_asker(engine, settings) as asker:
+        stopped = await asker.ask(agent, FEE)
+    assert stopped.stopped and stopped.answer == agent.safe_phrase
+    await log_call(engine, agent, [(FEE, stopped.written)], passages=stopped.passages)
+    await moderate_new(engine, settings)
+    (flagged,) = await list_flags(engine, Wanted(rule=f"site.{number}"))
+    mended = await review.fix_rule(engine, settings, flagged.flag.id, "zoe", "late penalty")
+    assert mended.retest is not None and "one hundred rupees" in mended.retest.after.answer
+    assert mended.retest.before.findings[0].rule == f"site.{number}"
+    await review.fix_rule(engine, settings, flagged.flag.id, "zoe", "late fee")
+    off = await review.fix_rule(engine, settings, flagged.flag.id, "zoe")
+    assert off.retest is not None and off.retest.after.findings == ()
+    assert off.retest.fix == f"rule {number} switched off"
+    by_hand = (await review.flag_turn(engine, "call-1", 1, "zoe")).flag.id
+    with pytest.raises(UserError, match="no rule of the site"):
+        await review.fix_rule(engine, settings, by_hand, "zoe")
+
+
+async def test_a_caller_s_words_are_asked_again_with_what_is_found_in_them(
+    engine: AsyncEngine, database_url: str, embed_process: EmbedProcess, tmp_path: Path
+) -> None:
+    settings = settings_of(tmp_path, database_url, embed_process.url)
+    agent = await helpline(engine, tmp_path, embed_process.url)
+    await log_call(engine, agent, [("you idiot what is the late fee", "One hundred rupees.")])
+    await moderate_new(engine, settings)
+    (flagged,) = await list_flags(engine, Wanted(side="caller"))
+    again = await review.retest(engine, settings, flagged.flag.id, "zoe")
+    assert again.retest is not None
+    assert [one.category for one in again.retest.after.findings] == ["abuse"]

@@ -66,6 +66,10 @@ class Made:
     dropped: int = 0
     """Of versions that are no longer in force."""
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self.asked or self.dropped)
+
 
 async def make_answers(engine: AsyncEngine, settings: Settings, agent_id: str = "") -> Made:
     """Bring the cached answers of one agent or (empty) of all up to its version in force.
@@ -93,7 +97,6 @@ async def make_answers(engine: AsyncEngine, settings: Settings, agent_id: str = 
                 if outcome is None:  # a server is away: the rest would fail as well
                     break
                 asked, kept = asked + 1, kept + outcome
-    log.info("= common answers: %d asked, %d kept, %d dropped", asked, kept, dropped)
     return Made(asked, kept, dropped)
 
 

@@ -35,8 +35,8 @@ from appliance.store.golden import (
 
 log = logging.getLogger(__name__)
 
-RUN_S = 1800.0
-"""Of one run: some 900 questions of a language model that takes 2 s."""
+RUN_S = 900.0
+"""Of one run: some 450 questions of a language model that takes 2 s. Other jobs wait meanwhile."""
 MOST_ASKED = 2000
 """Of one run."""
 QUESTION_S = 60.0
@@ -69,6 +69,14 @@ class GoldenRun:
     left: int = 0
     """Questions that it had no time for."""
     verdicts: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts.items())
+        return f"{told or 'nothing asked'}; {self.flags} flags, {self.left} left"
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self.outcomes or self.left)
 
 
 async def ask_golden(engine: AsyncEngine, settings: Settings, agent_id: str = "") -> GoldenRun:
@@ -105,7 +113,6 @@ async def _run(engine: AsyncEngine, asker: Asker, questions: Sequence[GoldenQues
         failed_in_a_row = failed_in_a_row + 1 if outcome.verdict == "failed" else 0
     left = len(questions) - len(outcomes) - nobodys
     verdicts = Counter(str(outcome.verdict) for outcome in outcomes)
-    log.info("= %d golden questions asked, %d flags, %d left", len(outcomes), flags, left)
     return GoldenRun(tuple(outcomes), flags, left, dict(verdicts))
 
 

@@ -54,6 +54,10 @@ class Moderated:
     """New ones."""
     failed: int = 0
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self.calls or self.failed)
+
 
 async def moderate_new(engine: AsyncEngine, settings: Settings) -> Moderated:
     """Check the calls that ended since, each in one transaction with its flags.
@@ -94,8 +98,6 @@ async def _run(engine: AsyncEngine, moderator: Moderator) -> Moderated:
                 raise
             log.exception("! call %s was not checked", taken)
             broken.add(taken)
-    if calls:
-        log.info("= %d calls checked, %d flags", calls, flags)
     return Moderated(calls, flags, len(broken))
 
 
