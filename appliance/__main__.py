@@ -21,6 +21,7 @@ from appliance.commands import (
     extensions,
     flags,
     jobs,
+    knowledge,
     live,
     llm,
     models,
@@ -146,53 +147,6 @@ def db_upgrade(ctx: click.Context) -> None:
     click.echo(f"{database.without_password(url)} is up to date.")
 
 
-@main.group()
-def knowledge() -> None:
-    """Load and search what agents answer from.
-
-    Example: ivr knowledge search sunrise-broadband "when are you open"
-    """
-
-
-@knowledge.command("load")
-@click.argument("name")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--language", default="en", show_default=True, help="BCP 47: en, hi, ta, ….")
-@click.pass_context
-def knowledge_load(ctx: click.Context, name: str, files: tuple[Path, ...], language: str) -> None:
-    """Make Markdown FILES the next version of the knowledge base NAME.
-
-    Example: ivr knowledge load helpline faq.md tariffs.md
-    """
-    import asyncio
-
-    from appliance.ops.knowledge import load_files
-
-    loaded = asyncio.run(load_files(start(ctx, "knowledge"), name, files, language))
-    click.echo(f"{loaded.name} version {loaded.version}: {loaded.passages} passages.")
-
-
-@knowledge.command("search")
-@click.argument("name")
-@click.argument("question")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.pass_context
-def knowledge_search(ctx: click.Context, name: str, question: str, as_json: bool) -> None:
-    """Show what the knowledge base NAME says to QUESTION, and how it was found.
-
-    Example: ivr knowledge search sunrise-broadband "when are you open"
-    """
-    import asyncio
-
-    from appliance.ops import knowledge as shown
-
-    result, version = asyncio.run(shown.search(start(ctx, "knowledge"), name, question))
-    if as_json:
-        click.echo(shown.as_json(result, question, version))
-    else:
-        shown.show(result, question, version)
-
-
 @main.command()
 @click.pass_context
 def seed(ctx: click.Context) -> None:
@@ -274,7 +228,7 @@ for _command in (
     privacy.retention, privacy.erase,
     extensions.extensions, queues.queues, llm.llm,
     live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call, capacity.capacity,
-    rehearse.rehearse, rehearse.audit, rules.rules, jobs.jobs,
+    rehearse.rehearse, rehearse.audit, rules.rules, jobs.jobs, knowledge.knowledge,
     flags.flags, review.ask, review.golden, review.answers,
 ):  # fmt: skip
     main.add_command(_command)

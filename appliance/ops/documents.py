@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,7 +183,7 @@ async def _original(settings: Settings, one: Given) -> tuple[bytes, str]:
 
 async def watch(
     settings: Settings, base: str, ids: Sequence[int], every_s: float = 0.5
-) -> AsyncIterator[list[DocumentView]]:
+) -> AsyncGenerator[list[DocumentView], None]:
     """How far the documents are, again and again, until each is what it will be."""
     async with database(settings) as engine:
         while True:
