@@ -16,6 +16,7 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 import pytest
+from aiohttp import web
 
 from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.pool import Pool
@@ -25,7 +26,10 @@ from appliance.models.embed_queue import EmbedQueue
 from appliance.models.embed_server import MAX_TEXTS, kind_of, texts_of
 from appliance.models.http import Refused
 from appliance.models.lane import Full
+from tests import tiny_encoder
 from tests.knowledge_servers import EmbedProcess
+from tests.serving import serving
+from tests.tinyserver import tiny
 
 GONE_URL = "http://127.0.0.1:9"  # the discard port: nobody listens
 
@@ -232,6 +236,46 @@ async def test_client_goes_on_to_another_server(embed_process: EmbedProcess) -> 
             await embedder.embed(["x" * 9000])
         with pytest.raises(EngineError):
             await HttpEmbedder(Pool("embed", (GONE_URL,), http), http, 500).embed(["hello"])
+
+
+@pytest.mark.server
+async def test_a_model_of_the_operators_own_with_its_prompts(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny-e5"
+    weights = tiny_encoder.make(folder, kind="xlm-roberta")
+    command = ("embed", "--engine", "onnx", "--model", str(folder), "--languages", "hi,mr")
+    async with serving(tmp_path / "var", *command) as served, aiohttp.ClientSession() as http:
+        pool = Pool("embed", (served.url,), http)
+        await pool.check()
+        embedder = HttpEmbedder(pool, http, 2000)
+        text = "मेरा बिल कब भरना है"
+        for kind in ("query", "passage"):
+            (vector,) = await embedder.embed([text], kind)
+            expected = tiny_encoder.reference(folder, weights, f"{kind}: {text}")
+            assert float(np.dot(vector, expected)) > 0.9999
+        assert embedder.model.startswith("tiny-e5@")
+        assert embedder.note_on("hi-IN") == ""
+        assert "tiny-e5@" in embedder.note_on("en") and "multilingual-e5" in embedder.note_on("en")
+
+
+@pytest.mark.server
+async def test_another_model_behind_the_same_address_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = "one@1"
+
+    async def answer(request: web.Request) -> web.Response:
+        assert (await request.json())["input_type"] == "query"
+        return web.json_response({"model": model, "data": [{"index": 0, "embedding": [1.0]}]})
+
+    async with tiny("/v1/embeddings", answer) as server, aiohttp.ClientSession() as http:
+        embedder = HttpEmbedder(Pool("embed", (server.url,), http), http, 2000)
+        assert embedder.model == ""
+        await embedder.embed(["x"])
+        assert embedder.model == "one@1" and not caplog.records
+        model = "two@1"
+        await embedder.embed(["x"])
+    assert embedder.model == "two@1"
+    assert "now come from two@1, and came from one@1" in caplog.text
 
 
 @pytest.mark.server

@@ -35,7 +35,9 @@ def _model_options(command: Command) -> Command:
                 help="auto: a GPU if there is one.",
             ),
             click.option(
-                "--compute-type", default="", help="float16 on a GPU, int8 on a CPU, by default."
+                "--compute-type",
+                default="",
+                help="Default: float16 on a GPU, int8 on a CPU; of onnx float32.",
             ),
             click.option(
                 "--languages", default="", metavar="LIST", help="Offer only these: hi,mr."

@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 
 from appliance.engines.base import Kind
-from appliance.engines.pool import Pool, Server
+from appliance.engines.pool import Health, Pool, Server
 from appliance.engines.posting import post_json
 from appliance.errors import EngineError
 
@@ -44,6 +44,18 @@ class HttpEmbedder:
     def model(self) -> str:
         """Name and revision of the model that the last vectors came from; empty before the first."""
         return self._answered
+
+    def note_on(self, language: str) -> str:
+        """One sentence for the operator where the servers that are up do not understand ``language``
+        (BCP 47), and texts in it are found by their words alone; else empty."""
+        up = [server for server in self._pool.servers if server.health is Health.UP]
+        if not up or any(server.serves(language) for server in up):
+            return ""
+        return (
+            f"The embedding model ({self._answered or up[0].engine}) does not understand {language}:"
+            " knowledge in it is found by its words alone. Run a multilingual one: ivr embed --engine"
+            " onnx --model multilingual-e5-small (docs/retrieval-models.md)."
+        )
 
     async def embed(self, texts: Sequence[str], kind: Kind = "") -> list[list[float]]:
         """One unit-length vector a text, in order; :attr:`model` is then the model they come from.

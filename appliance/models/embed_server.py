@@ -75,10 +75,12 @@ def kind_of(request: dict[str, Any], count: int) -> Kind:
 class EmbedServer:
     """The routes of the embedding server."""
 
-    def __init__(self, model: Model, engine: str, languages: tuple[str, ...]) -> None:
+    def __init__(
+        self, model: Model, engine: str, languages: tuple[str, ...], capacity: int = 0
+    ) -> None:
         self._model = model
         self._queue = EmbedQueue(model.embed)
-        capacity = QUESTIONS.waiting + PASSAGES.waiting
+        capacity = capacity or QUESTIONS.waiting + PASSAGES.waiting
         self._load = http.Load("embed", engine, languages, capacity, model=model.name)
 
     def application(self) -> web.Application:
@@ -142,6 +144,6 @@ def run(settings: Settings, engine: str, host: str, port: int, options: ModelOpt
 
     async def application() -> web.Application:
         model, languages = await asyncio.to_thread(load_model, settings, engine, options)
-        return EmbedServer(model, engine, languages).application()
+        return EmbedServer(model, engine, languages, options.capacity).application()
 
     http.run(application, host, port)

@@ -24,6 +24,8 @@ MAX_TEXTS = 64
 MAX_TEXT_CHARS = 8000
 BOUNDS = Bounds(run_items=8, run_chars=4000, waiting=256)
 """8 passages of 500 characters in a run."""
+CAPACITY = 8
+"""Requests at once: of 20 passages each, more than a core does while a caller waits."""
 
 Pair = tuple[str, str]
 
@@ -76,10 +78,10 @@ def answer_of(request: dict[str, Any], pairs: list[Pair], scores: list[Any]) -> 
 class RerankServer:
     """The routes of the reranking server."""
 
-    def __init__(self, model: Model, languages: tuple[str, ...]) -> None:
+    def __init__(self, model: Model, languages: tuple[str, ...], capacity: int = 0) -> None:
         self._model = model
         self._lane: Lane[Pair] = Lane(model.scores, lambda pair: len(pair[1]), BOUNDS)
-        self._load = http.Load("rerank", "onnx", languages, BOUNDS.waiting, model=model.name)
+        self._load = http.Load("rerank", "onnx", languages, capacity or CAPACITY, model=model.name)
 
     def application(self) -> web.Application:
         """The application; its queue runs for as long as it does."""
@@ -127,6 +129,6 @@ def run(settings: Settings, host: str, port: int, options: ModelOptions) -> None
 
     async def application() -> web.Application:
         model, languages = await asyncio.to_thread(load_model, settings, options)
-        return RerankServer(model, languages).application()
+        return RerankServer(model, languages, options.capacity).application()
 
     http.run(application, host, port)
