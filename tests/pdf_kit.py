@@ -26,7 +26,8 @@ class Put:
         red, green, blue = self.colour
         text = self.text.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
         place = f"1 0 0 1 {self.x} {A4[1] - self.y} Tm"
-        return f"BT /{self.font} {self.size} Tf {red} {green} {blue} rg {self.mode} Tr {place} ({text}) Tj ET"
+        style = f"/{self.font} {self.size} Tf {red} {green} {blue} rg {self.mode} Tr"
+        return f"BT {style} {place} ({text}) Tj ET"
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,7 @@ def lines(text: str, x: float = 72, y: float = 100, size: float = 11) -> list[It
     return [Put(line, x, y + n * size * 1.3, size) for n, line in enumerate(text.splitlines())]
 
 
-def pdf(
-    pages: Sequence[Sequence[Item]], base_font: str = "Helvetica", rotate: int = 0
-) -> bytes:
+def pdf(pages: Sequence[Sequence[Item]], base_font: str = "Helvetica", rotate: int = 0) -> bytes:
     """A PDF with a page for each list of what is painted, in that order."""
     objects: list[bytes] = [b""] * 4  # catalogue, pages, two fonts: written last
     kids = []

@@ -52,7 +52,7 @@ def cut(document: ReadDocument) -> list[Draft]:
     asked: list[_Part] = []
     title = _title(document.pages)
     for part in _parts(document.pages):
-        if asked and part.path != asked[0].path:
+        if asked and (part.path != asked[0].path or part.block.kind == "faq"):
             drafts += _answer(asked)
             asked = []
         if part.block.kind == "faq":
@@ -102,14 +102,15 @@ def _split(heading: str, text: str, where: _Part) -> Iterator[Draft]:
 
 def _pieces(text: str) -> Iterator[str]:
     part: list[str] = []
-    words = 0
+    words = chars = 0
     for sentence in _speakable(text):
         length = len(sentence.split())
-        if part and words + length > LONGEST_WORDS:
+        if part and (words + length > LONGEST_WORDS or chars + len(sentence) > LONGEST_CHARS):
             yield " ".join(part)
-            part, words = [], 0
+            part, words, chars = [], 0, 0
         part.append(sentence)
         words += length
+        chars += len(sentence) + 1
     if part:
         yield " ".join(part)
 

@@ -26,10 +26,16 @@ def tidy(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def tidy_lines(text: str) -> str:
-    """As :func:`tidy`, with its line breaks kept."""
+def one_line(text: str) -> str:
+    """``text`` with each run of spaces and line breaks as one space; what else is wrong with it stays,
+    to be told when the document is whole."""
+    return " ".join(text.split())
+
+
+def one_line_each(text: str) -> str:
+    """As :func:`one_line` for each line of ``text``, with NUL bytes out."""
     lines = re.split("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]", text)
-    return "\n".join(tidy(line) for line in lines)
+    return "\n".join(one_line(line.replace("\0", "")) for line in lines)
 
 
 def smuggled(text: str) -> bool:
@@ -62,7 +68,7 @@ def join_lines(lines: Sequence[str], known: AbstractSet[str] = frozenset()) -> s
             text = (text[:-1] + "-" if keeps else text[:-1]) + line
         else:
             text = f"{text} {line}" if text and line else text or line
-    return tidy(text)
+    return one_line(text)
 
 
 def hyphenated(lines: Iterable[str]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from itertools import pairwise
 
 from appliance.knowledge.reading.document import RefusedDocumentError
 from appliance.knowledge.reading.language import SCRIPTS
@@ -19,6 +20,9 @@ SAMPLE_BYTES = 200_000
 MOST_HIGH_SHARE = 0.1
 """Bytes from 0x80 in English text of a single-byte encoding: quotes, dashes, a few accents. ISCII and
 the code pages of other scripts have 0.5 and more."""
+MOST_LONE_SHARE = 0.25
+"""The same in a short text where they stand alone, as quotes and accents do."""
+MOST_PAIRED_SHARE = 0.2
 MOST_LOST_SHARE = 0.01
 """Characters that stand for nothing (U+FFFD) in a text that may still be used."""
 MOST_GARBLED = 3
@@ -31,7 +35,7 @@ are Devanagari only on the screen. English has 0.02, a price list 0.1."""
 _GARBLED = re.compile("à[¤¥¦§¨©ª«¬­®¯°±²³´µ].|Ã[\u0080-\u00bf]|â€[\u0090-\u00bf™œ\u009d“”˜¢¦]")
 _KNOWN_LETTER = re.compile("[" + "".join(SCRIPTS.values()) + "]")
 _LEGACY_WORD = re.compile(
-    r"^[(\"']*[A-Za-z]*[a-z]+(?:[;{}\[\]|/\\^~+=`¡-ÿ]+[A-Za-z]+|[a-z][A-Z][a-z])"
+    r"""[("']*(?:[\[{;|/][a-z]|[A-Za-z]*[a-z]+(?:[;,{}\[\]|/\\^~+=`¡-¿]+[A-Za-z]|[A-Z][a-z]))"""
 )
 _META = re.compile(
     rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE
@@ -121,7 +125,9 @@ def _as_declared(original: bytes, name: str, declared: str) -> str:
 def _single_byte(original: bytes, name: str) -> str:
     sample = original[:SAMPLE_BYTES]
     high = sum(byte >= 0x80 for byte in sample)
-    if high <= MOST_HIGH_SHARE * len(sample):
+    pairs = sum(a >= 0x80 and b >= 0x80 for a, b in pairwise(sample))
+    alone = pairs <= MOST_PAIRED_SHARE * high and high <= MOST_LONE_SHARE * len(sample)
+    if alone or high <= MOST_HIGH_SHARE * len(sample):
         return original.decode("cp1252", "replace")
     from charset_normalizer import from_bytes
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from appliance.knowledge.reading.document import Block
 
 _QUESTION = re.compile(
-    r"(?:Q(?:uestion|ues)?|प्रश्न|सवाल|প্রশ্ন|கேள்வி|ప్రశ్న|ಪ್ರಶ್ನೆ|ചോദ്യം|પ્રશ્ન|ਸਵਾਲ|ପ୍ରଶ୍ନ)\s*\.?\s*\d{0,3}\s*[.:)\-–]\s*(?=\S)",
+    r"^(?:Q(?:uestion|ues)?|प्रश्न|सवाल|প্রশ্ন|கேள்வி|ప్రశ్న|ಪ್ರಶ್ನೆ|ചോദ്യം|પ્રશ્ન|ਸਵਾਲ|ପ୍ରଶ୍ନ)\s*\.?\s*\d{0,3}\s*[.:)\-–]\s*(?=\S)",
     re.IGNORECASE,
 )
 _ANSWER = re.compile(
-    r"(?:A(?:nswer|ns)?|उत्तर|जवाब|উত্তর|பதில்|జవాబు|ಉತ್ತರ|ഉത്തരം|જવાબ|ਜਵਾਬ|ଉତ୍ତର)\s*\.?\s*\d{0,3}\s*[.:)\-–]\s*(?=\S)",
+    r"^(?:A(?:nswer|ns)?|उत्तर|जवाब|উত্তর|பதில்|జవాబు|ಉತ್ತರ|ഉത്തരം|જવાબ|ਜਵਾਬ|ଉତ୍ତର)\s*\.?\s*\d{0,3}\s*[.:)\-–]\s*(?=\S)",
     re.IGNORECASE,
 )
-_ANSWER_INSIDE = re.compile(r"(?<=[?？।.])\s+" + _ANSWER.pattern, re.IGNORECASE)
+_ANSWER_INSIDE = re.compile(r"(?<=[?？।.])\s+" + _ANSWER.pattern.removeprefix("^"), re.IGNORECASE)
 
 
 def with_questions(blocks: Sequence[Block]) -> Iterator[Block]:
@@ -25,6 +26,8 @@ def with_questions(blocks: Sequence[Block]) -> Iterator[Block]:
     answer: list[str] = []
     for number, block in enumerate(blocks):
         following = blocks[number + 1].text if number + 1 < len(blocks) else ""
+        if block.kind == "faq":
+            block = _unmarked(block)
         question, first = _asked(block, following)
         if question:
             yield from _closed(asked, answer)
@@ -36,6 +39,11 @@ def with_questions(blocks: Sequence[Block]) -> Iterator[Block]:
             asked, answer = None, []
             yield block
     yield from _closed(asked, answer)
+
+
+def _unmarked(block: Block) -> Block:
+    question = _QUESTION.sub("", block.question, count=1)
+    return replace(block, question=question, text=_ANSWER.sub("", block.text, count=1))
 
 
 def _asked(block: Block, following: str) -> tuple[str, str]:

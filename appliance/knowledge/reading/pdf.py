@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pypdfium2 as pdfium
 import pypdfium2.raw as c
 
-from appliance.knowledge.reading.clean import tidy, unmapped_share
+from appliance.knowledge.reading.clean import one_line, unmapped_share
 from appliance.knowledge.reading.document import Block, Page, ReadOptions, RefusedDocumentError
 from appliance.knowledge.reading.ocr import Recogniser, recogniser
 from appliance.knowledge.reading.parsed import Hidden, OnPages, Parsed
@@ -34,11 +34,12 @@ def parse_pdf(original: bytes, name: str, options: ReadOptions, on_pages: OnPage
     reading = _Reading(options)
     on_pages(0, total)
     for number in range(total):
-        page = document[number]
         try:
+            page = document[number]
             reading.read(page, number + 1)
-        finally:
             page.close()
+        except pdfium.PdfiumError:
+            reading.damaged.append(number + 1)
         on_pages(number + 1, total)
     return reading.parsed(name)
 
@@ -71,6 +72,8 @@ class _Reading:
         self._pictures: list[int] = []
         self._unmapped: list[int] = []
         self._legacy_chars = self._chars = 0
+        self.damaged: list[int] = []
+        """Numbers of pages that cannot be opened."""
 
     def read(self, page: pdfium.PdfPage, number: int) -> None:
         """Take in the next page."""
@@ -91,7 +94,7 @@ class _Reading:
 
     def _keep(self, text: PageText, shown: Sequence[Word], number: int) -> None:
         usable = [word for word in shown if not word.style.legacy]
-        lines = [line for line in lines_of(usable) if tidy(line.text)]
+        lines = [line for line in lines_of(usable) if one_line(line.text)]
         ocr = text.scanned and bool(lines)
         self._pages.append(PageLines(number, text.height, lines, ocr))
 
@@ -109,21 +112,24 @@ class _Reading:
         """All that was read. Raises RefusedDocumentError when that is nothing but pictures."""
         self._check(name)
         found = blocks_of(self._pages)
-        pages = [
-            Page(page.number, tuple(self._recognised.get(page.number, blocks)), page.ocr)
-            for page, blocks in zip(self._pages, found, strict=True)
-        ]
+        pages = [self._page(page, blocks) for page, blocks in zip(self._pages, found, strict=True)]
         notes = [*self._notes, *self._hidden.notes()]
         if self._recogniser:
             notes += self._recogniser.notes()
-        layers = sum(page.ocr and page.number not in self._recognised for page in pages) - len(
-            [*self._pictures, *self._unmapped]
-        )
-        if layers > 0:
-            notes.append(f"The text of {layers} scanned pages is what their scanner recognised.")
+        layers = sum(page.ocr and page.number not in self._recognised for page in pages)
+        if layers:
+            notes.append(f"Text that a scanner recognised, not checked: {layers} of the pages.")
         return Parsed(pages, notes + self._unread())
 
+    def _page(self, lines: PageLines, blocks: list[Block]) -> Page:
+        found = tuple(self._recognised.get(lines.number, blocks))
+        return Page(lines.number, found, lines.ocr and bool(found))
+
     def _check(self, name: str) -> None:
+        if not self._pages:
+            raise RefusedDocumentError(
+                f"{name} has no page that can be read; open it, save it again and add it once more."
+            )
         if self._legacy_chars > MOST_LEGACY_SHARE * self._chars:
             raise RefusedDocumentError(
                 f"{name} is set in a legacy Indic font (Kruti Dev and its like), whose letters are no "
@@ -131,7 +137,7 @@ class _Reading:
             )
         if self._legacy_chars:
             self._notes.append(f"Left out {self._legacy_chars} characters in a legacy Indic font.")
-        if len(self._pictures) + len(self._unmapped) == len(self._pages) and self._pages:
+        if len(self._pictures) + len(self._unmapped) == len(self._pages):
             trouble = self._recogniser.trouble if self._recogniser else ""
             how = trouble or "set knowledge.ocr = true to have them recognised (Tesseract)"
             what = "only pictures of pages" if self._pictures else "fonts whose letters are unknown"
@@ -139,6 +145,8 @@ class _Reading:
 
     def _unread(self) -> list[str]:
         notes = []
+        if self.damaged:
+            notes.append(f"{_numbers(self.damaged)} not read: damaged.")
         if self._pictures:
             notes.append(f"{_numbers(self._pictures)} not read: only pictures, no text.")
         if self._unmapped:

@@ -23,6 +23,8 @@ LIGHT = 200
 NEAR = 24
 MOST_OWN_COLOUR = 0.6
 """Share of a word's surroundings in its own colour: a bold letter covers half of its place."""
+SOME_OWN_COLOUR = 0.35
+"""The same, where also what is above and below the word has its colour."""
 LEAST_SIZE_PT = 3.0
 """Law's small print has 5."""
 LEAST_ALPHA = 16
@@ -176,9 +178,16 @@ class _Drawn:
             return False
         if fill is None or min(fill) < LIGHT:
             return True
-        around = self._pixels[self._part(ink, max(2, round((ink[3] - ink[1]) * self._scale / 5)))]
-        own = np.abs(around.astype(np.int16) - np.array(fill, np.int16)).max(axis=2) < NEAR
-        return float(own.mean()) <= MOST_OWN_COLOUR
+        return not self._on_its_own_colour(ink, fill)
+
+    def _on_its_own_colour(self, ink: Box, fill: tuple[int, int, int]) -> bool:
+        """Whether the word's surroundings are as light as the word: it may stand over other words."""
+        rows, columns = self._part(ink, max(2, round((ink[3] - ink[1]) * self._scale / 5)))
+        around = self._pixels[rows, columns].astype(np.int16)
+        own = np.abs(around - np.array(fill, np.int16)).max(axis=2) < NEAR
+        share = float(own.mean())
+        edges = np.concatenate((own[:2].ravel(), own[-2:].ravel()))  # above and below the word
+        return share > MOST_OWN_COLOUR or (share > SOME_OWN_COLOUR and float(edges.mean()) > 0.5)
 
     def _part(self, box: Box, margin: int) -> tuple[slice, slice]:
         left, top, right, bottom = (edge * self._scale for edge in box)

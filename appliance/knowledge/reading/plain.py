@@ -7,8 +7,8 @@ import re
 from appliance.knowledge.reading.clean import (
     hyphenated,
     join_lines,
-    tidy,
-    tidy_lines,
+    one_line,
+    one_line_each,
     without_bullet,
 )
 from appliance.knowledge.reading.document import Block, Page
@@ -26,7 +26,7 @@ def parse_text(original: bytes, name: str, on_pages: OnPages) -> Parsed:
     text = decode(original, name)
     check_legacy(text, name)
     on_pages(1, 1)
-    return Parsed([Page(None, tuple(_paragraphs(tidy_lines(text))))])
+    return Parsed([Page(None, tuple(_paragraphs(one_line_each(text))))])
 
 
 def parse_markdown(original: bytes, name: str, on_pages: OnPages) -> Parsed:
@@ -34,7 +34,7 @@ def parse_markdown(original: bytes, name: str, on_pages: OnPages) -> Parsed:
     text = decode(original, name)
     check_legacy(text, name)
     on_pages(1, 1)
-    found = blocks(tidy_lines(text))
+    found = blocks(one_line_each(text))
     return Parsed([Page(None, tuple(found))])
 
 
@@ -48,7 +48,7 @@ def _paragraphs(text: str) -> list[Block]:
         if len(lines) == 1 and is_heading(lines[0]):
             found.append(Block("heading", lines[0], 2))
         elif len(lines) > 1 and lines[0].endswith("?") and not _ITEM.match(lines[1]):
-            found.append(Block("faq", join_lines(lines[1:], known), question=tidy(lines[0])))
+            found.append(Block("faq", join_lines(lines[1:], known), question=one_line(lines[0])))
         else:
             found += _items(lines, known)
     return found

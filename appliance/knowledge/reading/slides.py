@@ -9,7 +9,7 @@ from typing import Any
 from pptx import Presentation
 from pptx.oxml.ns import qn
 
-from appliance.knowledge.reading.clean import tidy, without_bullet
+from appliance.knowledge.reading.clean import one_line, without_bullet
 from appliance.knowledge.reading.document import Block, Page, ReadOptions, RefusedDocumentError
 from appliance.knowledge.reading.markdown import as_sentence
 from appliance.knowledge.reading.parsed import Hidden, OnPages, Parsed
@@ -58,8 +58,8 @@ class _Slide:
     def blocks(self) -> Iterator[Block]:
         """Title first, then every shape from top to bottom, then the speaker's notes."""
         title = self._slide.shapes.title
-        if title is not None and tidy(title.text_frame.text):
-            yield Block("heading", tidy(title.text_frame.text), 1)
+        if title is not None and one_line(title.text_frame.text):
+            yield Block("heading", one_line(title.text_frame.text), 1)
         for shape in self._shapes():
             if title is not None and shape.shape_id == title.shape_id:
                 continue
@@ -149,7 +149,7 @@ class _Slide:
                     self._hidden.add(why, text)
                 else:
                     shown.append(text)
-            text = tidy("".join(shown))
+            text = one_line("".join(shown))
             if text:
                 paragraphs.append(without_bullet(text) or text)
         if len(paragraphs) == 1:

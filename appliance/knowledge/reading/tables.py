@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from appliance.knowledge.reading.clean import tidy
+from appliance.knowledge.reading.clean import one_line
 from appliance.knowledge.reading.document import Block
 from appliance.knowledge.reading.markdown import as_sentence, row_sentences
 
@@ -33,7 +33,7 @@ def table_blocks(rows: Sequence[Sequence[str]], header: bool | None = None) -> l
     ``name: value`` for each row. ``header``: whether the first row names the columns; None: judged
     by what it holds.
     """
-    grid = _squared([[tidy(cell) for cell in row] for row in rows])
+    grid = _squared([[one_line(cell) for cell in row] for row in rows])
     before, grid = _titles(grid)
     if not grid:
         return before

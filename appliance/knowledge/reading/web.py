@@ -8,7 +8,7 @@ from typing import Any
 
 from lxml import etree, html
 
-from appliance.knowledge.reading.clean import tidy
+from appliance.knowledge.reading.clean import one_line
 from appliance.knowledge.reading.document import Block, Page, RefusedDocumentError
 from appliance.knowledge.reading.encodings import declared_in_html, decode
 from appliance.knowledge.reading.markdown import as_sentence
@@ -42,7 +42,7 @@ def parse_html(original: bytes, name: str, said: str, on_pages: OnPages) -> Pars
     hidden = Hidden()
     reading = _Reading(Sight(root, hidden))
     blocks = list(reading.blocks(_main(root)))
-    title = tidy(root.findtext(".//title") or "")
+    title = one_line(root.findtext(".//title") or "")
     if title and not any(block.kind == "heading" and block.level == 1 for block in blocks):
         blocks.insert(0, Block("heading", title, 1))
     return Parsed([Page(None, tuple(blocks))], hidden.notes())
@@ -118,7 +118,7 @@ class _Reading:
 
     def _said(self, said: list[str], element: Any) -> Iterator[Block]:
         """What stands before a block begins or ends, as a paragraph or an item of a list."""
-        text = tidy(" ".join("".join(said).split()))
+        text = one_line(" ".join("".join(said).split()))
         said.clear()
         if not text:
             return

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from appliance.knowledge.reading.clean import tidy
+from appliance.knowledge.reading.clean import one_line
 from appliance.knowledge.reading.parsed import Hidden
 
 NOT_TEXT = frozenset(
@@ -68,7 +68,7 @@ class Sight:
             stack.extend(reversed([part.text or "", *part]))
             if part.tag in ("br", "p", "li", "div", "td", "th"):
                 found.append(" ")
-        return tidy("".join(found))
+        return one_line("".join(found))
 
     def _why(self, element: Any) -> str:
         if element.get("hidden") is not None or element.get("aria-hidden") == "true":
@@ -103,9 +103,9 @@ def _is_around(element: Any) -> bool:
 def _words(element: Any) -> Iterator[str]:
     for part in element.iter():
         if isinstance(part.tag, str) and part.tag not in NOT_TEXT:
-            yield tidy(part.text or "")
+            yield one_line(part.text or "")
             if part is not element:
-                yield tidy(part.tail or "")
+                yield one_line(part.tail or "")
 
 
 def _hiding_rules(root: Any) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from docx.oxml.ns import qn
 from docx.table import Table, _Cell
 from docx.text.paragraph import Paragraph
 
-from appliance.knowledge.reading.clean import tidy, without_bullet
+from appliance.knowledge.reading.clean import one_line, without_bullet
 from appliance.knowledge.reading.document import Block, Page, ReadOptions, RefusedDocumentError
 from appliance.knowledge.reading.markdown import as_sentence
 from appliance.knowledge.reading.parsed import Hidden, OnPages, Parsed
@@ -76,7 +76,7 @@ class _Reading:
                 items = []
                 yield from self._table(part)
                 continue
-            text = tidy(self.text(part))
+            text = one_line(self.text(part))
             if not text:
                 continue
             level = _level(part)
@@ -124,7 +124,7 @@ class _Reading:
 
     def _cell(self, cell: _Cell) -> str:
         texts = [
-            tidy(self.text(part)) if isinstance(part, Paragraph) else self._nested(part)
+            one_line(self.text(part)) if isinstance(part, Paragraph) else self._nested(part)
             for part in cell.iter_inner_content()
         ]
         return " ".join(text for text in texts if text)
