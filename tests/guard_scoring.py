@@ -1,7 +1,7 @@
 """The written cases of ``tests/guard_cases`` and what the guard makes of them.
 
-Counted by category of each case: found and meant (hit), found and not meant (false alarm), meant and not
-found (miss). ``python -m tests.guard_scoring`` prints them; docs/safety.md has the table.
+Counted by category of each case: found and meant (hit), found and not meant (false alarm), meant and
+not found (miss). ``python -m tests.guard_scoring`` prints them; docs/safety.md has the table.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from appliance.events import Agent, Passage
 from appliance.knowledge.markdown import passages
-from appliance.ops.seed import sample_agent
 from appliance.safety.guard import Context, Guard
 from appliance.safety.rules import RuleSet
+from appliance.store.agents import parse_agent
 
 CASES = Path(__file__).parent / "guard_cases"
 SAMPLES = Path(__file__).parents[1] / "appliance" / "samples"
@@ -42,6 +42,12 @@ class Judged:
 
     case: Case
     found: frozenset[str]
+
+
+def sample_agent() -> Agent:
+    """Sunrise Broadband's."""
+    fields = tomllib.loads((SAMPLES / "sunrise-broadband.toml").read_text("utf-8"))
+    return parse_agent({"version": 0} | fields)
 
 
 def sample_passages() -> list[Passage]:
@@ -88,7 +94,7 @@ def judge(guard: Guard, agent: Agent, case: Case) -> Judged:
 
 def judge_all() -> list[Judged]:
     """Every case."""
-    guard, agent = Guard(RuleSet()), sample_agent(SAMPLES)
+    guard, agent = Guard(RuleSet()), sample_agent()
     return [judge(guard, agent, case) for case in cases()]
 
 
@@ -123,9 +129,8 @@ def main() -> None:
         _line(category, count)
     _line("all", total)
     clean = [one for one in judged if not one.case.expect]
-    print(
-        f"{len(judged)} cases, {len(clean)} of them clean, {sum(bool(o.found) for o in clean)} disturbed"
-    )
+    disturbed = sum(bool(one.found) for one in clean)
+    print(f"{len(judged)} cases, {len(clean)} of them clean, {disturbed} disturbed")
     for one in judged:
         if wrong(one):
             print(

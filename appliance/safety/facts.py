@@ -28,6 +28,7 @@ YEARS = range(1900, 2100)
 HALF_DAY_MINUTES = 12 * 60
 LONGEST_NUMBER_DIGITS = 18
 _GROUPED = re.compile(r"(?<=\d),(?=\d{2,3}(?:\D|$))")
+_WITH_COMMAS = re.compile(r"\d{1,3}(?:,\d{2,3})+")
 _MONEY_SIGN = re.compile(r"(?:[₹$€£]|\b(?:rs|inr)\.?)\s*$", re.IGNORECASE)
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(
@@ -167,16 +168,27 @@ def _matters(fact: Fact) -> bool:
 def _read(text: str, language: str) -> _Reading:
     plain = apart(_GROUPED.sub("", normalise(text)))
     folded = fold(plain)
+    grouped = {m[0].replace(",", "") for m in _WITH_COMMAS.finditer(text)}
     numbers: list[Fact] = []
     runs = []
     for run in read_numbers(plain, language).runs:
         if len(run.digits) >= CODE_DIGITS:
             runs.append(run.digits)
-        if _is_code(run.pieces):
+        if _is_code(run.pieces) and not _is_amount(plain, grouped, run.pieces):
             numbers.append(Fact("code", run.digits, "", plain[run.begin : run.end]))
         else:
             numbers += _counted(plain, folded, run.pieces)
     return _Reading(folded, tuple(numbers), tuple(_names(folded)), tuple(runs))
+
+
+def _is_amount(plain: str, grouped: set[str], pieces: tuple[Piece, ...]) -> bool:
+    """Whether many digits are one number after all: written with commas, or with a sign of money."""
+    first = pieces[0]
+    if len(pieces) > 1 or first.spoken:
+        return False
+    before, behind = plain[max(0, first.begin - 6) : first.begin], plain[first.end : first.end + 20]
+    counts = next(iter(fold(behind).words), "") in units.unit_words()
+    return first.digits in grouped or counts or bool(_MONEY_SIGN.search(before))
 
 
 def _is_code(pieces: tuple[Piece, ...]) -> bool:
@@ -252,7 +264,7 @@ def _with_unit(
     unit = _unit(plain, before, behind, begin, end)
     part = _part_of_day(before, behind)
     hour = value <= 24 and (minutes is not None or unit == units.CLOCK or bool(part and not unit))
-    if hour and (unit in ("", units.CLOCK) or (minutes is not None and unit not in units.TIMES)):
+    if hour and unit in ("", units.CLOCK):
         return [_clock(value, minutes, part, phrase)]
     if minutes is not None:  # four fifty: no time after all
         return [Fact("number", f"{_plain(value)}{minutes:02d}", unit, phrase)]

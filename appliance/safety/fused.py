@@ -30,7 +30,7 @@ def _fused() -> dict[str, str]:
         for scale in numbers.scales:
             plain = scale.one.split()[-1]
             for count, stem in enumerate(scale.stems):
-                if count < 2 or not stem:
+                if count < 1 or not stem:
                     continue
                 for many in {scale.many, scale.many_before} - {""}:
                     word = many.format(stem)

@@ -131,10 +131,10 @@ class RuleSet:
         language = primary(language)
         found: dict[str, Match] = {}
 
-        def tell(rule: Rule, folded: Folded, begin: int, end: int) -> None:
+        def tell(rule: Rule, folded: Folded, begin: int, end: int, inside: bool = False) -> None:
             if rule.name in found or not rule.concerns(side, agent_id, language):
                 return
-            if rule.unless_denied and _denied(folded, begin, end):
+            if rule.unless_denied and _denied(folded, begin, end, inside):
                 return
             found[rule.name] = Match(rule, folded.text[begin:end])
 
@@ -145,7 +145,7 @@ class RuleSet:
         plain = ways[0]
         beyond = len(plain.text) - own if before else 0
         for index, begin, end in self._patterns.find(plain.text, beyond):
-            tell(self._pattern_rules[index], plain, begin, end)
+            tell(self._pattern_rules[index], plain, begin, end, True)
         return list(found.values())
 
     def _walk(self, folded: Folded, beyond: int, tell: Any) -> None:
@@ -185,19 +185,20 @@ def _of_site(rule: SiteRule) -> Rule:
     )  # fmt: skip
 
 
-def _denied(folded: Folded, begin: int, end: int) -> bool:
-    """Whether a "not" stands beside, in the same clause."""
+def _denied(folded: Folded, begin: int, end: int, inside: bool) -> bool:
+    """Whether a "not" stands beside, in the same clause; or, where words may stand between those of
+    the rule, ``inside``."""
     clause = max(folded.text.rfind(sign, 0, begin) for sign in _CLAUSE_ENDS)
     ends = [at for sign in _CLAUSE_ENDS if (at := folded.text.find(sign, end)) >= 0]
     last = min(ends, default=len(folded.text))
     placed = list(zip(folded.words, folded.spans, strict=True))
     before = [word for word, span in placed if clause < span[0] and span[1] <= begin]
     behind = [word for word, span in placed if span[0] >= end and span[1] <= last]
-    inside = fold(folded.text[begin:end]).words
+    between = fold(folded.text[begin:end]).words if inside else ()
     return not (
         _DENY_BEFORE.isdisjoint(before[-DENIALS_BEFORE:])
         and _DENY_BEHIND.isdisjoint(behind[:DENIALS_BEHIND])
-        and _DENY_BEFORE.isdisjoint(inside)
+        and _DENY_BEFORE.isdisjoint(between)
     )
 
 
