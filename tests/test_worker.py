@@ -79,5 +79,5 @@ async def test_versions_published_for_ever_do_not_fill_the_memory(
         monkeypatch.setattr(worker.directory, "all_agents", published)
         await worker._warm()
     assert len(worker._warmed) == len(worker.recogniser._contexts) == MOST_RETIRED + 1
-    greetings = {text for *_, text in worker.composer._fixed if text.startswith("Hello")}
+    greetings = {text for *_, text in worker.composer._kept._audio if text.startswith("Hello")}
     assert len(greetings) == MOST_RETIRED + 1 and agent.greeting in greetings

@@ -10,6 +10,7 @@ import numpy as np
 from appliance.audio import FRAME_MS
 from appliance.call.reply import Reply
 from appliance.events import Stages, Turn
+from appliance.safety.grounding import cited
 
 AUDIBLE = 300
 """Sample value (of 32 768; -41 dBFS) from which a frame counts as sound."""
@@ -76,7 +77,7 @@ class Timeline:
             source=reply.source,
             stages=self._stages(reply),
             gap_ms=self.gap_ms,
-            passages=reply.passages,
+            passages=cited(reply.text, reply.passages),
             barged_in=barged_in,
             kept_speculation=self.kept,
             failure=reply.failure,

@@ -24,8 +24,10 @@ from appliance.call.kept import KeptAudio
 from appliance.call.past import PastCalls
 from appliance.call.release import Guarding
 from appliance.call.session import Services
+from appliance.call.siterules import SiteRules
 from appliance.call.warmth import Warmth
 from appliance.engines.embedder import HttpEmbedder
+from appliance.engines.guard_model import GuardModel
 from appliance.engines.judge import HttpTurnJudge
 from appliance.engines.llm_failover import FailoverWriter
 from appliance.engines.pool import Pool
@@ -132,7 +134,9 @@ class _Worker:
         self._notes = writer
         find = partial(common_questions, engine)
         self.warmth = Warmth(models, self.search, find, engines.llm.keep_warm_s)
-        self.guarding = Guarding(Guard(RuleSet()), None)
+        model = GuardModel(http, settings.guard) if settings.guard.url else None
+        self.guarding = Guarding(Guard(RuleSet()), model)
+        self.rules = SiteRules(engine, self.guarding, settings.data_dir)
         kept = KeptAudio(voice)
         common = CommonAnswers(partial(load_answers, engine), kept)
         answering = Answering(writer, self.search, settings.worker.search_deadline_ms)
@@ -194,7 +198,7 @@ class _Worker:
                 await self._roster.ask()
                 go(self._roster.run())
             # Each by itself: with a stage away for long, what can be warmed still is.
-            for work in (self._wait_for_engines, self._warm):
+            for work in (self._wait_for_engines, self.rules.refresh, self._warm):
                 try:
                     async with asyncio.timeout(FIRST_WARM_TIMEOUT_S):
                         await work()
@@ -259,6 +263,7 @@ class _Worker:
 
     async def _warm_again(self) -> None:
         try:
+            await self.rules.refresh()
             await self._warm()
             await self.composer.refresh(list(self._warmed.values()))
         except Exception:  # the border of a job: the live calls do not depend on it
