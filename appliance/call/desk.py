@@ -98,6 +98,10 @@ class Desk:
         """They have gone."""
         self._watchers.discard(watcher)
 
+    def is_watched(self) -> bool:
+        """Whether anybody looks on: else nothing need be made ready for them."""
+        return bool(self._watchers)
+
     def tell(self, call_id: str, event: dict[str, object]) -> None:
         """Pass an event of a call to whoever looks on."""
         if self._watchers:

@@ -248,6 +248,7 @@ class _Worker:
             recordings=self._settings.recordings_dir,
             journal=self.journal,
             watch=self.desk.tell,
+            is_watched=self.desk.is_watched,
             notes=self._notes,
         )
 
