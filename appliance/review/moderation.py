@@ -10,7 +10,7 @@ import dataclasses
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 RUN_S = 120.0
 """Of one run; what is left is for the next, which is asked for every ``jobs.sweep_s``."""
+TALK_TURNS = 12
+"""Before a turn, that its answer may rest on; what is older is in the call's memory."""
 UNANSWERED_TURNS = 2
 """So many questions without an answer in one call are worth a look: the knowledge lacks something."""
 EVERY_CHECK = Agent("", 0, "").guard_checks
@@ -65,61 +67,68 @@ async def moderate_new(engine: AsyncEngine, settings: Settings) -> Moderated:
     Safe to run in several processes at once, and to be killed. Raises SQLAlchemyError or OSError when
     Postgres is away.
     """
-    async with AsyncExitStack() as stack:
-        model: Judge | None = None
-        if settings.guard.url:
-            http = await stack.enter_async_context(aiohttp.ClientSession())
-            model = GuardModel(http, settings.guard)
-        moderator = Moderator(Guard(RuleSet(await load_rules(engine))), model)
-        return await _run(engine, moderator)
-
-
-async def _run(engine: AsyncEngine, moderator: Moderator) -> Moderated:
     until = monotonic() + RUN_S
     calls = flags = 0
     broken: set[str] = set()
-    agents = _Agents(engine)
-    while monotonic() < until and len(broken) < MOST_FAILURES:
-        taken = ""
-        try:
-            async with engine.begin() as connection:
-                whole = await take_unmoderated(connection, datetime.now(UTC), broken)
-                if whole is None:
-                    break
-                taken = whole.call.call_id
-                agent = await agents.of(whole)
-                flags += await add_flags(connection, await moderator.flags_of(whole, agent))
-                await mark_moderated(connection, taken)
-            calls += 1
-        except (SQLAlchemyError, OSError):
-            raise
-        except Exception:  # the border of a job: one strange call keeps no other from being checked
-            if not taken:
+    async with AsyncExitStack() as stack:
+        checking = _Checking(engine, settings, stack)
+        while monotonic() < until and len(broken) < MOST_FAILURES:
+            taken = ""
+            try:
+                async with engine.begin() as connection:
+                    whole = await take_unmoderated(connection, datetime.now(UTC), broken)
+                    if whole is None:
+                        break
+                    taken = whole.call.call_id
+                    flags += await add_flags(connection, await checking.flags_of(whole))
+                    await mark_moderated(connection, taken)
+                calls += 1
+            except (SQLAlchemyError, OSError):
                 raise
-            log.exception("! call %s was not checked", taken)
-            broken.add(taken)
+            except Exception:  # the border of a job: one strange call keeps no other waiting
+                if not taken:
+                    raise
+                log.exception("! call %s was not checked", taken)
+                broken.add(taken)
     return Moderated(calls, flags, len(broken))
 
 
-@dataclass
-class _Agents:
-    """The versions of agents that calls of one run began with."""
+class _Checking:
+    """What one run checks calls by; the rules are read when there is a call to check."""
 
-    engine: AsyncEngine
-    known: dict[tuple[str, int], Agent] = field(default_factory=dict)
+    def __init__(self, engine: AsyncEngine, settings: Settings, stack: AsyncExitStack) -> None:
+        """``stack`` closes the guard model's connections."""
+        self._engine = engine
+        self._settings = settings
+        self._stack = stack
+        self._moderator: Moderator | None = None
+        self._agents: dict[tuple[str, int], Agent] = {}
 
-    async def of(self, whole: WholeCall) -> Agent:
+    async def flags_of(self, whole: WholeCall) -> list[Flag]:
+        """As :meth:`Moderator.flags_of`, by the agent's version of that call."""
+        if self._moderator is None:
+            self._moderator = await self._open()
+        return await self._moderator.flags_of(whole, await self._agent_of(whole))
+
+    async def _open(self) -> Moderator:
+        model: Judge | None = None
+        if self._settings.guard.url:
+            http = await self._stack.enter_async_context(aiohttp.ClientSession())
+            model = GuardModel(http, self._settings.guard)
+        return Moderator(Guard(RuleSet(await load_rules(self._engine))), model)
+
+    async def _agent_of(self, whole: WholeCall) -> Agent:
         call = whole.call
         key = call.agent_id, call.agent_version
-        if key not in self.known:
+        if key not in self._agents:
             try:
-                found = await load_agent(self.engine, *key)
+                found = await load_agent(self._engine, *key)
             except UserError as e:  # its config is none of ours any more
                 log.warning("! %s", e)
                 found = None
             # an agent that was deleted: its calls are checked by the rules for every agent
-            self.known[key] = found or Agent(*key, call.agent_id, language=call.language)
-        return self.known[key]
+            self._agents[key] = found or Agent(*key, call.agent_id, language=call.language)
+        return self._agents[key]
 
 
 class Moderator:
@@ -147,7 +156,7 @@ class Moderator:
     ) -> AsyncIterator[Flag]:
         turn = whole.turns[number]
         own = {normal(text) for text in (agent.safe_phrase, agent.unknown_answer, agent.apology)}
-        talk = tuple((t.said, t.heard) for t in whole.turns[:number])
+        talk = tuple((t.said, t.heard) for t in whole.turns[max(0, number - TALK_TURNS) : number])
         memory = "\n".join((whole.call.memory, *whole.call.facts.values()))
         for heard in heard_phrases(turn, following):
             if normal(heard.text) in own:
