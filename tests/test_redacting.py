@@ -95,11 +95,11 @@ def test_a_card_is_out_of_the_row_and_out_of_the_recording() -> None:
 
 def test_a_card_in_two_turns_is_found_when_the_second_comes() -> None:
     talk = Talk()
-    first = talk.turn(f"my card is {FIRST_HALF}", "go on please")
-    assert first.said == "my card is [number]"  # never on the disk, whatever happens next
+    first = talk.turn(f"well it is {FIRST_HALF}", "go on please")
+    assert first.said == "well it is [number]"  # never on the disk, whatever happens next
     second = talk.turn(SECOND_HALF, "thank you")
     assert second.said == "[card]"
-    assert talk.rows.last(1).said == "my card is [card]"
+    assert talk.rows.last(1).said == "well it is [card]"
     assert {span.kind for span in talk.rows.spans} == {"card"}
     assert {span.begin_ms // 10_000 for span in talk.rows.spans} == {1, 2}
 
@@ -164,10 +164,10 @@ def test_those_who_look_on_see_no_digits_even_while_they_are_said() -> None:
     talk = Talk()
     for count in range(1, 17):
         words = " ".join(["four", *["one"] * (count - 1)])
-        text = talk.redacting.shown({"text": words})["text"]
+        text = talk.redacting.shown("partial", {"text": words})["text"]
         assert text == words if count < 4 else text in ("[number]", "[card]")
-    assert talk.redacting.shown({"said": "my otp is 4567"}) == {"said": "my otp is [otp]"}
-    assert talk.redacting.shown({"gap_ms": 1234567}) == {"gap_ms": 1234567}
+    assert talk.redacting.shown("turn", {"said": "my otp is 4567"}) == {"said": "my otp is [otp]"}
+    assert talk.redacting.shown("turn", {"gap_ms": 1234567}) == {"gap_ms": 1234567}
 
 
 def test_flags_summaries_and_facts() -> None:
@@ -194,7 +194,7 @@ def test_an_agent_that_redacts_nothing() -> None:
     talk = Talk(Agent("help", 1, "Help", redact=()))
     said = "my otp is 4567 and my card 4111 1111 1111 1111"
     assert talk.turn(said, "thanks").said == said
-    assert talk.redacting.shown({"text": said}) == {"text": said}
+    assert talk.redacting.shown("turn", {"text": said}) == {"text": said}
     assert not talk.rows.spans
 
 

@@ -28,6 +28,7 @@ MOST_SECRETS = 50
 UNKNOWN_PLACE_MS = (0, 2**31 - 1)
 """The whole side: its place in the file cannot be known."""
 _SHOWN_WORDS = ("text", "said", "summary")
+_CALLER_SPEAKS = ("partial", "final", "turn")
 
 
 class Journal(Protocol):
@@ -206,12 +207,14 @@ class Redacting:
             answer=self.words(flag.answer, flag.question),
         )
 
-    def shown(self, what: Mapping[str, object]) -> dict[str, Any]:
-        """An event for those who look on live: digits that are still being said are left out too."""
+    def shown(self, kind: str, what: Mapping[str, object]) -> dict[str, Any]:
+        """An event for those who look on live. While the caller speaks, nobody knows yet what digits
+        will be: they are left out too."""
         if not self._is_on:
             return dict(what)
+        shorten = self._growing if kind in _CALLER_SPEAKS else self.words
         return {
-            name: self._growing(value) if name in _SHOWN_WORDS and isinstance(value, str) else value
+            name: shorten(value) if name in _SHOWN_WORDS and isinstance(value, str) else value
             for name, value in what.items()
         }
 
@@ -233,7 +236,7 @@ class Redacting:
 
     def _growing(self, text: str) -> str:
         spans = self._redactor.find(text, self._last_heard, echoes=self._secrets)
-        return labelled(text, [*spans_of(spans), *self._redactor.growing(text)]).text
+        return labelled(text, [*spans_of(spans), *self._redactor.growing(text, anywhere=True)]).text
 
     def _find(self, text: str, before: str = "") -> list[Found]:
         found = self._redactor.find(text, before, echoes=self._secrets)

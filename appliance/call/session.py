@@ -637,5 +637,5 @@ class Call:
 
     def _show(self, kind: str, **what: object) -> None:
         if self._services.is_watched():  # words are redacted, which takes a third of a millisecond
-            shown = self._redacting.shown(what)
+            shown = self._redacting.shown(kind, what)
             self._services.watch(self._offer.call_id, {"event": kind, "ms": self._clock(), **shown})

@@ -29,13 +29,24 @@ MOST_CORRECTIONS = 2
 MOST_RUN_DIGITS = 200
 LENGTHS: dict[Cue, range] = {
     Cue.OTP: range(3, 9),
-    Cue.CARD: range(12, 20),
-    Cue.AADHAAR: range(9, 17),
+    Cue.CARD: range(7, 20),
+    Cue.AADHAAR: range(7, 17),
     Cue.ACCOUNT: range(9, 19),
     Cue.PHONE: range(7, 14),
     Cue.CITY: range(6, 7),
 }
-"""How many digits a number has that such a word announces: a misheard digit more or less included."""
+"""How many digits a number has that such a word announces: its first half alone included."""
+BROKEN_LENGTHS: dict[Cue, range] = {
+    Cue.OTP: range(3, 9),
+    Cue.CARD: range(8, 20),
+    Cue.AADHAAR: range(7, 17),
+    Cue.ACCOUNT: range(8, 19),
+    Cue.PHONE: range(7, 14),
+}
+"""The same where a recogniser has made other words of some of them."""
+MOST_MISHEARD = 3
+"""Words in the middle of an announced number that a recogniser made of its digits ("know my date seven"
+for "zero nine eight seven"); in an OTP one."""
 KIND_OF = {
     Cue.OTP: "otp",
     Cue.CARD: "card",
@@ -86,7 +97,7 @@ def find_numbers(numbers: Numbers, before: str = "") -> list[Found]:
         left = [p for p in run.pieces if not any(f.begin <= p.begin < f.end for f in strong)]
         for pieces in _rows(run, left):
             found += _weak(look, pieces, harmless)
-    return found
+    return [*found, *_broken(numbers, cues, asked)]
 
 
 _LAST_WORDS = 30
@@ -278,6 +289,40 @@ def _weak(
     cue = look.announced(first, last, len(digits))
     if cue in KIND_OF:
         yield Found(KIND_OF[cue], begin, end, digits)
+
+
+def _broken(numbers: Numbers, cues: Sequence[Place], asked: Sequence[Cue]) -> Iterator[Found]:
+    """Announced numbers with words in the middle that nobody said."""
+    at = 0
+    while at < len(numbers.runs):
+        row = [numbers.runs[at]]
+        at += 1
+        cue = _announces(numbers, cues, asked, row[0])
+        most = 1 if cue is Cue.OTP else MOST_MISHEARD
+        while cue in BROKEN_LENGTHS and at < len(numbers.runs):
+            between = range(row[-1].last + 1, numbers.runs[at].first)
+            told = any(place.first in between for place in cues)
+            if len(between) > most or told or not _is_spoken(row[-1], numbers.runs[at]):
+                break
+            row.append(numbers.runs[at])
+            at += 1
+        if cue in BROKEN_LENGTHS and len(row) > 1:
+            if sum(len(run.digits) for run in row) in BROKEN_LENGTHS[cue]:
+                yield Found(KIND_OF[cue], row[0].begin, row[-1].end)
+
+
+def _announces(
+    numbers: Numbers, cues: Sequence[Place], asked: Sequence[Cue], run: Run
+) -> Cue | None:
+    """The nearest cue before a run, whatever its length."""
+    before = [p for p in cues if p.last < run.first and p.cue is not Cue.UNIT]
+    if before and run.first - before[-1].last <= MOST_BEFORE:
+        return before[-1].cue
+    return next((cue for cue in reversed(asked) if cue in BROKEN_LENGTHS), None)
+
+
+def _is_spoken(*runs: Run) -> bool:
+    return all(piece.spoken and not piece.counted for run in runs for piece in run.pieces)
 
 
 def national(digits: str) -> str:

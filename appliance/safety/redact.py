@@ -21,6 +21,8 @@ KINDS = ("card", "aadhaar", "pan", "otp", "account", "phone")
 GROWING_LABEL = "[number]"
 """In place of digits that are still being said: nobody knows yet what they are."""
 FEWEST_GROWING_DIGITS = 4
+FEWEST_SHOWN_DIGITS = 7
+"""In the middle of words that are not final: more is no price."""
 FEWEST_ECHOED = 5
 """Digits of a number that, said again alone, give too much of it away; a card's last four do not."""
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -73,13 +75,17 @@ class Redactor:
             spans += self.growing(text)
         return labelled(text, spans)
 
-    def growing(self, text: str) -> list[Span]:
-        """The digits at the end of ``text``, which may go on."""
+    def growing(self, text: str, *, anywhere: bool = False) -> list[Span]:
+        """The digits at the end of ``text``, which may go on; ``anywhere``: and rows in it that are
+        long enough to be a part of something."""
         runs = read_numbers(text, self._language).runs if self._kinds else ()
-        if not runs or len(runs[-1].digits) < FEWEST_GROWING_DIGITS:
-            return []
-        last = runs[-1]
-        return [] if tokens(text[last.end :]) else [Span(GROWING_LABEL, last.begin, last.end)]
+        found = []
+        for run in runs:
+            ends = run is runs[-1] and not tokens(text[run.end :])
+            if len(run.digits) >= (FEWEST_GROWING_DIGITS if ends else FEWEST_SHOWN_DIGITS):
+                if ends or anywhere:
+                    found.append(Span(GROWING_LABEL, run.begin, run.end))
+        return found
 
     def find(self, text: str, before: str = "", echoes: Mapping[str, str] = _NONE) -> list[Found]:
         """The personal data in ``text``; places may overlap.
