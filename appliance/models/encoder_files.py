@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ DIMENSIONS = 384
 """Of every vector in the knowledge store: its column has so many."""
 LONGEST_TOKENS = 512
 REVISION_DIGITS = 12
-HASHED_BYTES = 1 << 20
 EXPORTS = ("onnx/model.onnx", "model.onnx")
 _ROBERTA = frozenset({"xlm-roberta", "roberta", "camembert"})
 _KNOWN = _ROBERTA | {"bert"}
@@ -79,11 +79,16 @@ class Encoder:
         """Changes with anything that changes the vectors. Reads all weights (1 GB a second)."""
         digest = hashlib.sha256()
         for file in self.weights or ((self.export,) if self.export else ()):
-            with file.open("rb") as f:
-                digest.update(hashlib.file_digest(f, "sha256").digest())
+            digest.update(_digest(file, file.stat().st_mtime_ns))
         told = (self.pooling.value, self.longest, sorted(self.prompts.items()))
         digest.update(repr(told).encode())
         return digest.hexdigest()[:REVISION_DIGITS]
+
+
+@lru_cache(maxsize=64)
+def _digest(file: Path, _mtime_ns: int) -> bytes:
+    with file.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").digest()
 
 
 def read_encoder(folder: Path, *, is_cross: bool = False) -> Encoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from pathlib import Path
 
@@ -18,8 +19,13 @@ def quantised(model: onnx.ModelProto) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         whole, small = Path(folder) / "whole.onnx", Path(folder) / "small.onnx"
         onnx.save(model, whole)
-        quantize_dynamic(
-            whole, small, op_types_to_quantize=["MatMul"], per_channel=True,
-            weight_type=QuantType.QInt8,
-        )  # fmt: skip
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)  # it tells the root logger of every node that it leaves
+        try:
+            quantize_dynamic(
+                whole, small, op_types_to_quantize=["MatMul"], per_channel=True,
+                weight_type=QuantType.QInt8,
+            )  # fmt: skip
+        finally:
+            logging.disable(before)
         return onnx.load(small)

@@ -18,6 +18,7 @@ from appliance.checkpoints.presence import runs
 from appliance.checkpoints.sentences import OTHERS, SENTENCES, word_error, words_of
 from appliance.checkpoints.store import installed
 from appliance.errors import UserError
+from appliance.ops.models.selftest_text import QUESTION, knows_alike
 from appliance.ops.models.serve import RATE_HZ, complete, hear, say, served, voices
 from appliance.settings import Run, Settings
 
@@ -76,6 +77,10 @@ async def findings(settings: Settings, subject: Subject) -> AsyncGenerator[Findi
     if subject.stage == "llm":
         async with served("llm", subject.run) as url:
             yield await _written(settings, url)
+    elif subject.stage in ("embed", "rerank"):
+        for language in subject.languages:
+            if language in QUESTION:
+                yield await _compared(subject, language)
     elif subject.stage == "tts":
         async with served("tts", subject.run) as url, AsyncExitStack() as stack:
             ears = _Ears(settings, stack)
@@ -179,6 +184,18 @@ async def _written(settings: Settings, url: str) -> Finding:
         return Finding("", "", LLM_PROMPT, "", None, 0, Verdict.FAILED, str(e))
     verdict = Verdict.GOOD if text.strip() else Verdict.FAILED
     return Finding("", "", LLM_PROMPT, text, None, 0, verdict, "" if text.strip() else "no word")
+
+
+async def _compared(subject: Subject, language: str) -> Finding:
+    """Ask a question, and see whether its answer is nearer to it than something else."""
+    said = QUESTION[language]
+    try:
+        right, wrong = await knows_alike(subject.stage, subject.run, language)
+    except UserError as e:
+        return Finding(language, "", said, "", None, 0, Verdict.FAILED, str(e))
+    why = f"the answer {right:.2f}, something else {wrong:.2f}"
+    verdict = Verdict.GOOD if right > wrong else Verdict.WEAK
+    return Finding(language, "", said, "", None, 0, verdict, why)
 
 
 def unlike_speech(said: str, pcm: bytes) -> str:
