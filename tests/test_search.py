@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import aiohttp
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.engines.base import Embedder, Kind, Reranker
 from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.pool import Pool
 from appliance.errors import EngineError
 from appliance.events import Agent
-from appliance.knowledge import search as searches
+from appliance.knowledge import library
 from appliance.knowledge.answers import extract
 from appliance.knowledge.bm25 import Bm25
 from appliance.knowledge.ingest import load
@@ -24,7 +25,10 @@ from appliance.knowledge.scoring import ANSWER_FLOOR
 from appliance.knowledge.search import LIMIT, Search
 from appliance.knowledge.words import content_words
 from appliance.store.database import open_engine
-from appliance.store.passages import NewPassage, Scope, StoredPassage, add_version, connect, find
+from appliance.store.finding import Found, Weights, find, plan_of
+from appliance.store.lanes import Driver, Lanes
+from appliance.store.passages import Scope, StoredPassage, add_version
+from appliance.store.staging import NewPassage
 from tests.knowledge_servers import EmbedProcess
 from tests.sunrise_questions import CALIBRATION, HELD_OUT, OFF_CALIBRATION, OFF_HELD_OUT
 
@@ -40,14 +44,18 @@ def agent(knowledge: str = NAME, version: int = 1) -> Agent:
 class Dead:
     """An embedder whose servers are all down."""
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    model = ""
+
+    async def embed(self, texts: Sequence[str], kind: Kind = "") -> list[list[float]]:
         raise EngineError("embed", "no server is up")
 
 
 class Slow:
     """An embedder that never answers."""
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    model = ""
+
+    async def embed(self, texts: Sequence[str], kind: Kind = "") -> list[list[float]]:
         await asyncio.sleep(60)
         return []
 
@@ -67,18 +75,40 @@ async def engine(database_url: str, embedder: HttpEmbedder) -> AsyncIterator[Asy
     await engine.dispose()
 
 
+Open = Callable[..., Search]
+
+
+@pytest.fixture
+async def open_search(engine: AsyncEngine) -> AsyncIterator[Open]:
+    """Makes searches on the sample's database, closed when the test ends."""
+    opened: list[Search] = []
+
+    def make(
+        embedder: Embedder,
+        copies: Path | None = None,
+        reranker: Reranker | None = None,
+        on: AsyncEngine | None = None,
+    ) -> Search:
+        opened.append(Search(on or engine, embedder, copies, reranker))
+        return opened[-1]
+
+    yield make
+    for search in opened:
+        await search.close()
+
+
 @pytest.mark.server
 async def test_a_new_version_of_knowledge_does_not_hold_up_the_calls(
-    engine: AsyncEngine, embedder: HttpEmbedder, monkeypatch: pytest.MonkeyPatch
+    engine: AsyncEngine, open_search: Open, embedder: HttpEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An index over 10 000 passages takes 0.5 s, and is made while calls live."""
 
-    def slowly(passages: Sequence[StoredPassage]) -> Memory:
+    def slowly(passages: Sequence[StoredPassage], stamp: str) -> Memory:
         time.sleep(0.3)
-        return Memory(passages)
+        return Memory(passages, stamp)
 
-    monkeypatch.setattr(searches, "Memory", slowly)
-    longest_s, search = 0.0, Search(engine, embedder)
+    monkeypatch.setattr(library, "Memory", slowly)
+    longest_s, search = 0.0, open_search(embedder)
     loading = asyncio.create_task(search.preload(NAME, 1))
     while not loading.done():
         begun = time.monotonic()
@@ -89,8 +119,10 @@ async def test_a_new_version_of_knowledge_does_not_hold_up_the_calls(
 
 
 @pytest.mark.server
-async def test_the_sample_answers_its_callers(engine: AsyncEngine, embedder: HttpEmbedder) -> None:
-    search = Search(engine, embedder)
+async def test_the_sample_answers_its_callers(
+    engine: AsyncEngine, open_search: Open, embedder: HttpEmbedder
+) -> None:
+    search = open_search(embedder)
     await search.preload(NAME, 1)
     asked = CALIBRATION + HELD_OUT
     wrong, unsaid = [], []
@@ -107,8 +139,10 @@ async def test_the_sample_answers_its_callers(engine: AsyncEngine, embedder: Htt
 
 
 @pytest.mark.server
-async def test_other_topics_get_no_answer(engine: AsyncEngine, embedder: HttpEmbedder) -> None:
-    search = Search(engine, embedder)
+async def test_other_topics_get_no_answer(
+    engine: AsyncEngine, open_search: Open, embedder: HttpEmbedder
+) -> None:
+    search = open_search(embedder)
     await search.preload(NAME, 1)
     asked = OFF_CALIBRATION + OFF_HELD_OUT
     said = {
@@ -120,8 +154,10 @@ async def test_other_topics_get_no_answer(engine: AsyncEngine, embedder: HttpEmb
 
 
 @pytest.mark.server
-async def test_both_lists_are_fused(engine: AsyncEngine, embedder: HttpEmbedder) -> None:
-    result = await Search(engine, embedder).explain(
+async def test_both_lists_are_fused(
+    engine: AsyncEngine, open_search: Open, embedder: HttpEmbedder
+) -> None:
+    result = await open_search(embedder).explain(
         Scope(NAME, 1), "what is the late fee", DEADLINE_MS
     )
     assert result.source == "hybrid" and 1 <= len(result.found) <= LIMIT
@@ -138,9 +174,9 @@ async def test_both_lists_are_fused(engine: AsyncEngine, embedder: HttpEmbedder)
 @pytest.mark.server
 @pytest.mark.parametrize("embedder_gone", [Dead(), Slow()])
 async def test_words_alone_when_the_embedder_is_gone(
-    engine: AsyncEngine, embedder_gone: Dead | Slow
+    engine: AsyncEngine, open_search: Open, embedder_gone: Dead | Slow
 ) -> None:
-    search = Search(engine, embedder_gone)
+    search = open_search(embedder_gone)
     begin = time.perf_counter()
     result = await search.explain(Scope(NAME, 1), "what is the late fee", 300)
     assert time.perf_counter() - begin < 0.35
@@ -150,8 +186,8 @@ async def test_words_alone_when_the_embedder_is_gone(
 
 
 @pytest.mark.server
-async def test_stop_words_and_odd_text_do_no_harm(engine: AsyncEngine) -> None:
-    search = Search(engine, Dead())
+async def test_stop_words_and_odd_text_do_no_harm(engine: AsyncEngine, open_search: Open) -> None:
+    search = open_search(Dead())
     assert await search.search(agent(NAME, 1), "what is the", DEADLINE_MS) == []
     for text in ("", "   ", "' | & ! :* <->", "\0late\0fee", "fee' OR 1=1 --", "ß" * 5000):
         await search.search(agent(NAME, 1), text, DEADLINE_MS)
@@ -162,36 +198,48 @@ async def test_stop_words_and_odd_text_do_no_harm(engine: AsyncEngine) -> None:
 
 @pytest.mark.server
 async def test_a_call_keeps_its_version(
-    engine: AsyncEngine, embedder: HttpEmbedder, tmp_path: Path
+    engine: AsyncEngine, open_search: Open, embedder: HttpEmbedder, tmp_path: Path
 ) -> None:
     file = tmp_path / "new.md"
     file.write_text("# T\n\n### What is the late fee?\nThe late fee is two hundred rupees.\n")
     assert (await load(engine, embedder, NAME, [file])).version == 2
-    search = Search(engine, embedder)
+    search = open_search(embedder)
     old = await search.search(agent(NAME, 1), "what is the late fee", DEADLINE_MS)
     new = await search.search(agent(NAME, 2), "what is the late fee", DEADLINE_MS)
     assert "one hundred" in old[0].text and len(new) == 1 and "two hundred" in new[0].text
 
 
+async def _found(
+    engine: AsyncEngine, scope: Scope, words: Sequence[str], vector: Sequence[float] | None
+) -> list[Found]:
+    lanes = Lanes(engine.url)
+
+    async def work(connection: Driver) -> list[Found]:
+        plan = await plan_of(connection, scope)
+        assert plan is not None
+        return await find(connection, plan, scope, words, Weights(), vector, 4)
+
+    try:
+        return await lanes.run(work)
+    finally:
+        await lanes.close()
+
+
 @pytest.mark.server
 async def test_many_other_versions_do_not_hide_one(engine: AsyncEngine) -> None:
-    """A scan of the vector index would take the 40 nearest rows, all of them other versions'."""
+    """A scan of one vector index would take the nearest rows, all of them other versions'."""
     vector = [1.0] + [0.0] * 383
     near = [NewPassage("d", "", n, f"Near {n}.", vector) for n in range(1500)]
     far = [NewPassage("d", "", n, f"Far {n}.", [0.1, *vector[:-1]]) for n in range(1500)]
     for passages in (near, near, far):
         await add_version(engine, "big", "en", passages)
-    connection = await connect(engine)
-    await connection.exec_driver_sql("ANALYZE passages")
-    await connection.exec_driver_sql("SET enable_sort = off")  # so that the planner takes HNSW
-    found = await find(connection, Scope("big", 3), ["zebra"], vector, 4)
-    await connection.close()
+    found = await _found(engine, Scope("big", 3), ["zebra"], vector)
     assert len(found) == 4 and all("Far" in hit.passage.text for hit in found)
 
 
 @pytest.mark.server
-async def test_texts_for_the_recogniser(engine: AsyncEngine) -> None:
-    search = Search(engine, Dead())
+async def test_texts_for_the_recogniser(engine: AsyncEngine, open_search: Open) -> None:
+    search = open_search(Dead())
     assert search.texts(NAME, 1) == []
     await search.preload(NAME, 1)
     texts = search.texts(NAME, 1)
@@ -200,9 +248,9 @@ async def test_texts_for_the_recogniser(engine: AsyncEngine) -> None:
 
 @pytest.mark.server
 async def test_memory_answers_when_postgres_is_away_or_hangs(
-    engine: AsyncEngine, embedder: HttpEmbedder, tmp_path: Path
+    engine: AsyncEngine, open_search: Open, embedder: HttpEmbedder, tmp_path: Path
 ) -> None:
-    await Search(engine, embedder, tmp_path).preload(NAME, 1)  # keeps a copy on disk
+    await open_search(embedder, tmp_path).preload(NAME, 1)  # keeps a copy on disk
     release = asyncio.Event()
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -213,7 +261,7 @@ async def test_memory_answers_when_postgres_is_away_or_hangs(
     port = mute.sockets[0].getsockname()[1]
     for where in ("127.0.0.1:9", f"127.0.0.1:{port}"):  # refused at once; accepted and mute
         away = open_engine(f"postgresql://nobody@{where}/none")
-        search = Search(away, embedder, tmp_path)
+        search = open_search(embedder, tmp_path, on=away)
         assert await search.preload(NAME, 1) if where.endswith(":9") else search.recall(NAME, 1)
         begin = time.perf_counter()
         result = await search.explain(Scope(NAME, 1), "what is the late fee", 60)
@@ -252,4 +300,4 @@ def test_bm25_prefers_rare_words_and_headings() -> None:
 
 def test_words_fold_and_stem() -> None:
     assert set(content_words("How do I install?")) == set(content_words("installing, INSTALLED"))
-    assert content_words("मेरा इंटरनेट।") == ["मेरा", "इंटरनेट"]
+    assert content_words("मेरा इंटरनेट।") == ["इंटरनेट"]

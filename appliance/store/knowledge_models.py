@@ -122,18 +122,24 @@ class RevisionRow(Base):
 
 
 class PassageRow(Base):
-    """A piece of a document, found by its words (``terms``) and by its meaning (``embedding``)."""
+    """A piece of a document, found by its words (``terms``) and by its meaning (``embedding``: a
+    large base gets an HNSW index of its own, see ``store.vectorindex``)."""
 
     __tablename__ = "passages"
     __table_args__ = (
         Index("ix_passages_knowledge_base_id_since_version", "knowledge_base_id", "since_version"),
         Index("ix_passages_revision_id", "revision_id"),
-        Index("ix_passages_terms", "terms", postgresql_using="gin"),
+        Index(  # no list of what is new, which every search would have to go through
+            "ix_passages_terms",
+            "terms",
+            postgresql_using="gin",
+            postgresql_with={"fastupdate": "off"},
+        ),
+        Index("ix_passages_tags", "tags", postgresql_using="gin"),
         Index(
-            "ix_passages_embedding",
-            "embedding",
-            postgresql_using="hnsw",
-            postgresql_ops={"embedding": "vector_cosine_ops"},
+            "ix_passages_knowledge_base_id_language",
+            "knowledge_base_id",
+            sql("split_part(language, '-', 1)"),
         ),
     )
 
