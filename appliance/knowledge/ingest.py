@@ -29,6 +29,7 @@ from appliance.store import documents, publishing, versions
 from appliance.store.documents import Added, NewDocument
 from appliance.store.publishing import Published
 from appliance.store.staging import Floats
+from appliance.store.vectorindex import index_base
 from appliance.store.versions import Unembedded, WholeDocument
 
 REEMBED_AT_ONCE = 256
@@ -69,6 +70,7 @@ async def add(engine: AsyncEngine, base: str, new: NewDocument) -> Added:
 
 async def publish(engine: AsyncEngine, base: str) -> Published | None:
     """Put in force what is ready of ``base``; None when nothing of it differs."""
+    await index_base(engine, base)  # before, so that no search of a large base is without it
     published = await publishing.publish(engine, base)
     if published:
         _log.info(
@@ -113,6 +115,7 @@ async def load(
     count = sum(len(drafts) for _, drafts in read)
     model, rows = await _with_vectors(engine, embedder, name, read, language)
     version = await versions.put_whole(engine, name, rows, language, model)
+    await index_base(engine, name)
     return Loaded(name, version, count)
 
 
