@@ -91,6 +91,14 @@ def ungrounded(phrase: str, context: Context) -> Ungrounded:
     return Ungrounded(tuple(missing), _support(window, context))
 
 
+def learn(context: Context) -> None:
+    """Read the texts that an answer may rest on, for the phrases to come."""
+    language = primary(context.agent.language)
+    for text in texts_of(context):
+        known(text, language)
+        _stems(text)
+
+
 def unfinished(before: str) -> str:
     """The last, unfinished sentence of what was said before; empty when it ended."""
     before = before.rstrip()

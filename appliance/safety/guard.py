@@ -13,7 +13,14 @@ from appliance.events import Agent
 from appliance.languages import primary
 from appliance.safety import injection
 from appliance.safety.findings import Action, Context, Finding
-from appliance.safety.grounding import LEAST_SHARE, NO_SHARE, fixed_phrases, unfinished, ungrounded
+from appliance.safety.grounding import (
+    LEAST_SHARE,
+    NO_SHARE,
+    fixed_phrases,
+    learn,
+    unfinished,
+    ungrounded,
+)
 from appliance.safety.personal import personal
 from appliance.safety.rules import Match, RuleSet
 from appliance.safety.wordfold import fold, fold_kept
@@ -31,6 +38,14 @@ class Guard:
 
     def __init__(self, rules: RuleSet) -> None:
         self._rules = rules
+
+    def prepare(self, context: Context) -> None:
+        """Read the sources of a reply before its first phrase is there (a millisecond or two, which
+        then no phrase takes). May run in a thread: what is read is kept in caches, by its text."""
+        if context.agent.grounding != "off":
+            learn(context)
+        if "injection" in context.agent.guard_checks:
+            injection.learn_prompt(context.agent.prompt)
 
     def check_phrase(self, phrase: str, context: Context) -> tuple[Finding, ...]:
         """What is wrong with ``phrase``, the next that the agent would say; the gravest first.

@@ -138,6 +138,11 @@ def leaks(phrase: Folded, before: Sequence[str], prompt: str, others: Iterable[s
     return ""
 
 
+def learn_prompt(prompt: str) -> None:
+    """Read a prompt for the phrases to come."""
+    _prompt_rows(prompt)
+
+
 def _prompt_rows(prompt: str) -> frozenset[tuple[str, ...]]:
     words = fold_kept(prompt).words
     found = _ROWS.get(prompt)

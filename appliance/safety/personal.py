@@ -34,11 +34,11 @@ def personal(phrase: str, context: Context) -> list[Finding]:
     tail = context.before[-TAIL_LETTERS:]
     text = f"{tail} {phrase}" if tail else phrase
     findings = []
-    for found in redactor.find(text):
+    for found in redactor.redact(text).spans:
         if found.end <= len(tail):
             continue
         public = [run for one in known if one for run in _runs(one, agent.language)]
-        digits = found.digits or _only_digits(text[found.begin : found.end], agent.language)
+        digits = _only_digits(text[found.begin : found.end], agent.language)
         if any(digits == run or (len(digits) > CODE_DIGITS and digits in run) for run in public):
             continue
         if found.kind in OWN or (len(digits) <= LAST_DIGITS and found.kind in ("card", "aadhaar")):
