@@ -121,6 +121,15 @@ def test_running_heads_and_page_numbers_are_dropped_and_paragraphs_go_on_over_pa
     assert passages(over) == [("", "The fee is due on the tenth of each month.")]
 
 
+def test_tables_of_contents_are_no_text() -> None:
+    contents = lines(
+        "Fees . . . . . . . . . . . . . 2\nHours ............................ 3", y=300
+    )
+    found = parsed(pdf([[*BODY, *contents], [Put("Fees etc... are due.", y=300)]]))
+    assert "Hours" not in whole(found)
+    assert whole(found).endswith("closed on Sundays. Fees etc... are due.")
+
+
 def test_encrypted_damaged_too_long_or_only_pictures() -> None:
     with pytest.raises(RefusedDocumentError, match="protected by a password"):
         parsed(encrypted())

@@ -31,8 +31,12 @@ ALIGNED_PT = 12.0
 LEAST_ROWS = 3
 
 _PAGE_NUMBER = re.compile(
-    r"(?:page|pg\.?|पृष्ठ)?\s*[-–—|]?\s*\d{1,4}\s*[-–—|]?\s*(?:(?:of|/|का)\s*\d{1,4})?$", re.I
+    r"(?:page|pg\.?|पृष्ठ)?\s*[-–—|]?\s*(?:\d{1,4}|[ivxlc]{1,7})\s*[-–—|]?\s*"
+    r"(?:(?:of|/|का)\s*\d{1,4})?$",
+    re.IGNORECASE,
 )
+_LEADER = re.compile(r"(?:\.\s?){6,}[\s\divxlc]*$|^[\s.]*\.\s\.\s\.[\s.\d]*$")
+"""A line of a table of contents, up to its page number."""
 _NUMBERED = re.compile(r"(?:\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
 _SENTENCE_END = (".", "!", "?", "।", "॥", ":", ";")
 
@@ -71,8 +75,9 @@ class _Type:
 
 
 def blocks_of(pages: Sequence[PageLines]) -> list[list[Block]]:
-    """The blocks of each page. Lines that stand on most pages (running heads, page numbers) are left
-    out; a paragraph that goes on over a page's end belongs to the page it begins on."""
+    """The blocks of each page. Lines that stand on most pages (running heads, page numbers) and tables
+    of contents are left out; a paragraph that goes on over a page's end belongs to the page that it
+    begins on."""
     kind = _type_of([line for page in pages for line in page.lines])
     pages = _without_margins(pages, kind)
     found = [_page_blocks(page.lines, kind) for page in pages]
@@ -101,6 +106,8 @@ def _without_margins(pages: Sequence[PageLines], kind: _Type) -> list[PageLines]
     most = max(LEAST_PAGES, REPEATED * len(pages))
 
     def belongs(line: Line, page: PageLines) -> bool:
+        if _LEADER.search(line.text):
+            return False
         if not _in_margin(line, page):
             return True
         numbers = len(pages) > 1 and _PAGE_NUMBER.match(line.text.strip())

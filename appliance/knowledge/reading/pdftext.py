@@ -243,7 +243,7 @@ def _has_large_image(page: pdfium.PdfPage) -> bool:
 def _words(page: pdfium.PdfPage, space: _Space) -> Iterator[_Raw]:
     textpage = page.get_textpage()
     try:
-        run = _Run()
+        run = _Run(textpage.raw, space)
         styles = _Styles(textpage.raw)
         for number in range(min(textpage.count_chars(), MOST_CHARS)):
             char = c.FPDFText_GetUnicode(textpage.raw, number)
@@ -256,7 +256,7 @@ def _words(page: pdfium.PdfPage, space: _Space) -> Iterator[_Raw]:
             style = styles.of(number)
             if style is not run.style and style != run.style:
                 yield from run.take()
-            run.add(chr(char), style, *space.boxes(textpage.raw, number))
+            run.add(number, chr(char), style)
         yield from run.take()
     finally:
         textpage.close()
@@ -265,18 +265,20 @@ def _words(page: pdfium.PdfPage, space: _Space) -> Iterator[_Raw]:
 class _Run:
     """Collects the characters of one word."""
 
-    def __init__(self) -> None:
+    def __init__(self, textpage: c.FPDF_TEXTPAGE, space: _Space) -> None:
+        self._textpage = textpage
+        self._space = space
         self._chars: list[str] = []
-        self._loose: list[Box] = []
-        self._ink: list[Box] = []
+        self._first = self._last = 0
         self.style: Style | None = None
         self.spaced = True
 
-    def add(self, char: str, style: Style, loose: Box, ink: Box) -> None:
+    def add(self, number: int, char: str, style: Style) -> None:
+        if not self._chars:
+            self._first = number
+        self._last = number
         self.style = style
         self._chars.append(char)
-        self._loose.append(loose)
-        self._ink.append(ink)
 
     def end_with_hyphen(self) -> None:
         """The word goes on in the next line."""
@@ -287,8 +289,9 @@ class _Run:
         """The word so far, if there is one; the next begins."""
         if self._chars and self.style is not None:
             text = "".join(self._chars).encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
-            yield _Raw(text, _around(self._loose), _around(self._ink), self.style, self.spaced)
-            self._chars, self._loose, self._ink, self.spaced = [], [], [], False
+            loose, ink = self._space.boxes(self._textpage, self._first, self._last)
+            yield _Raw(text, loose, ink, self.style, self.spaced)
+            self._chars, self.spaced = [], False
         self.style = None
 
 
@@ -305,16 +308,22 @@ class _Space:
         self._rect = c.FS_RECTF()
         self._edges = [ctypes.c_double() for _ in range(4)]
 
-    def boxes(self, textpage: c.FPDF_TEXTPAGE, number: int) -> tuple[Box, Box]:
-        """(as high as the font, the ink alone), in the page's own space as low x, low y, high x, high
-        y."""
+    def boxes(self, textpage: c.FPDF_TEXTPAGE, first: int, last: int) -> tuple[Box, Box]:
+        """Where the characters ``first`` to ``last`` stand: (as high as the font, the ink alone), as
+        low x, low y, high x, high y."""
         left, right, bottom, top = self._edges
-        c.FPDFText_GetCharBox(textpage, number, left, right, bottom, top)
-        ink = (left.value, bottom.value, right.value, top.value)
-        if c.FPDFText_GetLooseCharBox(textpage, number, self._rect):
-            rect = self._rect
-            return (rect.left, rect.bottom, rect.right, rect.top), ink
-        return ink, ink
+        inks: list[Box] = []
+        # pdfium joins the boxes of neighbours: a call for each word, not for each letter
+        for number in range(c.FPDFText_CountRects(textpage, first, last - first + 1)):
+            c.FPDFText_GetRect(textpage, number, left, top, right, bottom)
+            inks.append((left.value, bottom.value, right.value, top.value))
+        looses: list[Box] = []
+        for number in {first, last}:
+            if c.FPDFText_GetLooseCharBox(textpage, number, self._rect):
+                rect = self._rect
+                looses.append((rect.left, rect.bottom, rect.right, rect.top))
+        found = inks or looses or [(0.0, 0.0, 0.0, 0.0)]
+        return _around(looses or found), _around(found)
 
     def turned(self, box: Box, degrees: int) -> Box:
         """``box`` with y downwards, on a page turned with the clock by so many degrees."""

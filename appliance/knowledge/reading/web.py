@@ -140,6 +140,8 @@ class _Reading:
             return [Block("heading", text, HEADINGS[tag])] if text else []
         if tag == "details":
             return self._details(element)
+        if tag == "pre" and element.find(".//code") is not None:
+            return []  # nobody can say it
         if tag == "dl":
             return self._definitions(element)
         if tag == "table" and element.find(".//table") is None:
