@@ -21,7 +21,7 @@ KINDS = ("card", "aadhaar", "pan", "otp", "account", "phone")
 GROWING_LABEL = "[number]"
 """In place of digits that are still being said: nobody knows yet what they are."""
 FEWEST_GROWING_DIGITS = 4
-FEWEST_SHOWN_DIGITS = 7
+FEWEST_SHOWN_DIGITS = 5
 """In the middle of words that are not final: more is no price."""
 FEWEST_ECHOED = 5
 """Digits of a number that, said again alone, give too much of it away; a card's last four do not."""

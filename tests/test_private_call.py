@@ -1,0 +1,209 @@
+"""A caller says a card number in a real SIP call, over the real recogniser: no row, no spool, no live
+event and no second of the recording has it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+import pytest_asyncio
+from sqlalchemy import select
+
+from appliance.audio import ms_of, read_wav, silence, sound_spans, write_wav
+from appliance.events import Agent, CallRecord, Turn
+from appliance.media.beeps import TONE_HZ
+from appliance.privacy.beeping import beep_pending
+from appliance.safety.digits import read_numbers
+from appliance.store.database import open_engine
+from appliance.store.review_models import RedactionRow
+from tests.appliance_kit import LiveCall, Site, real_engine, ringing
+from tests.soundmatch import assert_heard
+from tests.spoken import RATE_HZ, say
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.sip,
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+BEFORE = "my card number is"
+CARD = "five five zero nine eight seven six five four three two one zero nine eight seven"
+HARMLESS = "are you open on sundays"
+WINDOW_MS = 100
+SILENT_DB = -42.0
+MOST_DIGITS_LEFT = 4
+"""In a row, live event or spool: so many may be a price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the call has left."""
+
+    told: list[dict[str, Any]]
+    call: CallRecord
+    turns: list[Turn]
+    spans: list[RedactionRow]
+    spool: bytes
+    recorded: tuple[bytes, bytes]
+    """Caller, agent."""
+    digits_ms: tuple[int, int]
+    """Where the digits lie on the media clock."""
+
+
+def agents_of(sample: Agent) -> dict[str, Agent]:
+    return {}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(open_tmp: Path) -> AsyncIterator[Site]:
+    """The whole appliance with real engines."""
+    servers = {"stt": 1, "tts": 1, "turn": 1, "embed": 1}
+    environment = {"IVR_ENGINES__STT__TIMEOUT_MS": "2000"}
+    place = Site(
+        open_tmp / "private", open_tmp / "embedded-private", servers, real_engine, environment
+    )
+    try:
+        await asyncio.to_thread(place.open, agents_of)
+        yield place
+    finally:
+        await asyncio.to_thread(place.close)
+
+
+def bare(text: str) -> bytes:
+    """Telephone speech without silence at its ends."""
+    pcm = say(text, pad_ms=0)
+    begin_ms, end_ms = sound_spans(pcm, RATE_HZ, floor_db=-58.0, bridge_ms=10_000)[0]
+    return pcm[begin_ms * RATE_HZ // 500 : end_ms * RATE_HZ // 500]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What the caller says."""
+    folder = tmp_path_factory.mktemp("said")
+    sounds = {"card": bare(BEFORE) + silence(60, RATE_HZ) + bare(CARD), "harmless": bare(HARMLESS)}
+    for name, pcm in sounds.items():
+        write_wav(folder / f"{name}.wav", [pcm], RATE_HZ)
+    return {name: folder / f"{name}.wav" for name in sounds}
+
+
+async def talk(call: LiveCall, files: dict[str, Path]) -> None:
+    await call.event("turn_over")  # the greeting
+    await call.said(files["harmless"])
+    await call.event("turn_over")
+    await call.said(files["card"])
+    await call.event("turn_over")
+    await asyncio.sleep(1.0)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def left(site: Site, files: dict[str, Path]) -> Left:
+    async with ringing(site) as call:
+        await call.heard("answered")
+        await talk(call, files)
+        spool = b"".join(path.read_bytes() for path in site.settings.spool_dir.rglob("*.jsonl"))
+    record, turns = await call.rows()
+    engine = open_engine(site.postgres.url)
+    try:
+        async with asyncio.timeout(10):
+            while True:  # the recording is finished and beeped behind the call
+                async with engine.connect() as connection:
+                    query = select(*RedactionRow.__table__.columns)
+                    spans = list((await connection.execute(query)).mappings())
+                recorded, _ = read_wav(site.settings.recordings_dir / record.recording)
+                if ms_of(len(recorded[0]), RATE_HZ) >= call.told[-1]["ms"] - 100 and spans:
+                    break
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
+        recorded, _ = read_wav(site.settings.recordings_dir / record.recording)
+    finally:
+        await engine.dispose()
+    first = next(t for t in turns if "card" in t.said or "[card]" in t.said)
+    assert first.stages.speech_start is not None
+    # the detector tells speech within some 100 ms of its first sound
+    begin = first.stages.speech_start + ms_of(len(bare(BEFORE)), RATE_HZ) + 60
+    end = begin + ms_of(len(bare(CARD)), RATE_HZ)
+    return Left(call.told, record, turns, spans, spool, (recorded[0], recorded[1]), (begin, end))
+
+
+def digits_in(text: str) -> int:
+    return max((len(run.digits) for run in read_numbers(text, "en").runs), default=0)
+
+
+async def test_the_rows_have_a_label_in_its_place(left: Left) -> None:
+    said = [turn.said for turn in left.turns]
+    print(said)
+    assert any("[card]" in words for words in said)
+    for turn in left.turns:
+        for words in (turn.said, turn.reply, turn.heard):
+            assert digits_in(words) <= MOST_DIGITS_LEFT, words
+
+
+async def test_the_spool_never_had_it(left: Left) -> None:
+    rows = [orjson.loads(line) for line in left.spool.splitlines()]
+    assert rows
+    texts = [
+        row["turn"][name] for row in rows if "turn" in row for name in ("said", "reply", "heard")
+    ]
+    assert any("[card]" in text for text in texts)
+    assert max(map(digits_in, texts)) <= MOST_DIGITS_LEFT
+
+
+async def test_those_who_looked_on_saw_no_more(left: Left) -> None:
+    shown = [
+        e[name] for e in left.told for name in ("text", "said") if isinstance(e.get(name), str)
+    ]
+    assert any("[card]" in text or "[number]" in text for text in shown)
+    assert max(map(digits_in, shown)) <= MOST_DIGITS_LEFT, shown
+
+
+async def test_nothing_of_it_is_logged(left: Left, site: Site) -> None:
+    assert digits_in_words(site.log("worker")) == 0
+
+
+def digits_in_words(log: str) -> int:
+    return sum(f"{a} {b} " in log for a, b in zip(CARD.split(), CARD.split()[1:], strict=False))
+
+
+async def test_the_recording_has_a_tone_where_the_digits_were(left: Left) -> None:
+    caller = np.frombuffer(left.recorded[0], "<i2").astype(float)
+    begin_ms, end_ms = left.digits_ms
+    print(left.digits_ms, [(s["begin_ms"], s["end_ms"], s["kind"]) for s in left.spans])
+    size = WINDOW_MS * RATE_HZ // 1000
+    speech = []
+    for at_ms in range(begin_ms, end_ms, WINDOW_MS):
+        window = caller[at_ms * RATE_HZ // 1000 :][:size]
+        power = np.abs(np.fft.rfft(window * np.hanning(len(window)))) ** 2
+        level_db = 20 * np.log10(np.sqrt(np.mean(window**2)) / 32768 + 1e-9)
+        near = abs(np.fft.rfftfreq(len(window), 1 / RATE_HZ) - TONE_HZ) < 50
+        if level_db > SILENT_DB and power[near].sum() / power.sum() < 0.98:
+            speech.append((at_ms, round(level_db)))
+    assert not speech
+
+
+async def test_the_rest_of_the_recording_is_as_it_was(left: Left, site: Site) -> None:
+    caller, agent = left.recorded
+    assert_heard(bare(HARMLESS), caller, RATE_HZ)
+    before = caller[: min(s["begin_ms"] for s in left.spans) * RATE_HZ // 500]
+    tone = np.abs(np.fft.rfft(np.frombuffer(before[-RATE_HZ:], "<i2").astype(float))) ** 2
+    assert tone[round(TONE_HZ * len(before[-RATE_HZ:]) / 2 / RATE_HZ)] / tone.sum() < 0.5
+    assert sound_spans(agent, RATE_HZ)  # the agent's side was not beeped
+    assert {span["side"] for span in left.spans} == {"caller"}
+
+
+async def test_the_sweep_finds_it_beeped_and_says_so(left: Left, site: Site) -> None:
+    path = site.settings.recordings_dir / left.call.recording
+    before = path.read_bytes()
+    engine = open_engine(site.postgres.url)
+    try:
+        async with asyncio.timeout(30):
+            while await beep_pending(engine, site.settings) < len(left.spans):
+                await asyncio.sleep(1)  # some seconds after the end of a call
+    finally:
+        await engine.dispose()
+    assert path.read_bytes() == before
