@@ -90,6 +90,28 @@ def test_a_dictionary_is_bounded(pronunciations: dict[str, str], why: str) -> No
         parse_agent(agent_fields(HELP) | {"version": 1, "pronunciations": pronunciations})
 
 
+@pytest.mark.parametrize(
+    ("slots", "why"),
+    [
+        ({str(n): "x" for n in range(17)}, "17 entries"),
+        ({"name": " "}, "half empty"),
+        ({"": "the name"}, "half empty"),
+        ({"n" * 41: "x"}, "too long"),
+        ({"name": "x" * 201}, "too long"),
+    ],
+)
+def test_slots_are_bounded(slots: dict[str, str], why: str) -> None:
+    with pytest.raises(UserError, match=f"field slots .*{why}"):
+        parse_agent(agent_fields(HELP) | {"version": 1, "slots": slots})
+
+
+def test_nobody_goes_on_with_a_call_of_last_week() -> None:
+    fields = agent_fields(HELP) | {"version": 1}
+    assert parse_agent(fields | {"continue_minutes": 1440}).continue_minutes == 1440
+    with pytest.raises(UserError, match="continue_minutes = 1441"):
+        parse_agent(fields | {"continue_minutes": 1441})
+
+
 def test_unknown_fields_are_logged_and_ignored(caplog: pytest.LogCaptureFixture) -> None:
     fields = agent_fields(HELP) | {"version": 1, "colour": "blue"}
     assert parse_agent(fields).id == "help"

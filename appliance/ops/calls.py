@@ -125,6 +125,13 @@ def _heading(call: CallRecord, turns: int) -> Text:
         text.append(f"\nmade by us, answered by {answered}")
     if call.transferred_to:
         text.append(f"\ntransfer to {_safe(call.transferred_to)}: {_safe(call.summary)}")
+    if call.continues:
+        text.append(f"\ngoes on with call {_safe(call.continues)}, which was cut off")
+    if call.facts:
+        facts = "; ".join(f"{_safe(name)}: {_safe(fact)}" for name, fact in call.facts.items())
+        text.append(f"\nfacts {facts}")
+    if call.memory:
+        text.append(f"\nsummary of turns up to {call.remembered}: {_safe(call.memory)}")
     if call.recording:
         text.append(f"\nrecording {_safe(call.recording)}")
     return text

@@ -35,6 +35,10 @@ BOT_URL = re.compile(r"wss?://(?![^/]*@)[A-Za-z0-9.\-\[\]:_]{1,255}(?:[/?][!-~]{
 MOST_PRONUNCIATIONS = 500
 LONGEST_WRITTEN_LETTERS, LONGEST_SPELLING_LETTERS = 60, 200
 """Of one entry of ``pronunciations``. It is looked through for each phrase."""
+MOST_SLOTS = 16
+LONGEST_SLOT_LETTERS, LONGEST_DESCRIPTION_LETTERS = 40, 200
+"""Of one entry of ``slots``. They stand in the prompt of each summary."""
+LONGEST_CONTINUE_MINUTES = 1440
 
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Agent))
 _ROW_FIELDS = frozenset({"id", "version", "name", "knowledge_version"})
@@ -76,12 +80,34 @@ def parse_agent(fields: Mapping[str, Any]) -> Agent:
         )
     if wrong := _wrong_pronunciation(agent.pronunciations):
         raise UserError(f"{who}: field pronunciations {wrong}")
+    if wrong := _wrong_slots(agent.slots):
+        raise UserError(f"{who}: field slots {wrong}")
+    if agent.continue_minutes > LONGEST_CONTINUE_MINUTES:
+        raise UserError(
+            f"{who}: field continue_minutes = {agent.continue_minutes}: at most"
+            f" {LONGEST_CONTINUE_MINUTES}, one day."
+        )
     if not AGENT_ID.fullmatch(agent.id):
         raise UserError(
             f"{who}: its id may hold only letters, digits, - and _, 64 at most, and begins with"
             " a letter or digit."
         )
     return agent
+
+
+def _wrong_slots(slots: Mapping[str, str]) -> str:
+    """What is wrong with an agent's slots, as the end of a sentence; empty for nothing."""
+    if len(slots) > MOST_SLOTS:
+        return f"has {len(slots)} entries; {MOST_SLOTS} at most."
+    for name, description in slots.items():
+        if not name.strip() or not description.strip():
+            return f"has an entry that is half empty: {name!r} = {description!r}; write both sides."
+        if len(name) > LONGEST_SLOT_LETTERS or len(description) > LONGEST_DESCRIPTION_LETTERS:
+            return (
+                f"has an entry that is too long: {name[:LONGEST_SLOT_LETTERS]!r}; a name may have"
+                f" {LONGEST_SLOT_LETTERS} letters and its description {LONGEST_DESCRIPTION_LETTERS}."
+            )
+    return ""
 
 
 def _wrong_pronunciation(pronunciations: Mapping[str, str]) -> str:
