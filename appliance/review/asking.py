@@ -26,6 +26,7 @@ from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.guard_model import GuardModel
 from appliance.engines.llm_failover import FailoverWriter
 from appliance.engines.pool import Pool
+from appliance.engines.reranker import HttpReranker
 from appliance.engines.roster import Roster
 from appliance.engines.writer import OpenAiWriter
 from appliance.events import Agent, Passage, ReplySource, Side
@@ -40,6 +41,7 @@ from appliance.store.rules_of_site import load_rules
 
 SEARCH_DEADLINE_MS = 3000
 """Nobody is on the line: a search that is late for a call is still the right one here."""
+RERANK_DEADLINE_MS = 1000
 VERDICT_DEADLINE_MS = 60_000
 """Above the guard model's own timeout: its verdict is waited for."""
 RATE_HZ = 8000
@@ -197,7 +199,12 @@ async def open_asker(engine: AsyncEngine, settings: Settings) -> AsyncIterator[A
 
         embed = pool("embed", engines.embed)
         embedder = HttpEmbedder(embed, http, max(engines.embed.timeout_ms, SEARCH_DEADLINE_MS))
-        search = Search(engine, embedder)
+        reranker = None
+        if engines.rerank.addresses():
+            rerank = pool("rerank", engines.rerank)
+            patience_ms = max(engines.rerank.timeout_ms, RERANK_DEADLINE_MS)
+            reranker = HttpReranker(rerank, http, patience_ms, engines.rerank.model)
+        search = Search(engine, embedder, reranker=reranker)
         writer = _writer(settings, pool, http)
         if engines.roster_url:
             await Roster(engines.roster_url, pools.values(), http).ask()
