@@ -33,7 +33,9 @@ def _fused() -> dict[str, str]:
                 if count < 1 or not stem:
                     continue
                 for many in {scale.many, scale.many_before} - {""}:
-                    word = many.format(stem)
-                    if " " not in word:
-                        found[fold(word)] = f"{numbers.below_hundred[count]} {plain}"
+                    # of forty-three thousand the last word only: the forty stands by itself
+                    word = many.format(stem).split()[-1]
+                    one = numbers.below_hundred[count].split()[-1]
+                    if fold(word) != fold(plain):
+                        found.setdefault(fold(word), f"{one} {plain}")
     return found
