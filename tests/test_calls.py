@@ -45,7 +45,8 @@ CALLS = (
         "cccc-3333", "2002", "\x1b[2Jevil", "sales", 1, "hi", NOW - timedelta(days=3),
         ended_at=NOW - timedelta(days=3), cause="NORMAL_TEMPORARY_FAILURE", ended_by="system",
         part=2, direction="out", answered_by="machine:beep", transferred_to="queue:\x1b[2Jhelp",
-        summary="They want a refund.",
+        summary="They want a refund.", memory="Evil wants\n\x1b[2Ja refund.", remembered=4,
+        facts={"name": "Evil\x1b[2J"}, continues="bbbb-0000",
     ),
 )  # fmt: skip
 
@@ -246,6 +247,8 @@ def test_a_call_shows_who_answered_it_where_it_went_and_that_it_was_taken_over(i
     assert "made by us, answered by machine (beep)" in shown.output
     assert "transfer to queue:·[2Jhelp: They want a refund." in shown.output
     assert "carried by 2 workers" in shown.output
+    assert "goes on with call bbbb-0000" in shown.output and "facts name: Evil·[2J" in shown.output
+    assert "summary of turns up to 4: Evil wants / ·[2Ja refund." in shown.output
     call = json.loads(ivr("calls", "show", "cccc", "--json").output)["call"]
     assert (call["part"], call["direction"], call["answered_by"]) == (2, "out", "machine:beep")
     plain = ivr("calls", "show", "aaaa").output

@@ -131,7 +131,8 @@ def _heading(call: CallRecord, turns: int) -> Text:
         facts = "; ".join(f"{_safe(name)}: {_safe(fact)}" for name, fact in call.facts.items())
         text.append(f"\nfacts {facts}")
     if call.memory:
-        text.append(f"\nsummary of turns up to {call.remembered}: {_safe(call.memory)}")
+        memory = " / ".join(_safe(line) for line in call.memory.splitlines())
+        text.append(f"\nsummary of turns up to {call.remembered}: {memory}")
     if call.recording:
         text.append(f"\nrecording {_safe(call.recording)}")
     return text
