@@ -36,6 +36,8 @@ def test_a_number_in_words_is_the_number_in_digits(code: str, number: int) -> No
         ("ten at night", ("clock", "1320", "")),
         ("two at night", ("clock", "120", "")),
         ("20:30", ("clock", "1230", "")),
+        ("half past eight in the evening", ("clock", "1230", "")),
+        ("quarter to nine in the morning", ("clock", "525", "")),
         ("one eight hundred, two six seven, four four two two", ("code", "18002674422", "")),
         ("help at sunrise dot example", ("address", "help@sunrise.example", "")),
         ("https://www.sunrise.example/pay", ("address", "sunrise.example/pay", "")),
