@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.call.admission import Admission, Sample
 from appliance.call.answering import Answering
 from appliance.call.cached import CommonAnswers
+from appliance.call.clients import Clients
 from appliance.call.composer import Composer
 from appliance.call.desk import Desk
 from appliance.call.kept import KeptAudio
@@ -26,16 +27,10 @@ from appliance.call.release import Guarding
 from appliance.call.session import Services
 from appliance.call.siterules import SiteRules
 from appliance.call.warmth import Warmth
-from appliance.engines.embedder import HttpEmbedder
-from appliance.engines.guard_model import GuardModel
 from appliance.engines.judge import HttpTurnJudge
-from appliance.engines.llm_failover import FailoverWriter
-from appliance.engines.pool import Pool
 from appliance.engines.recogniser import HttpRecogniser
-from appliance.engines.roster import Roster
 from appliance.engines.vad import VoiceActivity
 from appliance.engines.voice import HttpVoice
-from appliance.engines.writer import OpenAiWriter
 from appliance.errors import UserError
 from appliance.events import Agent
 from appliance.knowledge.search import Search
@@ -44,7 +39,7 @@ from appliance.media.recording import DiskWriter
 from appliance.media.server import MediaServer
 from appliance.safety.guard import Guard
 from appliance.safety.rules import RuleSet
-from appliance.settings import MEDIA_SECRET, Settings, Stage
+from appliance.settings import MEDIA_SECRET, Settings
 from appliance.store.cached_answers import load_answers
 from appliance.store.database import database_url, open_engine
 from appliance.store.directory import Directory
@@ -107,44 +102,28 @@ class _Worker:
     ) -> None:
         engines = settings.engines
         self._settings = settings
-        self._pools: list[Pool] = []
-
-        def pool(stage: str, section: Stage) -> Pool:
-            made = Pool(stage, section.addresses(), http)
-            self._pools.append(made)
-            return made
-
+        clients = Clients(settings, http)
+        self._pools = clients.pools
         self.directory = Directory(engine, settings)
-        embedder = HttpEmbedder(pool("embed", engines.embed), http, engines.embed.timeout_ms)
-        self.search = Search(engine, embedder, settings.cache_dir / "knowledge")
-        self.recogniser = HttpRecogniser(
-            pool("stt", engines.stt), http, engines.stt.timeout_ms, engines.stt.preferred
-        )
+        copies = settings.cache_dir / "knowledge"
+        self.search = Search(engine, clients.embedder, copies, clients.reranker)
+        stt = clients.pool("stt", engines.stt)
+        self.recogniser = HttpRecogniser(stt, http, engines.stt.timeout_ms, engines.stt.preferred)
         self.recogniser.learn_by(self._prepare)
-        voice = HttpVoice(pool("tts", engines.tts), http, engines.tts.timeout_ms)
-        writer: OpenAiWriter | FailoverWriter | None = None
-        models: list[OpenAiWriter] = []
-        if engines.llm.addresses() or engines.roster_url:
-            models.append(OpenAiWriter(pool("llm", engines.llm), http, engines.llm))
-            writer = models[0]
-        small = engines.llm.fallback
-        if models and (small.addresses() or (engines.roster_url and small.model)):
-            models.append(OpenAiWriter(pool("llm.fallback", small), http, engines.llm, small))
-            writer = FailoverWriter(*models)
+        voice = HttpVoice(clients.pool("tts", engines.tts), http, engines.tts.timeout_ms)
+        writer = clients.writer
         self._notes = writer
         find = partial(common_questions, engine)
-        self.warmth = Warmth(models, self.search, find, engines.llm.keep_warm_s)
-        model = GuardModel(http, settings.guard) if settings.guard.url else None
-        self.guarding = Guarding(Guard(RuleSet()), model)
+        self.warmth = Warmth(clients.models, self.search, find, engines.llm.keep_warm_s)
+        self.guarding = Guarding(Guard(RuleSet()), clients.guard_model)
         self.rules = SiteRules(engine, self.guarding, settings.data_dir)
         kept = KeptAudio(voice)
         common = CommonAnswers(partial(load_answers, engine), kept)
         answering = Answering(writer, self.search, settings.worker.search_deadline_ms)
         self.composer = Composer(voice, answering, self.guarding, kept, common)
-        self.judge = HttpTurnJudge(pool("turn", engines.turn), http, engines.turn.timeout_ms)
-        self._roster = None
-        if engines.roster_url:
-            self._roster = Roster(engines.roster_url, self._pools, http)
+        turn = clients.pool("turn", engines.turn)
+        self.judge = HttpTurnJudge(turn, http, engines.turn.timeout_ms)
+        self._roster = clients.roster()
         self.vad = VoiceActivity()
         self.pacer = Pacer()
         self.disk = DiskWriter() if settings.worker.recordings else None

@@ -18,30 +18,25 @@ import aiohttp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.call.answering import Answering
+from appliance.call.clients import Clients
 from appliance.call.history import opening
 from appliance.call.release import Guarding, Release
 from appliance.call.reply import Reply
 from appliance.engines.base import Embedder, Writer
-from appliance.engines.embedder import HttpEmbedder
-from appliance.engines.guard_model import GuardModel
-from appliance.engines.llm_failover import FailoverWriter
-from appliance.engines.pool import Pool
-from appliance.engines.reranker import HttpReranker
-from appliance.engines.roster import Roster
-from appliance.engines.writer import OpenAiWriter
 from appliance.events import Agent, Passage, ReplySource, Side
 from appliance.knowledge.search import Search
 from appliance.safety.grounding import cited
 from appliance.safety.guard import Finding, Guard
 from appliance.safety.rules import RuleSet
-from appliance.settings import Settings, Stage
+from appliance.settings import Settings
 from appliance.speech.phrases import Phrases
 from appliance.store.flags import Answered
 from appliance.store.rules_of_site import load_rules
 
 SEARCH_DEADLINE_MS = 3000
 """Nobody is on the line: a search that is late for a call is still the right one here."""
-RERANK_DEADLINE_MS = 1000
+PATIENCE_MS = 1000
+"""For one server: what is late in a call is waited for here, and the search still ends in time."""
 VERDICT_DEADLINE_MS = 60_000
 """Above the guard model's own timeout: its verdict is waited for."""
 RATE_HZ = 8000
@@ -189,43 +184,16 @@ async def open_asker(engine: AsyncEngine, settings: Settings) -> AsyncIterator[A
     Raises SQLAlchemyError or OSError when Postgres is away.
     """
     rules = RuleSet(await load_rules(engine))
-    engines = settings.engines
     async with aiohttp.ClientSession() as http:
-        pools: dict[str, Pool] = {}
-
-        def pool(stage: str, section: Stage) -> Pool:
-            pools[stage] = Pool(stage, section.addresses(), http)
-            return pools[stage]
-
-        embed = pool("embed", engines.embed)
-        embedder = HttpEmbedder(embed, http, max(engines.embed.timeout_ms, SEARCH_DEADLINE_MS))
-        reranker = None
-        if engines.rerank.addresses():
-            rerank = pool("rerank", engines.rerank)
-            patience_ms = max(engines.rerank.timeout_ms, RERANK_DEADLINE_MS)
-            reranker = HttpReranker(rerank, http, patience_ms, engines.rerank.model)
-        search = Search(engine, embedder, reranker=reranker)
-        writer = _writer(settings, pool, http)
-        if engines.roster_url:
-            await Roster(engines.roster_url, pools.values(), http).ask()
-        for one in pools.values():
-            await one.check()
-        model = GuardModel(http, settings.guard) if settings.guard.url else None
+        clients = Clients(settings, http, PATIENCE_MS)
+        search = Search(engine, clients.embedder, reranker=clients.reranker)
+        writer, model = clients.writer, clients.guard_model
+        if (roster := clients.roster()) is not None:
+            await roster.ask()
+        for pool in clients.pools:
+            await pool.check()
+        guarding, embed = Guarding(Guard(rules), model), clients.embed_pool
         try:
-            yield Asker(search, writer, Guarding(Guard(rules), model), embedder, embed.is_up)
+            yield Asker(search, writer, guarding, clients.embedder, embed.is_up)
         finally:
             await search.close()
-
-
-def _writer(
-    settings: Settings, pool: Callable[[str, Stage], Pool], http: aiohttp.ClientSession
-) -> Writer | None:
-    """The language model of the settings, with the smaller one behind it; as a worker has them."""
-    llm = settings.engines.llm
-    if not (llm.addresses() or settings.engines.roster_url):
-        return None
-    first = OpenAiWriter(pool("llm", llm), http, llm)
-    small = llm.fallback
-    if not (small.addresses() or (settings.engines.roster_url and small.model)):
-        return first
-    return FailoverWriter(first, OpenAiWriter(pool("llm.fallback", small), http, llm, small))
