@@ -1,7 +1,7 @@
 """Numbers in a text, each with what it counts: amounts, percentages, times of day, codes.
 
-The digits are read by :mod:`~appliance.safety.digits`; here decimals, lakhs and times are joined, prices
-said as "four ninety-nine" understood, and the words beside a number looked at for its unit.
+The digits are read by :mod:`~appliance.safety.digits`; here decimals, lakhs and times are joined,
+prices said as "four ninety-nine" understood, and the words beside a number looked at for its unit.
 """
 
 from __future__ import annotations
