@@ -1,6 +1,6 @@
 """What a caller's question waits for its vector: alone, with others, and while documents are ingested.
 
-    python -m bench.embedding [--seconds 5] [--compute-type int8] [--at-once 10]
+    python -m bench.embedding [--seconds 12] [--compute-type int8] [--at-once 10]
 
 Starts its own ``ivr embed``. A question is asked as a worker asks it, over HTTP. The ingestion sends
 passages as ingestion does, several requests of 16 at a time, for as long as the questions last. Prints
@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 
 import aiohttp
 import numpy as np
@@ -24,6 +24,8 @@ import numpy as np
 from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.pool import Pool
 from appliance.knowledge.markdown import passages
+from appliance.models.encoder_session import Compute
+from appliance.models.minilm import MiniLm
 from tests.serving import serving
 from tests.sunrise_questions import CALIBRATION, HELD_OUT
 
@@ -34,6 +36,9 @@ REQUESTS_AT_ONCE = 2
 """Of an ingestion: the next one is there when the last one ends."""
 TIMEOUT_MS = 10_000
 WARM_UP = 20
+TURNS = 8
+CPU_COUNTS = (1, 4, 8, 10)
+CPU_RUNS = 40
 PAUSE_S = 0.05
 """Between two rounds of questions: callers do not ask without a break."""
 
@@ -84,53 +89,87 @@ def _line(name: str, took: Sequence[float], passages_s: float) -> dict[str, floa
 
 
 async def measure(seconds: float, at_once: int, compute: str) -> list[dict[str, float | str]]:
-    """A line for each load."""
-    command = ("embed", *(("--compute-type", compute) if compute else ()))
-    lines = []
+    """A line for each load. They take turns, so that what else the machine does hits all alike."""
+    loads = [(together, busy) for busy in (False, True) for together in (1, at_once)]
+    took: dict[tuple[int, bool], list[float]] = {load: [] for load in loads}
+    passages_s: dict[tuple[int, bool], list[float]] = {load: [] for load in loads}
     with tempfile.TemporaryDirectory() as folder:
+        command = ("embed", "--compute-type", compute)
         async with serving(Path(folder), *command) as served, aiohttp.ClientSession() as http:
             embedder = HttpEmbedder(Pool("embed", (served.url,), http), http, TIMEOUT_MS)
             for question in QUESTIONS[:WARM_UP]:
                 await embedder.embed([question], "query")
-            for together in (1, at_once):
-                took = await _ask(embedder, seconds, together)
-                lines.append(_line(f"{together} at once", took, 0))
-            lines += await _with_ingestion(embedder, seconds, at_once)
-    return lines
+            for _ in range(TURNS):
+                for together, busy in loads:
+                    asked, rate = await _turn(embedder, seconds / TURNS, together, busy)
+                    took[together, busy] += asked
+                    passages_s[together, busy].append(rate)
+    return [
+        _line(
+            f"{together} at once{', while ingesting' * busy}",
+            took[together, busy],
+            float(np.mean(passages_s[together, busy])),
+        )
+        for together, busy in loads
+    ]
 
 
-async def _with_ingestion(
-    embedder: HttpEmbedder, seconds: float, at_once: int
-) -> list[dict[str, float | str]]:
-    lines = []
-    for together in (1, at_once):
-        done = [0]
-        ingesting = [asyncio.create_task(_ingest(embedder, done)) for _ in range(REQUESTS_AT_ONCE)]
-        begin = perf_counter()
-        took = await _ask(embedder, seconds, together)
-        rate = done[0] / (perf_counter() - begin)
-        lines.append(_line(f"{together} at once, while ingesting", took, rate))
-        for task in ingesting:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-    return lines
+async def _turn(
+    embedder: HttpEmbedder, seconds: float, at_once: int, busy: bool
+) -> tuple[list[float], float]:
+    """Questions for some seconds, beside an ingestion or not; and its passages a second."""
+    done = [0]
+    number = REQUESTS_AT_ONCE if busy else 0
+    ingesting = [asyncio.create_task(_ingest(embedder, done)) for _ in range(number)]
+    begin = perf_counter()
+    took = await _ask(embedder, seconds, at_once)
+    rate = done[0] / (perf_counter() - begin)
+    for task in ingesting:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    return took, rate
+
+
+def cpu(cache: Path, compute: Compute) -> dict[str, float]:
+    """CPU time of one run in ms, median, by what is in it: it does not know who else is at work."""
+    model = MiniLm(cache, compute=compute)
+    took: dict[str, float] = {}
+    for count in CPU_COUNTS:
+        spent = []
+        for begin in range(0, CPU_RUNS * count, count):
+            texts = [QUESTIONS[(begin + n) % len(QUESTIONS)] for n in range(count)]
+            start = thread_time()
+            model.embed(texts)
+            spent.append((thread_time() - start) * 1000)
+        took[f"{count} questions"] = round(float(np.median(spent)), 1)
+    spent = []
+    for text in _texts()[:CPU_RUNS]:
+        start = thread_time()
+        model.embed([text])
+        spent.append((thread_time() - start) * 1000)
+    took["1 passage"] = round(float(np.median(spent)), 1)
+    return took
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What a question waits for its vector.")
-    parser.add_argument("--seconds", type=float, default=5.0, help="Of each load.")
+    parser.add_argument("--seconds", type=float, default=12.0, help="Of each load.")
     parser.add_argument("--at-once", type=int, default=10)
-    parser.add_argument("--compute-type", default="", help="float32 or int8.")
+    parser.add_argument("--compute-type", choices=["float32", "int8"], default="float32")
     given = parser.parse_args()
-    lines = asyncio.run(measure(given.seconds, given.at_once, given.compute_type))
+    compute: Compute = "int8" if given.compute_type == "int8" else "float32"
+    with tempfile.TemporaryDirectory() as cache:
+        runs = cpu(Path(cache), compute)
+    print("CPU ms of one run: " + ", ".join(f"{name} {ms}" for name, ms in runs.items()))
+    lines = asyncio.run(measure(given.seconds, given.at_once, compute))
     print(f"{'':30} {'p50':>8} {'p95':>8} {'p99':>8}  passages/s")
     for line in lines:
         print(
             f"{line['load']:30} {line['p50_ms']:>5} ms {line['p95_ms']:>5} ms"
             f" {line['p99_ms']:>5} ms  {line['passages_per_s']}"
         )
-    print(json.dumps({"compute_type": given.compute_type or "float32", "loads": lines}))
+    print(json.dumps({"compute_type": compute, "cpu_ms": runs, "loads": lines}))
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ TIMES = 5
 class Judge:
     """Which passage of the sample is nearest to a question."""
 
-    def __init__(self, cache: Path) -> None:
-        self._model = MiniLm(cache)
+    def __init__(self, model: MiniLm) -> None:
+        self._model = model
         found = passages(SAMPLE.read_text("utf-8"))
         self.texts = {passage.heading: passage.text for passage in found}
         self._headings = [passage.heading for passage in found]
@@ -78,7 +78,7 @@ class Judge:
         return sum(self._weights[word] for word in asked & words) / total if total else 0.0
 
 
-def _followed(judge: Judge, dialogues: Sequence[Turns], *, tell: bool) -> dict[str, int]:
+def followed(judge: Judge, dialogues: Sequence[Turns], *, tell: bool) -> dict[str, int]:
     without = with_it = 0
     for turns in dialogues:
         earlier = [(said, judge.texts[wanted.partition("|")[0]]) for said, wanted in turns[:-1]]
@@ -119,11 +119,11 @@ def _whole(judge: Judge) -> dict[str, int]:
 
 def measure(cache: Path, *, tell: bool = False) -> dict[str, dict[str, int]]:
     """Right passages first, without rewriting and with it, by kind of dialogue."""
-    judge = Judge(cache)
+    judge = Judge(MiniLm(cache))
     return {
-        "tuned on": _followed(judge, DIALOGUES, tell=tell),
+        "tuned on": followed(judge, DIALOGUES, tell=tell),
         "offers": _offered(judge),
-        "unseen": _followed(judge, UNSEEN, tell=tell),
+        "unseen": followed(judge, UNSEEN, tell=tell),
         "stands for itself": _whole(judge),
     }
 
