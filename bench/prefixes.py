@@ -22,6 +22,7 @@ from secrets import token_hex
 
 import aiohttp
 
+from appliance.call.digest import digest
 from appliance.call.history import WINDOW_TURNS, History
 from appliance.engines.pool import Pool, Server
 from appliance.engines.writer import OpenAiWriter
@@ -58,10 +59,27 @@ def in_steps(
     known: Sequence[Passage],
     said: str,
 ) -> list[Message]:
-    """What the appliance does."""
+    """What the appliance does; the summary is a digest."""
     history = History()
     for asked, heard, _ in turns:
         history.add(asked, heard)
+        if (leaving := history.leaving()) is not None:
+            history.remember(leaving, digest(leaving.memory, leaving.turns))
+    return history.messages(agent, known, said)
+
+
+def forgetting(
+    agent: Agent,
+    turns: Sequence[tuple[str, str, Sequence[Passage]]],
+    known: Sequence[Passage],
+    said: str,
+) -> list[Message]:
+    """The same steps without a summary of what has left."""
+    history = History()
+    for asked, heard, _ in turns:
+        history.add(asked, heard)
+        if (leaving := history.leaving()) is not None:
+            history.remember(leaving, "")
     return history.messages(agent, known, said)
 
 
@@ -71,7 +89,7 @@ def each_turn(
     known: Sequence[Passage],
     said: str,
 ) -> list[Message]:
-    """A window of eight turns that slides with each one."""
+    """A window of eight turns that slides with each one, and forgets the others."""
     history = History()
     for asked, heard, _ in deque(turns, maxlen=WINDOW_TURNS):
         history.add(asked, heard)
@@ -105,6 +123,7 @@ def passages_stay(
 
 LAYOUTS: dict[str, Layout] = {
     "in steps (ours)": in_steps,
+    "in steps, forgetting": forgetting,
     "slides each turn": each_turn,
     "passages in the system message": passages_first,
     "passages stay in the turns": passages_stay,
