@@ -136,9 +136,11 @@ class PastCalls:
             await self._within(STORE_TIMEOUT_S, self._store())
         except _Away as e:
             call_log.warning("! rows of an earlier part may be missing: %s", reason_of(e))
-        except BaseException:
+        except asyncio.CancelledError:
             work.close()
             raise
+        except Exception:  # a spool that cannot be read: the border of a job
+            call_log.exception("! rows of an earlier part may be missing")
         try:
             return await self._within(READ_TIMEOUT_S, work)
         except _Away as e:
