@@ -229,6 +229,45 @@ def test_archives_that_attack_are_refused(change: dict[str, bytes], says: str) -
         parsed(repacked(word(), change), "a.docx")
 
 
+SPREADSHEET = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+BODY = (
+    b'<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body>%s'
+    b"</w:body></w:document>"
+)
+PARAGRAPH = b"<w:p><w:r><w:t>hi there</w:t></w:r></w:p>"
+
+
+@pytest.mark.parametrize(
+    ("rest", "says"),
+    [
+        (b'<sheetData/><mergeCells><mergeCell ref="A1:XFD1048576"/></mergeCells>', "merges 17,"),
+        (
+            b'<sheetData><row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>',
+            "reaches to row 1,048,576",
+        ),
+    ],
+)
+def test_sheets_that_say_they_are_endless_are_refused(rest: bytes, says: str) -> None:
+    sheet = SPREADSHEET + rest + b"</worksheet>"
+    original = repacked(saved(workbook()), {"xl/worksheets/sheet1.xml": sheet})
+    with pytest.raises(RefusedDocumentError, match=says):
+        parsed(original, "a.xlsx")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<w:tbl><w:tr><w:tc>" * 60 + PARAGRAPH + b"</w:tc></w:tr></w:tbl>" * 60,
+        b'<w:tbl><w:tr><w:tc><w:tcPr><w:gridSpan w:val="100000000"/></w:tcPr>'
+        + PARAGRAPH
+        + b"</w:tc></w:tr></w:tbl>",
+    ],
+)
+def test_tables_in_tables_and_endless_spans_take_no_time(body: bytes) -> None:
+    original = repacked(word(), {"word/document.xml": BODY % body})
+    assert whole(parsed(original, "a.docx")) == "hi there"
+
+
 def test_archives_inside_of_archives_are_not_opened() -> None:
     inner = BytesIO()
     with zipfile.ZipFile(inner, "w", 8) as archive:

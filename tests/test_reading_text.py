@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import time
+from contextlib import suppress
 from io import StringIO
 
 import pytest
@@ -138,6 +140,14 @@ def test_several_wordings_share_an_answer() -> None:
         ("How to pay?", "By card."),
         ("Ways to pay?", "By card."),
     ]
+
+
+@pytest.mark.parametrize("mark", ["*", "[", "[a](", "<a", "<!--", "_a", "`", "#", "|", "- "])
+def test_marks_without_end_take_no_time(mark: str) -> None:
+    begin = time.process_time()
+    with suppress(RefusedDocumentError):
+        parsed((mark * (60_000 // len(mark)) + " some text").encode(), "a.md")
+    assert time.process_time() - begin < 10  # the square of it takes longer
 
 
 @settings(max_examples=150, deadline=None)

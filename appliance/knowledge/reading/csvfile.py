@@ -12,6 +12,7 @@ from appliance.knowledge.reading.tables import table_blocks
 
 DELIMITERS = ",;\t|"
 SAMPLE_LINES = 50
+SAMPLE_ROWS = 2000
 MOST_ROWS = 200_000
 LONGEST_FIELD_CHARS = 1_000_000
 
@@ -19,13 +20,13 @@ LONGEST_FIELD_CHARS = 1_000_000
 def parse_csv(original: bytes, name: str, on_pages: OnPages) -> Parsed:
     """The rows of a table. Raises RefusedDocumentError: encoding, more rows than can be of use."""
     text = decode(original, name).replace("\0", "")
-    check_legacy(text, name)
     csv.field_size_limit(LONGEST_FIELD_CHARS)
     rows: list[list[str]] = []
     for row in csv.reader(StringIO(text, newline=""), delimiter=_delimiter(text), strict=False):
         rows.append(row)
         if len(rows) > MOST_ROWS:
             raise RefusedDocumentError(f"{name} has more than {MOST_ROWS:,} rows; split it.")
+    check_legacy(" ".join(cell for row in rows[:SAMPLE_ROWS] for cell in row), name)
     on_pages(1, 1)
     return Parsed([Page(None, tuple(_blocks(rows)))])
 

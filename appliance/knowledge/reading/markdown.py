@@ -13,7 +13,6 @@ _ITEM = re.compile(r"(?:[-*+]|\d{1,3}[.)])\s+(.*)")
 _RULE = re.compile(r"([-*_]\s*){3,}$")
 _UNDERLINE = re.compile(r"(={2,}|-{2,})$")
 _TABLE_RULE = re.compile(r"\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?$")
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _INLINE = (
     (re.compile(r"!\[([^\]]*)\]\([^)]*\)"), r"\1"),
     (re.compile(r"\[([^\]]+)\]\([^)]*\)"), r"\1"),
@@ -22,12 +21,14 @@ _INLINE = (
     (re.compile(r"(?<!\w)[*_](\S(?:[^*_]*\S)?)[*_](?!\w)"), r"\1"),
     (re.compile(r"\\([\\`*_{}\[\]()#+.!|-])"), r"\1"),
 )
+PIECE_CHARS = 2000
+"""A paragraph of 300 words; a mark that stands across two pieces is left in the text."""
 _SENTENCE_ENDS = (".", "?", "!", "।", "॥", "۔", ":", ";")
 
 
 def blocks(markdown: str) -> list[Block]:
     """The headings, paragraphs, lists and table rows of one text, in its order."""
-    return list(_blocks(_COMMENT.sub("", markdown)))
+    return list(_blocks(_without_comments(markdown)))
 
 
 def as_sentence(text: str) -> str:
@@ -43,10 +44,29 @@ def row_sentences(names: list[str], cells: list[str]) -> str:
     )
 
 
+def _without_comments(markdown: str) -> str:
+    """By hand: a pattern would search the rest of the text for the end of each beginning."""
+    kept = []
+    position = 0
+    while (begin := markdown.find("<!--", position)) >= 0:
+        end = markdown.find("-->", begin + 4)
+        if end < 0:
+            break
+        kept.append(markdown[position:begin])
+        position = end + 3
+    return "".join(kept) + markdown[position:]
+
+
 def _plain(text: str) -> str:
+    # in pieces: the patterns take the square of a text made of opening marks alone
+    pieces = (text[at : at + PIECE_CHARS] for at in range(0, len(text), PIECE_CHARS))
+    return " ".join("".join(map(_unmarked, pieces)).split())
+
+
+def _unmarked(text: str) -> str:
     for pattern, replacement in _INLINE:
         text = pattern.sub(replacement, text)
-    return " ".join(text.split())
+    return text
 
 
 def _blocks(markdown: str) -> Iterator[Block]:

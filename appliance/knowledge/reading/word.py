@@ -109,18 +109,25 @@ class _Reading:
         return "".join(found)
 
     def _table(self, table: Table) -> Iterator[Block]:
-        rows = []
-        for row in table.rows:
-            cells: list[_Cell] = []
-            for cell in row.cells:
-                if not cells or cell._tc is not cells[-1]._tc:  # one that spans columns comes again
-                    cells.append(cell)
-            rows.append([self._cell(cell) for cell in cells])
-        if rows and max(map(len, rows)) == 1:  # a frame around text
-            for cell in (row.cells[0] for row in table.rows):
-                yield from self.blocks(cell)
+        # not row.cells: it repeats a cell for each column that it says it spans
+        rows = [[_Cell(cell, table) for cell in row._tr.tc_lst] for row in table.rows]
+        if rows and max(map(len, rows)) <= 1:  # a frame around text
+            for row in rows:
+                for cell in row:
+                    yield from self.blocks(cell)
             return
-        yield from table_blocks(rows, True if _has_header(table) else None)
+        texts: list[list[str]] = []
+        for row in rows:
+            above = texts[-1] if texts else []
+            texts.append(
+                [
+                    above[n]
+                    if cell._tc.vMerge == "continue" and n < len(above)
+                    else self._cell(cell)
+                    for n, cell in enumerate(row)
+                ]
+            )
+        yield from table_blocks(texts, True if _has_header(table) else None)
 
     def _cell(self, cell: _Cell) -> str:
         texts = [
@@ -271,9 +278,8 @@ def _has_header(table: Table) -> bool:
     if not table.rows:
         return False
     row = table.rows[0]
+    cells = [_Cell(cell, table) for cell in row._tr.tc_lst]
     if row._tr.find(f"{qn('w:trPr')}/{qn('w:tblHeader')}") is not None:
         return True
-    runs = [
-        run for cell in row.cells for p in cell.paragraphs for run in p.runs if run.text.strip()
-    ]
+    runs = [run for cell in cells for p in cell.paragraphs for run in p.runs if run.text.strip()]
     return bool(runs) and all(run.bold for run in runs)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Iterator
 from datetime import date, datetime, time
 from io import BytesIO
 from typing import Any
 
 from openpyxl import load_workbook
+from openpyxl.utils import column_index_from_string
 
 from appliance.knowledge.reading.document import Block, Page, ReadOptions, RefusedDocumentError
 from appliance.knowledge.reading.parsed import Hidden, OnPages, Parsed
@@ -17,12 +19,16 @@ from appliance.knowledge.reading.tables import table_blocks
 MOST_CELLS = 2_000_000
 """Of one sheet, with empty ones: openpyxl takes 50 bytes for each."""
 _UNSOLVED = re.compile(rb"<(?:x:)?f\b[^<>]*(?:/>|>[^<]*</(?:x:)?f>)\s*(?:<v\s*/>|<v></v>|</c>)")
+_MERGED = re.compile(
+    rb'<(?:x:)?mergeCell\s[^>]{0,200}?ref="\$?([A-Z]{1,3})\$?(\d{1,7}):\$?([A-Z]{1,3})\$?(\d{1,7})"'
+)
 _CURRENCIES = ("₹", "$", "€", "£")
 _WHITE = ("FFFFFFFF", "00FFFFFF")
 
 
 def parse_workbook(original: bytes, name: str, options: ReadOptions, on_pages: OnPages) -> Parsed:
     """The sheets that are shown, as they were when last saved. Raises RefusedDocumentError."""
+    _check_merged(original, name)
     book = load_workbook(BytesIO(original), data_only=True, keep_links=False)
     hidden = Hidden()
     pages, notes = [], []
@@ -148,11 +154,27 @@ def _unseen(cell: Any) -> bool:
     return colour.type == "theme" and colour.theme == 0 and not colour.tint
 
 
+def _check_merged(original: bytes, name: str) -> None:
+    """openpyxl makes an object for each cell of a merged area, however large it says it is."""
+    for sheet in _sheets(original):
+        cells = sum(
+            (column_index_from_string(right.decode()) - column_index_from_string(left.decode()) + 1)
+            * (int(bottom) - int(top) + 1)
+            for left, top, right, bottom in _MERGED.findall(sheet)
+        )
+        if cells > MOST_CELLS:
+            raise RefusedDocumentError(
+                f"{name} merges {cells:,} cells of a sheet; undo that, or save it as CSV."
+            )
+
+
+def _sheets(original: bytes) -> Iterator[bytes]:
+    with zipfile.ZipFile(BytesIO(original)) as archive:
+        for part in archive.namelist():
+            if part.startswith("xl/worksheets/") and part.endswith(".xml"):
+                yield archive.read(part)
+
+
 def _unsolved(original: bytes) -> int:
     """Formulas that no program has worked out yet."""
-    with zipfile.ZipFile(BytesIO(original)) as archive:
-        return sum(
-            len(_UNSOLVED.findall(archive.read(part)))
-            for part in archive.namelist()
-            if part.startswith("xl/worksheets/") and part.endswith(".xml")
-        )
+    return sum(len(_UNSOLVED.findall(sheet)) for sheet in _sheets(original))
