@@ -235,3 +235,15 @@ def test_each_span_is_told_to_whoever_writes_the_file() -> None:
     talk.turn("my otp is 4567 thanks", "ok")
     assert marked == talk.rows.spans
     assert replace(marked[0], kind="otp") == marked[0]
+
+
+def test_a_number_that_the_final_words_have_lost_is_beeped_all_the_same() -> None:
+    talk = Talk()
+    for text, audio_ms, final in (
+        ("my card number is five five zero nine", 3000, False),
+        ("my card number is five five zero nine eight seven six", 4000, False),
+        ("my card number is five five do i need to take to buy", 6000, True),
+    ):
+        talk.redacting.heard(Transcript(1, text, final, audio_ms), 10_000)
+    (span,) = talk.rows.spans
+    assert span.kind == "card" and span.begin_ms <= 10_000 and span.end_ms == 16_300

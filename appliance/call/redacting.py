@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from appliance.call.reply import Reply
-from appliance.call.wordtimes import PlayedTimes, WordTimes, place_in_phrases
+from appliance.call.wordtimes import AFTER_MS, PlayedTimes, WordTimes, place_in_phrases
 from appliance.events import Agent, CallRecord, Flag, Redaction, Side, Transcript, Turn
 from appliance.safety.personal_numbers import Found
 from appliance.safety.redact import Redactor, Span, labelled, spans_of
@@ -27,6 +27,8 @@ MOST_SECRETS = 50
 """Numbers of a call that are remembered to be found when they are repeated."""
 UNKNOWN_PLACE_MS = (0, 2**31 - 1)
 """The whole side: its place in the file cannot be known."""
+_WHOLE = {"card": 15, "aadhaar": 12}
+"""Digits; of a shorter one the recogniser has made other words in part."""
 _SHOWN_WORDS = ("text", "said", "summary")
 _CALLER_SPEAKS = ("partial", "final", "turn")
 
@@ -48,6 +50,19 @@ class _Utterance:
     number: int
     begin_ms: int
     times: WordTimes
+    covered: list[_Covered] = field(default_factory=list)
+    """What no one may hear of it, from any of its transcripts: a later one may have lost a number."""
+    is_whole: bool = False
+    """A number of full length was heard in it."""
+
+
+@dataclass(frozen=True)
+class _Covered:
+    """``[begin_ms, end_ms]`` of an utterance."""
+
+    kind: str
+    begin_ms: int
+    end_ms: int
 
 
 @dataclass
@@ -114,21 +129,33 @@ class Redacting:
             last = _Utterance(transcript.utterance, begin_ms, WordTimes())
             self._utterances.append(last)
         last.times.hear(transcript.text, transcript.audio_ms)
+        self._look_at_utterances()
         if transcript.final:
             self._cover_utterances()
 
-    def _cover_utterances(self) -> None:
+    def _look_at_utterances(self) -> None:
         """Find personal data in the latest utterances, as if they were one."""
         texts = [utterance.times.text for utterance in self._utterances]
-        for found in self._find(" ".join(texts), self._last_heard):
+        for found in self._find_now(" ".join(texts)):
             at = 0
             for utterance, text in zip(self._utterances, texts, strict=True):
                 begin, end = max(found.begin - at, 0), min(found.end - at, len(text))
                 if begin < end:
-                    first_ms, last_ms = utterance.times.place(begin, end)
-                    begin_ms = utterance.begin_ms
-                    self._cover("caller", found.kind, begin_ms + first_ms, begin_ms + last_ms)
+                    begin_ms, end_ms = utterance.times.place(begin, end)
+                    if len(found.digits) >= _WHOLE.get(found.kind, 0):
+                        utterance.is_whole = True
+                    utterance.covered.append(_Covered(found.kind, begin_ms, end_ms))
+                    utterance.covered = _joined(utterance.covered)
                 at += len(text) + 1
+
+    def _cover_utterances(self) -> None:
+        for utterance in self._utterances:
+            zero_ms, length_ms = utterance.begin_ms, utterance.times.covered_ms + AFTER_MS
+            for one in utterance.covered:
+                # what remains too short was misheard: the rest of it follows as other words
+                short = one.kind in _WHOLE and not utterance.is_whole
+                end_ms = length_ms if short else min(one.end_ms, length_ms)
+                self._cover("caller", one.kind, zero_ms + one.begin_ms, zero_ms + end_ms)
 
     # --- the agent's side -------------------------------------------------------------------------
 
@@ -226,6 +253,7 @@ class Redacting:
         """The call is over: words that no turn came of are in its recording all the same."""
         if not self._is_on:
             return
+        self._look_at_utterances()
         self._cover_utterances()
         for said in self._turns:
             if said.growing and said.kept is not None:  # they were no part of anything after all
@@ -235,8 +263,13 @@ class Redacting:
     # --- inside -----------------------------------------------------------------------------------
 
     def _growing(self, text: str) -> str:
-        spans = self._redactor.find(text, self._last_heard, echoes=self._secrets)
-        return labelled(text, [*spans_of(spans), *self._redactor.growing(text, anywhere=True)]).text
+        return labelled(
+            text, [*spans_of(self._find_now(text)), *self._redactor.growing(text, anywhere=True)]
+        ).text
+
+    def _find_now(self, text: str) -> list[Found]:
+        """In words that may still change: what they hold is remembered by none."""
+        return self._redactor.find(text, self._last_heard, echoes=self._secrets)
 
     def _find(self, text: str, before: str = "") -> list[Found]:
         found = self._redactor.find(text, before, echoes=self._secrets)
@@ -270,6 +303,18 @@ class Redacting:
         self._journal.redaction(span)
         if file.mark is not None:
             file.mark(span)
+
+
+def _joined(covered: Sequence[_Covered]) -> list[_Covered]:
+    """Overlapping ones as one, in order."""
+    found: list[_Covered] = []
+    for one in sorted(covered, key=lambda c: c.begin_ms):
+        if found and one.begin_ms <= found[-1].end_ms:
+            last = found[-1]
+            found[-1] = _Covered(last.kind, last.begin_ms, max(last.end_ms, one.end_ms))
+        else:
+            found.append(one)
+    return found
 
 
 def _cut(spans: Sequence[Span], at: int, length: int) -> list[Span]:

@@ -41,6 +41,11 @@ class WordTimes:
         """The words so far, with one space between two."""
         return " ".join(timed.word for timed in self._words)
 
+    @property
+    def covered_ms(self) -> int:
+        """How much of the utterance's audio has been heard."""
+        return self._covered_ms
+
     def hear(self, text: str, audio_ms: int) -> None:
         """A transcript of the utterance: all its words so far, which cover ``audio_ms`` of it."""
         words = text.split()[:MOST_WORDS]
@@ -122,7 +127,9 @@ class PlayedTimes:
         found = []
         for at, (audio_ms, clock_ms) in enumerate(self._steps):
             start = audio_ms - _FRAME_MS if at else 0
-            stop = self._steps[at + 1][0] - _FRAME_MS if at + 1 < len(self._steps) else self._last_ms
+            stop = (
+                self._steps[at + 1][0] - _FRAME_MS if at + 1 < len(self._steps) else self._last_ms
+            )
             first, last = max(begin_ms, start), min(end_ms, stop)
             if first < last:
                 shift = clock_ms - audio_ms
