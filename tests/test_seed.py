@@ -75,6 +75,9 @@ def test_load_and_search_at_the_keyboard(environment: dict[str, str], tmp_path: 
     assert "eight in the morning" in result["answer"]
     table = _ivr(environment, "knowledge", "search", "help", "when do you open")
     assert "dense" in table.output and "Answer: Our helpline is open" in table.output
+    assert "does not understand" not in table.output
+    hindi = _ivr(environment, "knowledge", "search", "help", "आप कब खुले हैं")
+    assert "all-minilm-l6-v2" in hindi.output and "does not understand hi" in hindi.output
 
 
 @pytest.mark.server

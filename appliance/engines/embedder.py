@@ -47,7 +47,9 @@ class HttpEmbedder:
 
     def note_on(self, language: str) -> str:
         """One sentence for the operator where the servers that are up do not understand ``language``
-        (BCP 47), and texts in it are found by their words alone; else empty."""
+        (BCP 47; empty: not known), and texts in it are found by their words alone; else empty."""
+        if not language:
+            return ""
         up = [server for server in self._pool.servers if server.health is Health.UP]
         if not up or any(server.serves(language) for server in up):
             return ""

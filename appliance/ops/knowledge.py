@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from appliance.errors import UserError
 from appliance.knowledge.answers import extract
 from appliance.knowledge.backends import open_backends
 from appliance.knowledge.ingest import Loaded, load
+from appliance.knowledge.reading.language import language_of
 from appliance.knowledge.scoring import ANSWER_FLOOR
 from appliance.knowledge.search import Result, Search
 from appliance.settings import Settings
 from appliance.store.passages import Scope, version_of
+
+_log = logging.getLogger(__name__)
 
 SEARCH_DEADLINE_MS = 2000
 """At the keyboard the whole search is worth waiting for."""
@@ -44,6 +48,8 @@ async def search(settings: Settings, name: str, question: str) -> tuple[Result, 
         await searching.explain(scope, question, SEARCH_DEADLINE_MS)
         result = await searching.explain(scope, question, SEARCH_DEADLINE_MS)
         await searching.close()
+        if note := backends.embedder.note_on(language_of(question)):
+            _log.warning("! %s", note)
         return result, version
 
 
