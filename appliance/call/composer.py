@@ -99,6 +99,7 @@ class Composer:
         if known is not None:
             phrases = self._whole(reply, agent, rate_hz, known.answer)
         elif self._answering.writer is not None:
+            release.prepare()
             texts = self._answering.write(reply, agent, history, call_id)
             phrases = _phrases(reply, texts, hurry=True)
         else:

@@ -27,6 +27,8 @@ from appliance.safety.guard import Guard
 
 log = logging.getLogger(__name__)
 
+PREPARE_AFTER_S = 0.005
+"""By then the request is on its way to the language model."""
 NO_VERDICT = Finding("no verdict", "model", "medium", "stop", "")
 """The guard could not judge, and the agent is strict."""
 
@@ -92,6 +94,16 @@ class Release:
         self._agent = context.agent
         self._context = context
         self._before = ""
+
+    def prepare(self) -> None:
+        """Read what the phrases will be held against, some 2 ms, while the language model begins."""
+        guard, context = self._guarding.guard, self._context
+
+        def read() -> tuple[Finding, ...]:
+            guard.prepare(context)
+            return ()
+
+        asyncio.get_running_loop().call_later(PREPARE_AFTER_S, self._looked, read)
 
     def look_at_caller(self) -> None:
         """Note what a person should know of the caller's words; they are answered all the same."""

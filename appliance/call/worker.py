@@ -37,6 +37,7 @@ from appliance.knowledge.search import Search
 from appliance.media.playout import Pacer
 from appliance.media.recording import DiskWriter
 from appliance.media.server import MediaServer
+from appliance.safety import redact
 from appliance.safety.guard import Guard
 from appliance.safety.rules import RuleSet
 from appliance.settings import MEDIA_SECRET, Settings
@@ -269,6 +270,7 @@ class _Worker:
 
     async def _warm_agent(self, agent: Agent) -> bool:
         known, spoken = await asyncio.gather(self._prepare(agent), self.composer.warm(agent))
+        await asyncio.to_thread(redact.warm, agent.language)
         if known and spoken:
             log.info("= %s version %d is warm", agent.name, agent.version)
         return known and spoken
