@@ -9,6 +9,7 @@ import signal
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -40,6 +41,7 @@ from appliance.media.server import MediaServer
 from appliance.safety import redact
 from appliance.safety.guard import Guard
 from appliance.safety.rules import RuleSet
+from appliance.seldom import Seldom
 from appliance.settings import MEDIA_SECRET, Settings
 from appliance.store.cached_answers import load_answers
 from appliance.store.database import database_url, open_engine
@@ -104,6 +106,7 @@ class _Worker:
         engines = settings.engines
         self._settings = settings
         clients = Clients(settings, http)
+        self._embedder = clients.embedder
         self._pools = clients.pools
         self.directory = Directory(engine, settings)
         copies = settings.cache_dir / "knowledge"
@@ -139,6 +142,7 @@ class _Worker:
         self.desk = Desk(limits.max_calls, self._admission)
         self._server = MediaServer(self.desk, settings.secret(MEDIA_SECRET))
         self._warmed: dict[str, Agent] = {}
+        self._seldom = Seldom(monotonic)
 
     @classmethod
     async def create(cls, settings: Settings, stack: AsyncExitStack) -> _Worker:
@@ -280,6 +284,8 @@ class _Worker:
         known = await self.search.preload(agent.knowledge, agent.knowledge_version)
         texts = self.search.texts(agent.knowledge, agent.knowledge_version)
         await self.recogniser.prepare(agent, texts)
+        if agent.knowledge and (note := self._embedder.note_on(agent.language)):
+            self._seldom.warn(log, agent.context, "! %s: %s", agent.name, note)
         return known
 
     async def close(self) -> None:
