@@ -239,6 +239,44 @@ async def test_changed_while_it_is_read(engine: AsyncEngine) -> None:
     assert [o.passages for o in await work(engine) if o] == [3]
 
 
+async def test_killed_between_preparing_and_publishing(engine: AsyncEngine) -> None:
+    await add(engine, "fees.md", FEES)
+    await add(engine, "other.md", b"# O\n\nOther.")
+    await work(engine)
+    await ingest.publish(engine, "kb")
+    await add(engine, "fees.md", b"# T\n\nThe fee is twenty.")
+    await add(engine, "new.md", b"# N\n\nNew.")
+    await documents.remove(engine, "kb", ["other.md"])
+    await work(engine)
+    await publishing.prepare(engine, "kb")
+    before = ["The fee is ten.", "Cash only.", "Other."]
+    assert [p.text for p in await read(engine, "kb", 1)] == before
+    assert await version_of(engine, "kb") == 1
+    assert await publishing.bases_to_publish(engine) == ["kb"]  # by the next sweep
+    # in between one more comes, one of the prepared ones changes, and one goes again
+    await add(engine, "fees.md", b"# T\n\nThe fee is thirty.")
+    await documents.remove(engine, "kb", ["new.md"])
+    await work(engine)
+    assert await ingest.publish(engine, "kb") == publishing.Published("kb", 2, 1, 3)
+    assert [p.text for p in await read(engine, "kb", 1)] == before
+    assert [p.text for p in await read(engine, "kb", 2)] == ["The fee is thirty."]
+    assert await publishing.bases_to_publish(engine) == []
+    found = await versions.list_versions(engine, "kb")
+    assert [(v.version, v.passages) for v in found] == [(2, 1), (1, 3)]
+
+
+async def test_only_a_removal_was_prepared(engine: AsyncEngine) -> None:
+    await add(engine, "fees.md", FEES)
+    await work(engine)
+    await ingest.publish(engine, "kb")
+    await documents.remove(engine, "kb", ["fees.md"])
+    await publishing.prepare(engine, "kb")
+    assert len(await read(engine, "kb", 1)) == 2
+    assert await publishing.bases_to_publish(engine) == ["kb"]
+    assert await ingest.publish(engine, "kb") == publishing.Published("kb", 2, 0, 2)
+    assert await publishing.bases_to_publish(engine) == []
+
+
 async def test_removed_documents_end_with_the_next_version(engine: AsyncEngine) -> None:
     await add(engine, "fees.md", FEES)
     await add(engine, "other.md", b"# O\n\nOther.")

@@ -70,6 +70,7 @@ async def add(engine: AsyncEngine, base: str, new: NewDocument) -> Added:
 
 async def publish(engine: AsyncEngine, base: str) -> Published | None:
     """Put in force what is ready of ``base``; None when nothing of it differs."""
+    await publishing.prepare(engine, base)
     await index_base(engine, base)  # before, so that no search of a large base is without it
     published = await publishing.publish(engine, base)
     if published:

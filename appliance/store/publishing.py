@@ -163,11 +163,19 @@ async def bases_to_publish(engine: AsyncEngine) -> list[str]:
     gone = select(b.name).where(
         select(p.id)
         .join(d, and_(d.knowledge_base_id == p.knowledge_base_id, d.name == p.document))
-        .where(d.knowledge_base_id == b.id, d.state == State.REMOVED, standing())
+        .where(d.knowledge_base_id == b.id, d.state == State.REMOVED, _not_yet_ended())
         .exists()
     )
     async with engine.connect() as connection:
         return list((await connection.execute(ready.union(gone))).scalars())
+
+
+async def prepare(engine: AsyncEngine, base: str) -> None:
+    """Assign what is ready, and what was removed, to the version after the one in force, where no
+    search sees it yet. :func:`publish` puts it in force; who comes in between adds to it."""
+    async with engine.begin() as connection:
+        base_id = await lock_base(connection, base)
+        await _prepare(connection, base_id)
 
 
 async def publish(engine: AsyncEngine, base: str) -> Published | None:
@@ -177,42 +185,75 @@ async def publish(engine: AsyncEngine, base: str) -> Published | None:
         return await publish_in(connection, base_id, base)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The documents that a new version differs in."""
-
-    base_id: int
-    ready: dict[int, str]
-    removed: dict[int, str]
-
-
-async def publish_in(
-    connection: AsyncConnection, base_id: int, base: str, *, ended_before: int = 0
-) -> Published | None:
-    """:func:`publish`, in a transaction that has the base's lock and has ended ``ended_before``
-    passages itself."""
-    part = await _part(connection, base_id)
-    if not part.ready and not part.removed:
+async def publish_in(connection: AsyncConnection, base_id: int, base: str) -> Published | None:
+    """:func:`publish`, in a transaction that has the base's lock."""
+    version = await _prepare(connection, base_id)
+    parameters = {"base": base_id, "version": version}
+    added, ended = (await connection.execute(_DIFFERENCE, parameters)).one()
+    await connection.execute(_SETTLE, parameters)
+    if not added and not ended:
         return None
-    kept = await _keep_unchanged(connection, part)
+    await begin_version(connection, base_id, version)
+    return Published(base, version, added, ended)
+
+
+async def begin_version(connection: AsyncConnection, base_id: int, version: int) -> None:
+    """From the end of the transaction on, ``version`` is in force."""
     b = KnowledgeBaseRow
-    version, model = (
-        await connection.execute(select(b.version + 1, b.embedder).where(b.id == base_id))
-    ).one()
-    ended = await _end_old(connection, part, kept, version)
-    added = await _begin_new(connection, part, version)
-    await _settle(connection, part, set(added) | ended.keys())
-    if not added and not ended and not ended_before:
-        return None
-    await connection.execute(
-        update(b).where(b.id == base_id).values(version=version, published_at=func.now())
+    model = await connection.scalar(
+        update(b)
+        .where(b.id == base_id)
+        .values(version=version, published_at=func.now())
+        .returning(b.embedder)
     )
     await connection.execute(
         insert(KnowledgeVersionRow).values(
             knowledge_base_id=base_id, version=version, embedder=model
         )
     )
-    return Published(base, version, sum(added.values()), sum(ended.values()) + ended_before)
+
+
+_DIFFERENCE = text(
+    """
+SELECT (count(*) FILTER (WHERE since_version = :version AND until_version IS NULL))::integer,
+  (count(*) FILTER (WHERE until_version = :version AND since_version < :version))::integer
+FROM passages WHERE knowledge_base_id = :base AND since_version IS NOT NULL
+  AND (since_version = :version OR until_version = :version)
+"""
+)
+# of a document that is ready and has nothing stored besides, all is assigned
+_SETTLE = text(
+    """
+WITH changed AS (
+  SELECT DISTINCT document FROM passages WHERE knowledge_base_id = :base
+    AND since_version IS NOT NULL AND (since_version = :version OR until_version = :version))
+UPDATE documents d SET updated_at = now(),
+  state = CASE WHEN name IN (SELECT document FROM changed) THEN 'published' ELSE 'unchanged' END
+WHERE d.knowledge_base_id = :base AND d.state = 'ready' AND NOT EXISTS (
+  SELECT FROM passages p WHERE p.revision_id = d.revision_id AND p.since_version IS NULL)
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The documents that the next version differs in, as far as it does not have them yet."""
+
+    base_id: int
+    ready: dict[int, str]
+    removed: dict[int, str]
+
+
+async def _prepare(connection: AsyncConnection, base_id: int) -> int:
+    """The next version's number, once it has all that is ready."""
+    part = await _part(connection, base_id)
+    b = KnowledgeBaseRow
+    version = int(await connection.scalar(select(b.version + 1).where(b.id == base_id)) or 1)
+    if part.ready or part.removed:
+        kept = await _keep_unchanged(connection, part)
+        await _end_old(connection, part, kept, version)
+        await _begin_new(connection, part, version)
+    return version
 
 
 async def _part(connection: AsyncConnection, base_id: int) -> _Part:
@@ -232,6 +273,8 @@ async def _part(connection: AsyncConnection, base_id: int) -> _Part:
         del ready[document_id]
         again = update(d).where(d.id == document_id).values(state=State.WAITING)
         await connection.execute(again)
+    stored = await connection.execute(_STORED, {"ready": list(ready)})
+    ready = {document_id: ready[document_id] for document_id in stored.scalars()}
     if removed:
         query_left = (
             select(p.document)
@@ -248,6 +291,13 @@ _SAME = """
   = (s.knowledge_base_id, s.document, s.heading, s.text, s.language, s.tags)
   AND o.page IS NOT DISTINCT FROM s.page
   AND o.since_version IS NOT NULL AND o.until_version IS NULL AND o.embedding IS NOT NULL"""
+
+_STORED = text(
+    """
+SELECT d.id FROM documents d WHERE d.id = ANY(:ready) AND EXISTS (
+  SELECT FROM passages p WHERE p.revision_id = d.revision_id AND p.since_version IS NULL)
+"""
+)
 
 # the passage whose vector it was to have went out of force while this one was being stored
 _LACKING = text(
@@ -310,16 +360,13 @@ WHERE d.id = ANY(:ready) AND s.revision_id = d.revision_id AND s.since_version I
 )
 
 
-async def _end_old(
-    connection: AsyncConnection, part: _Part, kept: list[int], version: int
-) -> dict[str, int]:
-    """Passages that are not part of the version any more, by document."""
-    rows = await connection.execute(
+async def _end_old(connection: AsyncConnection, part: _Part, kept: list[int], version: int) -> None:
+    """Passages that are not part of the version any more."""
+    await connection.execute(
         text(
-            "WITH ended AS (UPDATE passages SET until_version = :version"
+            "UPDATE passages SET until_version = :version"
             " WHERE knowledge_base_id = :base AND document = ANY(:names)"
             " AND since_version IS NOT NULL AND until_version IS NULL AND NOT id = ANY(:kept)"
-            " RETURNING document) SELECT document, count(*) FROM ended GROUP BY document"
         ),
         {
             "version": version,
@@ -328,35 +375,29 @@ async def _end_old(
             "kept": kept,
         },
     )
-    return {row[0]: row[1] for row in rows}
 
 
-async def _begin_new(connection: AsyncConnection, part: _Part, version: int) -> dict[str, int]:
-    """Passages that are part of the version for the first time, by document."""
-    rows = await connection.execute(
+async def _begin_new(connection: AsyncConnection, part: _Part, version: int) -> None:
+    """Passages that are part of the version for the first time."""
+    await connection.execute(
         text(
-            "WITH begun AS (UPDATE passages p SET since_version = :version FROM documents d"
+            "UPDATE passages p SET since_version = :version FROM documents d"
             " WHERE d.id = ANY(:ready) AND p.revision_id = d.revision_id"
-            " AND p.since_version IS NULL RETURNING p.document)"
-            " SELECT document, count(*) FROM begun GROUP BY document"
+            " AND p.since_version IS NULL"
         ),
         {"version": version, "ready": list(part.ready)},
     )
-    return {row[0]: row[1] for row in rows}
 
 
-async def _settle(connection: AsyncConnection, part: _Part, changed: set[str]) -> None:
-    d = DocumentRow
-    for state, ids in (
-        (State.PUBLISHED, [key for key, name in part.ready.items() if name in changed]),
-        (State.UNCHANGED, [key for key, name in part.ready.items() if name not in changed]),
-    ):
-        values = {"state": state, "updated_at": func.now()}
-        await connection.execute(update(d).where(d.id.in_(ids)).values(values))
+def _not_yet_ended() -> ColumnElement[bool]:
+    """Whether the version in force has a passage that no document has any more."""
+    p, b = PassageRow, KnowledgeBaseRow
+    ended_next = or_(p.until_version.is_(None), p.until_version > b.version)
+    return and_(p.since_version <= b.version, ended_next)
 
 
 def standing() -> ColumnElement[bool]:
-    """Whether a passage is part of the latest version."""
+    """Whether a passage is part of the latest version, in force or prepared."""
     return and_(PassageRow.since_version.is_not(None), PassageRow.until_version.is_(None))
 
 

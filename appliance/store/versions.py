@@ -8,19 +8,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection as Driver
-from sqlalchemy import delete, func, literal, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, literal, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from appliance.store.documents import NewDocument, State, add_in, lock_base
 from appliance.store.knowledge_models import (
     DocumentRow,
     KnowledgeBaseRow,
-    KnowledgeVersionRow,
     PassageRow,
     RevisionRow,
 )
-from appliance.store.publishing import Key, Published, publish_in, standing
+from appliance.store.publishing import Key, Published, begin_version, publish_in, standing
 from appliance.store.staging import Floats, NewPassage, vector_text, write_passages
 
 
@@ -80,14 +78,14 @@ async def put_whole(
         # also what no document is known of, and all vectors of another model
         ends = p.document.not_in(names) if before in ("", model) else literal(True)
         next_version = select(b.version + 1).where(b.id == base_id).scalar_subquery()
-        ended = await connection.execute(
+        await connection.execute(
             update(p)
             .where(p.knowledge_base_id == base_id, standing(), ends)
             .values(until_version=next_version)
         )
         for document in documents:
             await _put(connection, base_id, document, language)
-        await publish_in(connection, base_id, base, ended_before=ended.rowcount)
+        await publish_in(connection, base_id, base)
         return int(await connection.scalar(select(b.version).where(b.id == base_id)) or 0)
 
 
@@ -188,13 +186,8 @@ async def put_vectors(
             .where(d.knowledge_base_id == base_id, d.state.in_(unfinished))
             .values(state=State.WAITING, taken_at=None, next_at=None, attempts=0, error="")
         )
-        values = {"version": version, "embedder": model, "published_at": func.now()}
-        await connection.execute(update(b).where(b.id == base_id).values(values))
-        await connection.execute(
-            insert(KnowledgeVersionRow).values(
-                knowledge_base_id=base_id, version=version, embedder=model
-            )
-        )
+        await connection.execute(update(b).where(b.id == base_id).values(embedder=model))
+        await begin_version(connection, base_id, version)
         return Published(base, version, count, count)
 
 
@@ -233,21 +226,13 @@ async def allow(engine: AsyncEngine, base: str, ids: Sequence[int]) -> tuple[int
         base_id = await lock_base(connection, base)
         parameters = {"base": base_id, "ids": list(ids)}
         stored = (await connection.execute(_ALLOW_STORED, parameters)).rowcount
-        row = (
-            await connection.execute(select(b.version + 1, b.embedder).where(b.id == base_id))
-        ).one()
-        version, model = row
+        query = select(b.version + 1).where(b.id == base_id)
+        version = int(await connection.scalar(query) or 1)
         begun = (await connection.execute(_ALLOW, {**parameters, "version": version})).rowcount
         if not begun:
             return stored, 0
-        values = {"version": version, "published_at": func.now()}
-        await connection.execute(update(b).where(b.id == base_id).values(values))
-        await connection.execute(
-            insert(KnowledgeVersionRow).values(
-                knowledge_base_id=base_id, version=version, embedder=model
-            )
-        )
-        return stored + begun, int(version)
+        await begin_version(connection, base_id, version)
+        return stored + begun, version
 
 
 _ALLOW_STORED = text(
@@ -286,9 +271,10 @@ _VERSIONS = text(
     """
 WITH base AS (SELECT id FROM knowledge_bases WHERE name = :base),
 began AS (SELECT since_version AS version, count(*) AS n FROM passages
-  WHERE knowledge_base_id = (SELECT id FROM base) AND since_version IS NOT NULL GROUP BY 1),
+  WHERE knowledge_base_id = (SELECT id FROM base) AND since_version IS NOT NULL
+    AND since_version IS DISTINCT FROM until_version GROUP BY 1),
 ended AS (SELECT until_version AS version, count(*) AS n FROM passages
-  WHERE knowledge_base_id = (SELECT id FROM base) AND until_version IS NOT NULL GROUP BY 1)
+  WHERE knowledge_base_id = (SELECT id FROM base) AND since_version < until_version GROUP BY 1)
 SELECT v.version, v.published_at, v.embedder,
   (coalesce(sum(b.n) OVER upto, 0) - coalesce(sum(e.n) OVER upto, 0))::integer,
   coalesce(b.n, 0)::integer, coalesce(e.n, 0)::integer, v.pruned_at IS NOT NULL
