@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.knowledge.words import content_words
 from appliance.ops.postgres.server import EmbeddedPostgres
+from appliance.store.baseindex import index_base
 from appliance.store.database import migrate
 from appliance.store.passages import add_version
 from appliance.store.staging import NewPassage
-from appliance.store.vectorindex import index_base
 from bench.debian import Collection
 from tests.conftest import embedded_settings
 

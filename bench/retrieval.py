@@ -6,9 +6,9 @@ Starts its own embedded Postgres and embedding server. Each search is what a wor
 question is embedded over HTTP, both lists are found and fused in Postgres; no question is asked
 twice, for its vector would be kept. Without --passages: the sample knowledge, its quality and times.
 With it: as many of Debian's package descriptions (see bench/recall.py), a second large base beside
-them and the sample as a small one; also what a worker holds of them. ``think``: ten calls that each ask every 0.5 to
-2 s; the other lines: so many searches under way at any time. Prints a table; the last line is one
-JSON object.
+them and the sample as a small one; also what a worker holds of them. ``think``: ten calls
+that each ask every 0.5 to 2 s; the other lines: so many searches under way at any time. Prints a
+table; the last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -26,10 +26,10 @@ from appliance.knowledge.reading import (
 )
 from appliance.settings import Knowledge
 from appliance.store import documents, publishing, versions
+from appliance.store.baseindex import index_base
 from appliance.store.documents import Added, NewDocument
 from appliance.store.publishing import Published
 from appliance.store.staging import Floats
-from appliance.store.vectorindex import index_base
 from appliance.store.versions import Unembedded, WholeDocument
 
 REEMBED_AT_ONCE = 256

@@ -66,7 +66,8 @@ class Found:
 
 _PLAN = """
 SELECT b.id, coalesce(v.embedder, ''), (SELECT count(*) FROM (
-    SELECT FROM passages WHERE knowledge_base_id = b.id AND {scope} LIMIT {most}) counted)
+    SELECT FROM passages WHERE knowledge_base_id = b.id AND {version} AND {filters}
+    LIMIT {most}) counted)
 FROM knowledge_bases b LEFT JOIN knowledge_versions v
   ON v.knowledge_base_id = b.id AND v.version = %(version)s::integer
 WHERE b.name = %(name)s AND b.version >= %(version)s::integer
@@ -75,12 +76,13 @@ _DENSE = """
 dense AS (
   SELECT id, row_number() OVER (ORDER BY distance, id) AS rank FROM (
     SELECT id, embedding <=> %(vector)s::vector AS distance FROM passages
-    WHERE knowledge_base_id = {base} AND {scope} AND embedding IS NOT NULL
+    WHERE {scope} AND embedding IS NOT NULL
     ORDER BY {order} LIMIT {candidates}) nearest)
 """
 _NO_DENSE = "dense AS (SELECT 0::bigint AS id, 0::bigint AS rank WHERE false)"
-_NEAREST = "embedding::halfvec({dimensions}) <=> %(vector)s::vector::halfvec({dimensions})"
-"""As the index has it, see ``store.vectorindex``."""
+NEAREST_TO = f"embedding::halfvec({EMBEDDING_DIMENSIONS})"
+"""What a large base's index of vectors is over, see ``store.baseindex``."""
+_NEAREST = f"{NEAREST_TO} <=> %(vector)s::vector::halfvec({EMBEDDING_DIMENSIONS})"
 _EVERY = "(embedding <=> %(vector)s::vector) + 0"
 """A sum is no order that an index has: all distances are computed, whatever the planner thinks."""
 _SPARSE = """
@@ -88,7 +90,7 @@ sparse AS (
   SELECT id, row_number() OVER (ORDER BY weight DESC, id) AS rank FROM (
     SELECT id, ({weight}) / (0.6 + 0.4 * least(length(terms) * %(per_word)s::float4, 4)) AS weight
     FROM (SELECT id, terms FROM passages
-      WHERE knowledge_base_id = {base} AND {scope} AND terms @@ %(draw)s::tsquery
+      WHERE {scope} AND terms @@ %(draw)s::tsquery
       LIMIT {drawn}) drawn
     ORDER BY weight DESC, id LIMIT {candidates}) matching)
 """
@@ -106,15 +108,31 @@ FROM fused f JOIN passages p USING (id) ORDER BY f.fused DESC, f.dense_rank, p.i
 """
 
 
-def scope_sql(scope: Scope) -> str:
-    """Which passages a scope has, as a condition; its version is the parameter ``version``.
+_VERSION = (
+    "since_version <= %(version)s::integer"
+    " AND (until_version IS NULL OR until_version > %(version)s::integer) AND NOT suspicious"
+)
 
-    The filters stand in it as literals, for a plan that is made once must know them.
+
+def own_passages(base: int) -> str:
+    """The passages of a large base, as its indexes have it."""
+    return f"knowledge_base_id + 0 = {int(base)}"
+
+
+def _in_scope(base: int, filters: str, *, by_index: bool) -> str:
+    """Which passages are looked at; ``by_index``: through the base's own indexes and no other."""
+    if by_index:
+        version = _VERSION.replace("since_version <=", "since_version + 0 <=")
+        return f"{own_passages(base)} AND {version} AND {filters}"
+    return f"knowledge_base_id = {int(base)} AND {_VERSION} AND {filters}"
+
+
+def filters_sql(scope: Scope) -> str:
+    """The tags and languages of a scope as a condition.
+
+    They stand in it as literals, for a plan that is made once must know them.
     """
-    conditions = [
-        "since_version <= %(version)s::integer"
-        " AND (until_version IS NULL OR until_version > %(version)s::integer) AND NOT suspicious"
-    ]
+    conditions = ["true"]
     if scope.tags:
         conditions.append(f"tags && {_texts(scope.tags)}")
     if scope.languages:
@@ -129,7 +147,7 @@ def _texts(texts: Sequence[str]) -> str:
 
 async def plan_of(connection: Driver, scope: Scope) -> Plan | None:
     """How ``scope`` is to be searched; None when there is no such version (yet)."""
-    query = _PLAN.format(scope=scope_sql(scope), most=EXACT_MOST + 1)
+    query = _PLAN.format(version=_VERSION, filters=filters_sql(scope), most=EXACT_MOST + 1)
     cursor = await connection.execute(query, {"name": scope.knowledge, "version": scope.version})
     row = await cursor.fetchone()
     return Plan(row[0], row[1], row[2] > EXACT_MOST) if row else None
@@ -148,7 +166,7 @@ async def find(
     alone; no ``words``: by meaning alone."""
     asked = _rarest(words, weights)
     count = next((size for size in WORD_COUNTS if size >= len(asked)), 0) if asked else 0
-    query = _statement(plan.base, scope_sql(scope), plan.approximate, vector is not None, count)
+    query = _statement(plan.base, filters_sql(scope), plan.approximate, vector is not None, count)
     parameters: dict[str, Any] = {"version": scope.version, "limit": limit}
     if vector is not None:
         values = np.asarray(vector, np.float32)
@@ -165,15 +183,15 @@ async def find(
 
 
 @lru_cache(maxsize=512)
-def _statement(base: int, scope: str, approximate: bool, dense: bool, words: int) -> str:
-    nearest = _NEAREST.format(dimensions=EMBEDDING_DIMENSIONS)
-    common = {"base": base, "scope": scope, "candidates": CANDIDATES}
+def _statement(base: int, filters: str, approximate: bool, dense: bool, words: int) -> str:
+    scope = _in_scope(base, filters, by_index=approximate)
+    common = {"scope": scope, "candidates": CANDIDATES}
     weight = " + ".join(
         f"%(idf{n})s::float4 * (terms @@ %(word{n})s::tsquery)::integer" for n in range(words)
     )
     return _FUSED.format(
         k=RRF_K,
-        dense=_DENSE.format(order=nearest if approximate else _EVERY, **common)
+        dense=_DENSE.format(order=_NEAREST if approximate else _EVERY, **common)
         if dense
         else _NO_DENSE,
         sparse=_SPARSE.format(weight=weight, drawn=DRAWN_MOST, **common) if words else _NO_SPARSE,

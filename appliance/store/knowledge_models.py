@@ -122,19 +122,13 @@ class RevisionRow(Base):
 
 
 class PassageRow(Base):
-    """A piece of a document, found by its words (``terms``) and by its meaning (``embedding``: a
-    large base gets an HNSW index of its own, see ``store.vectorindex``)."""
+    """A piece of a document, found by its words (``terms``) and by its meaning (``embedding``).
+    A large base gets indexes of its own for both, see ``store.baseindex``."""
 
     __tablename__ = "passages"
     __table_args__ = (
         Index("ix_passages_knowledge_base_id_since_version", "knowledge_base_id", "since_version"),
         Index("ix_passages_revision_id", "revision_id"),
-        Index(  # no list of what is new, which every search would have to go through
-            "ix_passages_terms",
-            "terms",
-            postgresql_using="gin",
-            postgresql_with={"fastupdate": "off"},
-        ),
         Index("ix_passages_tags", "tags", postgresql_using="gin"),
         Index(
             "ix_passages_knowledge_base_id_language",

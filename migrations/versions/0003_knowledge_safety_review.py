@@ -182,18 +182,13 @@ def _passages() -> None:
         ["knowledge_base_id", "since_version"],
     )
     op.create_index("ix_passages_revision_id", "passages", ["revision_id"])
-    op.create_index(
-        *("ix_passages_terms", "passages", ["terms"]),
-        postgresql_using="gin",
-        postgresql_with={"fastupdate": "off"},
-    )
     op.create_index("ix_passages_tags", "passages", ["tags"], postgresql_using="gin")
     op.create_index(
         "ix_passages_knowledge_base_id_language",
         "passages",
         ["knowledge_base_id", sa.text("split_part(language, '-', 1)")],
     )
-    op.drop_index("ix_passages_embedding", "passages")  # each large base gets one of its own
+    op.drop_index("ix_passages_embedding", "passages")  # each large base gets its own indexes
 
 
 def _cached_answers() -> None:
@@ -353,7 +348,7 @@ def downgrade() -> None:
     )
     op.execute("""DO $$ DECLARE name text; BEGIN
         FOR name IN SELECT indexname FROM pg_indexes
-            WHERE tablename = 'passages' AND starts_with(indexname, 'hnsw_passages_')
+            WHERE tablename = 'passages' AND indexname ~ '^(hnsw|gin)_passages_'
         LOOP EXECUTE format('DROP INDEX %I', name); END LOOP; END $$""")
     op.create_index(
         "ix_passages_embedding",
@@ -363,8 +358,7 @@ def downgrade() -> None:
         postgresql_ops={"embedding": "vector_cosine_ops"},
     )
     for index in (
-        *("ix_passages_terms", "ix_passages_tags", "ix_passages_knowledge_base_id_language"),
-        "ix_passages_revision_id",
+        *("ix_passages_tags", "ix_passages_knowledge_base_id_language", "ix_passages_revision_id"),
     ):
         op.drop_index(index, "passages")
     op.drop_index("ix_passages_knowledge_base_id_since_version", "passages")
