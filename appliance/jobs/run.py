@@ -7,9 +7,11 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from typing import Any
 
 from celery import signals
+from celery.exceptions import SecurityWarning
 
 from appliance.errors import UserError
 from appliance.jobs.celery import make_app
@@ -33,6 +35,7 @@ def run(settings: Settings, *, scheduled: bool = True) -> None:
     shall. Raises UserError: ``redis.url`` cannot be understood.
     """
     os.nice(NICE)
+    warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: we carry JSON only
     app = make_app(settings)
     try:
         shown = app.connection_for_read().as_uri()  # without its password

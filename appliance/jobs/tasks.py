@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -50,10 +51,17 @@ def _periodic(settings: Settings, entry: Periodic) -> Callable[[], None]:
 
     def run() -> None:
         said = _done(entry.name, lambda: _with_engine(settings, alone))
-        if said:
+        if _is_news(said):
             _log.info("= %s: %s", entry.name, said)
 
     return run
+
+
+def _is_news(said: Any) -> bool:
+    """Whether a count, or a summary of counts, has anything but zeros."""
+    if dataclasses.is_dataclass(said):
+        return any(getattr(said, field.name) for field in dataclasses.fields(said))
+    return bool(said)
 
 
 async def _with_engine(
