@@ -3,7 +3,7 @@ falls back on when Postgres is away."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -85,20 +85,20 @@ class Memory:
                 break
         return list(found)
 
-    def coverage(self, question: str, passage: StoredPassage) -> float:
-        """Share (0-1) of the question's words, by weight, that the passage holds."""
-        asked = set(content_words(question))
-        weights = {word: self.idf(word) for word in asked}
-        held = set(content_words(f"{passage.heading} {passage.text}"))
-        total = sum(weights.values())
-        return sum(weights[word] for word in asked & held) / total if total else 0.0
-
-    def passage(
-        self, question: str, stored: StoredPassage, similarity: float | None, model: str = ""
-    ) -> Passage:
-        """``stored`` as a search returns it, with its score."""
-        value = round(score(similarity, self.coverage(question, stored), model), 4)
-        return Passage(stored.id, stored.document, stored.heading, stored.text, value, stored.page)
+    def scored(
+        self,
+        question: str,
+        found: Iterable[tuple[StoredPassage, float | None]],
+        model: str = "",
+    ) -> list[Passage]:
+        """What was found as a search returns it, with its score; ``found``: passages with their
+        cosine to the question by ``model``, None where it is not known."""
+        weights = {word: self.idf(word) for word in set(content_words(question))}
+        return [
+            Passage(p.id, p.document, p.heading, p.text, value, p.page)
+            for p, similarity in found
+            for value in (round(score(similarity, _coverage(weights, p), model), 4),)
+        ]
 
     def search(
         self,
@@ -110,8 +110,9 @@ class Memory:
         """The best passages by their words alone, best first; filters as those of a ``Scope``."""
         allowed = self._allowed(tags, languages)
         hits = self._index.search(content_words(question), limit, allowed)
-        found = [self.passage(question, self._stored(number), None) for number, _ in hits]
-        return best_first(found)
+        return best_first(
+            self.scored(question, [(self._stored(number), None) for number, _ in hits])
+        )
 
     def _allowed(self, tags: Sequence[str], languages: Sequence[str]) -> NDArray[np.bool_] | None:
         if not tags and not languages:
@@ -128,6 +129,13 @@ class Memory:
         row = orjson.loads(self._rows[begin:end].tobytes())
         key, document, heading, text, language, page, tags = row
         return StoredPassage(key, document, heading, text, language, page, tuple(tags))
+
+
+def _coverage(weights: Mapping[str, float], passage: StoredPassage) -> float:
+    """Share (0-1) of a question's words, by weight, that ``passage`` holds."""
+    total = sum(weights.values())
+    held = set(content_words(f"{passage.heading} {passage.text}"))
+    return sum(weights[word] for word in weights.keys() & held) / total if total else 0.0
 
 
 def _parts(passages: Iterable[StoredPassage], stamp: str) -> Parts:

@@ -281,8 +281,6 @@ class Search:
 def _scored(question: str, answer: _Answer, memory: Memory | None) -> list[Passage]:
     """What was found, with scores, those above the floor: best first, or as the reranker has it."""
     weighing = memory or Memory([hit.passage for hit in answer.found])
-    passages = [
-        weighing.passage(question, hit.passage, hit.similarity, answer.model)
-        for hit in answer.found
-    ]
+    found = [(hit.passage, hit.similarity) for hit in answer.found]
+    passages = weighing.scored(question, found, answer.model)
     return best_first(passages, keep_order=answer.reranked)

@@ -26,8 +26,8 @@ DRAWN_MOST = 1500
 """Passages weighed by their words; which ones, the rarest words of the question say."""
 RARE_MOST = 600
 """So many passages may hold the words that draw; always the rarest word does."""
-WORD_COUNTS = (2, 4, 8, 12)
-"""A statement for each: the question's rarest words fill the next larger."""
+MOST_WORDS = 10
+"""Of a question, the rarest; each number of words has a statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +165,9 @@ async def find(
     """The best ``limit`` passages for a question, fused from both lists; ``vector`` None: by words
     alone; no ``words``: by meaning alone."""
     asked = _rarest(words, weights)
-    count = next((size for size in WORD_COUNTS if size >= len(asked)), 0) if asked else 0
-    query = _statement(plan.base, filters_sql(scope), plan.approximate, vector is not None, count)
+    query = _statement(
+        plan.base, filters_sql(scope), plan.approximate, vector is not None, len(asked)
+    )
     parameters: dict[str, Any] = {"version": scope.version, "limit": limit}
     if vector is not None:
         values = np.asarray(vector, np.float32)
@@ -174,10 +175,9 @@ async def find(
     if asked:
         parameters["draw"] = " | ".join(_lexeme(word) for word in _drawing(asked, weights))
         parameters["per_word"] = 1 / weights.mean_words if weights.mean_words else 0.0
-        for place in range(count):
-            known = place < len(asked)
-            parameters[f"word{place}"] = _lexeme(asked[place if known else 0])
-            parameters[f"idf{place}"] = weights.idf.get(asked[place], 1.0) if known else 0.0
+        for place, word in enumerate(asked):
+            parameters[f"word{place}"] = _lexeme(word)
+            parameters[f"idf{place}"] = weights.idf.get(word, 1.0)
     cursor = await connection.execute(query, parameters)
     return [_found(row) for row in await cursor.fetchall()]
 
@@ -205,7 +205,7 @@ def _rarest(words: Sequence[str], weights: Weights) -> list[str]:
     if weights.held_by:
         different = [word for word in different if weights.held_by.get(word)]
         different.sort(key=lambda word: weights.held_by[word])
-    return different[: WORD_COUNTS[-1]]
+    return different[:MOST_WORDS]
 
 
 def _drawing(asked: Sequence[str], weights: Weights) -> list[str]:
