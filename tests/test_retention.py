@@ -361,7 +361,7 @@ async def test_what_the_end_of_a_call_left_is_beeped_and_marked(site: Site) -> N
 
 async def test_a_live_call_s_recording_waits(site: Site) -> None:
     await site.call("live", 0.01, ended_at=None)
-    await site.call("just", 0, ended_at=NOW + timedelta(seconds=60))
+    await site.call("just", 0, ended_at=datetime.now(UTC) + timedelta(minutes=5))
     assert await beep_pending(site.engine, site.settings) == 0
 
 
