@@ -225,7 +225,8 @@ class Call:
     def on_dtmf(self, key: Dtmf) -> None:
         """A key was pressed."""
         self._log.info("< key")  # not which: it may be a PIN
-        self._show("key", digit=key.digit)
+        known = key.digit in self._agent.keypad or key.digit == self._agent.transfer_key
+        self._show("key", digit=key.digit if known else "•")  # of a PIN, for instance
         if self._handoff.possible and key.digit == self._agent.transfer_key:
             if Event.ASKED_BY_KEY in floor.TABLE[self._state]:
                 self._hearing.reset()
