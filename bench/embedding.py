@@ -23,9 +23,9 @@ import numpy as np
 
 from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.pool import Pool
-from appliance.knowledge.markdown import passages
 from appliance.models.encoder_session import Compute
 from appliance.models.minilm import MiniLm
+from tests.drafts_kit import drafts_of
 from tests.serving import serving
 from tests.sunrise_questions import CALIBRATION, HELD_OUT
 
@@ -45,7 +45,7 @@ PAUSE_S = 0.05
 
 def _texts() -> list[str]:
     """Passages of some 500 characters, as long documents give."""
-    found = [f"{p.heading} {p.text}" for p in passages(SAMPLE.read_text("utf-8"))]
+    found = [f"{p.heading} {p.text}" for p in drafts_of(SAMPLE.read_text("utf-8"))]
     return [" ".join(found[n : n + 3])[:500] for n in range(len(found) - 2)]
 
 

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.knowledge.markdown import passages
 from appliance.knowledge.rewriting import rewrite
 from appliance.knowledge.scoring import score
 from appliance.knowledge.words import content_words
 from appliance.models.minilm import MiniLm
+from tests.drafts_kit import drafts_of
 from tests.followups import DIALOGUES, OFFERS, UNSEEN, Turns
 from tests.sunrise_questions import CALIBRATION, HELD_OUT
 
@@ -41,7 +41,7 @@ class Judge:
 
     def __init__(self, model: MiniLm) -> None:
         self._model = model
-        found = passages(SAMPLE.read_text("utf-8"))
+        found = drafts_of(SAMPLE.read_text("utf-8"))
         self.texts = {passage.heading: passage.text for passage in found}
         self._headings = [passage.heading for passage in found]
         whole = [f"{passage.heading} {passage.text}" for passage in found]

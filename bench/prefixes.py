@@ -28,12 +28,12 @@ from appliance.engines.pool import Pool, Server
 from appliance.engines.writer import OpenAiWriter
 from appliance.events import Agent, Message, Passage
 from appliance.knowledge.answers import extract
-from appliance.knowledge.markdown import passages
 from appliance.knowledge.memory import Memory
 from appliance.knowledge.search import LIMIT
 from appliance.ops.seed import sample_agent
 from appliance.settings import Llm
 from appliance.store.passages import StoredPassage
+from tests.drafts_kit import drafts_of
 from tests.sunrise_questions import CALIBRATION
 
 SAMPLES = Path("appliance/samples")
@@ -131,7 +131,7 @@ LAYOUTS: dict[str, Layout] = {
 
 
 def _memory() -> Memory:
-    drafts = passages((SAMPLES / "sunrise-broadband.md").read_text("utf-8"))
+    drafts = drafts_of((SAMPLES / "sunrise-broadband.md").read_text("utf-8"))
     return Memory(
         [StoredPassage(str(n), "sample", d.heading, d.text, "en") for n, d in enumerate(drafts)]
     )

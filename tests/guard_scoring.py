@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.events import Agent, Passage
-from appliance.knowledge.markdown import passages
 from appliance.safety.guard import Context, Guard
 from appliance.safety.rules import RuleSet
 from appliance.store.agents import parse_agent
+from tests.drafts_kit import drafts_of
 
 CASES = Path(__file__).parent / "guard_cases"
 SAMPLES = Path(__file__).parents[1] / "appliance" / "samples"
@@ -52,7 +52,7 @@ def sample_agent() -> Agent:
 
 def sample_passages() -> list[Passage]:
     """Those of the sample agent."""
-    drafts = passages((SAMPLES / "sunrise-broadband.md").read_text("utf-8"))
+    drafts = drafts_of((SAMPLES / "sunrise-broadband.md").read_text("utf-8"))
     return [Passage(str(n), "sunrise", d.heading, d.text, 0.9) for n, d in enumerate(drafts)]
 
 

@@ -12,23 +12,24 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import EngineError, UserError
 from appliance.knowledge import ingest
-from appliance.knowledge.markdown import LONGEST_WORDS, Draft, passages
+from appliance.knowledge.cutting import LONGEST_WORDS, Draft
 from appliance.knowledge.sentences import sentences
 from appliance.store.database import open_engine
 from appliance.store.passages import read, version_of
 from appliance.store.versions import list_versions
+from tests.drafts_kit import drafts_of
 from tests.letters import Letters
 
 
 def test_a_question_and_its_answer_are_one_passage() -> None:
-    found = passages(
+    found = drafts_of(
         "# Title\n\n## Bills\n\n### How do I pay?\nBy card.\n\nOr *cash*.\n\n- a\n- b\n"
     )
     assert found == [Draft("How do I pay?", "By card. Or cash. a. b.")]
 
 
 def test_each_paragraph_has_its_path_of_headings() -> None:
-    found = passages(
+    found = drafts_of(
         "# Title\nIntro.\n## Bills\nOne\ntwo.\n\nThree.\n### Cash\nFour.\n## End\nFive."
     )
     assert found == [
@@ -41,12 +42,12 @@ def test_each_paragraph_has_its_path_of_headings() -> None:
 
 
 def test_underlined_headings() -> None:
-    found = passages("Title\n=====\n\nFees\n----\nTen.\n\n---\n\nTwenty.")
+    found = drafts_of("Title\n=====\n\nFees\n----\nTen.\n\n---\n\nTwenty.")
     assert found == [Draft("Fees", "Ten."), Draft("Fees", "Twenty.")]
 
 
 def test_a_table_is_read_row_by_row() -> None:
-    found = passages("# T\n## Plans\n| Plan | Price |\n|:--|--:|\n| Home | Rs. 499 |\n| Pro | |\n")
+    found = drafts_of("# T\n## Plans\n| Plan | Price |\n|:--|--:|\n| Home | Rs. 499 |\n| Pro | |\n")
     assert found == [
         Draft("Plans", "Plan: Home. Price: Rs. 499."),
         Draft("Plans", "Plan: Pro."),
@@ -54,7 +55,7 @@ def test_a_table_is_read_row_by_row() -> None:
 
 
 def test_marks_links_code_and_comments_are_not_spoken() -> None:
-    found = passages(
+    found = drafts_of(
         "<!-- no -->See [the **page**](http://x/y_z) and `snake_case`.\n```\ncode\n\n# no\n```\n---\n"
     )
     assert found == [Draft("", "See the page and snake_case.")]
@@ -62,7 +63,7 @@ def test_marks_links_code_and_comments_are_not_spoken() -> None:
 
 def test_long_text_is_split_at_sentence_ends() -> None:
     text = " ".join(f"This is sentence number {n} of the long text." for n in range(40))
-    found = passages(f"# T\n\n{text}\n")
+    found = drafts_of(f"# T\n\n{text}\n")
     assert len(found) == 4
     assert " ".join(draft.text for draft in found) == text
     assert all(len(draft.text.split()) <= LONGEST_WORDS for draft in found)
@@ -71,7 +72,7 @@ def test_long_text_is_split_at_sentence_ends() -> None:
 
 @given(st.lists(st.sampled_from(list("#|-`*[]()<>.?! \n\nab~_")), max_size=80).map("".join))
 def test_any_text_is_read(text: str) -> None:
-    for draft in passages(text):
+    for draft in drafts_of(text):
         assert draft.text.strip()
         assert len(draft.text.split()) <= LONGEST_WORDS or len(sentences(draft.text)) == 1
 

@@ -18,7 +18,6 @@ from appliance.errors import EngineError
 from appliance.events import Agent
 from appliance.knowledge import library
 from appliance.knowledge.answers import extract
-from appliance.knowledge.bm25 import Bm25
 from appliance.knowledge.ingest import load
 from appliance.knowledge.memory import Memory
 from appliance.knowledge.scoring import ANSWER_FLOOR
@@ -282,20 +281,6 @@ async def test_nothing_known_and_postgres_away() -> None:
     result = await search.explain(Scope(NAME, 1), "what is the late fee", 200)
     assert result.source == "none" and result.passages == []
     await away.dispose()
-
-
-def test_bm25_prefers_rare_words_and_headings() -> None:
-    index = Bm25(
-        [
-            ("Late fee", "The router is here. The fee is ten."),
-            ("Router", "The router is white."),
-            ("Wifi", "The router has wifi and no fee."),
-        ]
-    )
-    assert [number for number, _ in index.search("what is the late fee", 5)] == [0, 2]
-    assert index.search("router", 1)[0][0] == 1
-    assert index.search("what is the", 5) == [] and index.search("zebra", 5) == []
-    assert index.coverage("late fee zebra", "a late fee") < 1 == index.coverage("fee", "fees")
 
 
 def test_words_fold_and_stem() -> None:

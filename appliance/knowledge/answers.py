@@ -5,13 +5,14 @@ Pure. It says the sentences of one passage, word for word, beginning with the on
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.events import Passage
-from appliance.knowledge.bm25 import Bm25
 from appliance.knowledge.scoring import ANSWER_FLOOR
 from appliance.knowledge.sentences import sentences
+from appliance.knowledge.wordindex import idf
 from appliance.knowledge.words import content_words
 
 LONGEST_WORDS = 35
@@ -45,11 +46,15 @@ def extract(question: str, passages: Sequence[Passage]) -> str | None:
     sure = [p for p in passages if p.score >= ANSWER_FLOOR and p.text.strip()]
     if not sure:
         return None
-    index = Bm25([(passage.heading, passage.text) for passage in passages])
-    words = set(content_words(question))
-    asked = _Question({word: index.idf(word) for word in words if index.knows(word)})
+    held_by = Counter(word for passage in passages for word in _words(passage))
+    words = set(content_words(question)) & held_by.keys()
+    asked = _Question({word: idf(held_by[word], len(passages)) for word in words})
     best = max(sure, key=lambda p: p.score + HEADING_WEIGHT * asked.share(p.heading))
     return _spoken(asked, best)
+
+
+def _words(passage: Passage) -> set[str]:
+    return set(content_words(f"{passage.heading} {passage.text}"))
 
 
 def _spoken(asked: _Question, passage: Passage) -> str:
