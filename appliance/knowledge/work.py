@@ -121,10 +121,12 @@ class _Work:
                 continue
             last = monotonic()
             try:
-                async with self.changing, self.engine.begin() as connection:
+                async with self.changing:
                     pages, self._pages = self._pages, None
                     values = {"done": pages[0], "total": pages[1]} if pages else {}
-                    self.lease = await documents.renew(connection, self.taken, self.lease, **values)
+                    self.lease = await documents.sign_of_life(
+                        self.engine, self.taken, self.lease, **values
+                    )
             except (SQLAlchemyError, OSError) as e:
                 _log.warning("! %s: no sign of life: %s", self.taken.name, reason_of(e))
 

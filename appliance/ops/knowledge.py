@@ -30,7 +30,9 @@ SEARCH_DEADLINE_MS = 2000
 async def load_files(settings: Settings, name: str, files: Sequence[Path], language: str) -> Loaded:
     """Make ``files`` the next version of the knowledge base ``name``. Raises UserError."""
     async with open_backends(settings) as backends:
-        return await load(backends.engine, backends.embedder, name, files, language)
+        return await load(
+            *(backends.engine, backends.embedder, name, files, language), settings.knowledge
+        )
 
 
 async def search(settings: Settings, name: str, question: str) -> tuple[Result, int]:

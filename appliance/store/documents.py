@@ -291,10 +291,12 @@ async def renew(
     return renewed
 
 
-async def sign_of_life(engine: AsyncEngine, taken: Taken, lease: datetime) -> datetime:
+async def sign_of_life(
+    engine: AsyncEngine, taken: Taken, lease: datetime, **values: Any
+) -> datetime:
     """:func:`renew`, in a transaction of its own."""
     async with engine.begin() as connection:
-        return await renew(connection, taken, lease)
+        return await renew(connection, taken, lease, **values)
 
 
 async def keep_text(
