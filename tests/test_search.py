@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -20,7 +21,7 @@ from appliance.knowledge import library
 from appliance.knowledge.answers import extract
 from appliance.knowledge.ingest import load
 from appliance.knowledge.memory import Memory
-from appliance.knowledge.scoring import ANSWER_FLOOR
+from appliance.knowledge.scoring import ANSWER_FLOOR, CONTEXT_FLOOR
 from appliance.knowledge.search import LIMIT, Search
 from appliance.knowledge.words import content_words
 from appliance.store.database import open_engine
@@ -286,3 +287,96 @@ async def test_nothing_known_and_postgres_away() -> None:
 def test_words_fold_and_stem() -> None:
     assert set(content_words("How do I install?")) == set(content_words("installing, INSTALLED"))
     assert content_words("मेरा इंटरनेट।") == ["इंटरनेट"]
+
+
+class Ranker:
+    """A reranker that prefers the longest text, after ``delay_s``."""
+
+    def __init__(self, delay_s: float = 0.0, fails: bool = False) -> None:
+        self._delay_s, self._fails = delay_s, fails
+
+    async def rerank(self, question: str, texts: Sequence[str]) -> list[float]:
+        await asyncio.sleep(self._delay_s)
+        if self._fails:
+            raise EngineError("rerank", "no server is up")
+        return [float(len(text)) for text in texts]
+
+
+@pytest.mark.server
+async def test_a_reranker_puts_passages_in_order_when_it_is_in_time(
+    engine: AsyncEngine, open_search: Open, embedder: HttpEmbedder
+) -> None:
+    asked = "how much does the home plan cost"
+    plain = await open_search(embedder).explain(Scope(NAME, 1), asked, DEADLINE_MS)
+    ranked = await open_search(embedder, None, Ranker()).explain(Scope(NAME, 1), asked, DEADLINE_MS)
+    lengths = [len(f"{p.heading}\n{p.text}") for p in ranked.passages]
+    assert ranked.reranked and lengths == sorted(lengths, reverse=True)
+    assert all(passage.score >= CONTEXT_FLOOR for passage in ranked.passages)
+    for reranker in (Ranker(delay_s=5), Ranker(fails=True)):
+        search = open_search(embedder, None, reranker)
+        await search.explain(Scope(NAME, 1), asked, 400)  # opens its connection
+        begin = time.perf_counter()
+        late = await search.explain(Scope(NAME, 1), asked, 400)
+        assert time.perf_counter() - begin < 0.45 and not late.reranked
+        assert [p.id for p in late.passages] == [p.id for p in plain.passages]
+
+
+@pytest.mark.server
+async def test_vectors_of_another_model_are_not_compared(
+    engine: AsyncEngine, open_search: Open
+) -> None:
+    class Other:
+        model = "another@1"
+
+        async def embed(self, texts: Sequence[str], kind: Kind = "") -> list[list[float]]:
+            return [[1.0] + [0.0] * 383 for _ in texts]
+
+    result = await open_search(Other()).explain(Scope(NAME, 1), "what is the late fee", DEADLINE_MS)
+    assert result.source == "words"
+    assert result.passages[0].heading == "What is the late fee?"
+
+
+@pytest.mark.server
+async def test_an_agent_keeps_to_its_tags_and_languages(
+    engine: AsyncEngine, open_search: Open, tmp_path: Path
+) -> None:
+    vector = [1.0] + [0.0] * 383
+
+    def row(place: int, said: str, tag: str, language: str) -> NewPassage:
+        words = content_words(said)
+        return NewPassage("d", "", place, said, vector, words, tags=(tag,), language=language)
+
+    rows = [
+        row(0, "late fee of the shop", "shop", "en-IN"),
+        row(1, "late fee at home", "home", "en"),
+        row(2, "late fee बिल", "home", "hi-IN"),
+    ]
+    await add_version(engine, "shops", "en", rows)
+    away = open_engine("postgresql://nobody@127.0.0.1:9/none")
+    here = open_search(Dead(), tmp_path)
+    assert await here.preload("shops", 1)
+    gone = open_search(Dead(), tmp_path, on=away)
+    assert gone.recall("shops", 1)
+    for search in (here, gone):  # Postgres, and what the worker holds
+        for tags, languages, expected in (
+            ((), (), {0, 1, 2}),
+            (("shop",), (), {0}),
+            (("home",), ("hi-IN",), {2}),
+            ((), ("en",), {0, 1}),
+            (("none",), (), set()),
+        ):
+            asking = replace(agent("shops"), knowledge_tags=tags, knowledge_languages=languages)
+            found = await search.search(asking, "late fee", DEADLINE_MS)
+            assert {p.text for p in found} == {rows[place].text for place in expected}
+    await away.dispose()
+
+
+@pytest.mark.server
+async def test_a_known_vector_is_not_asked_again(
+    engine: AsyncEngine, open_search: Open, embedder: HttpEmbedder
+) -> None:
+    (vector,) = await embedder.embed(["what is the late fee"], "query")
+    found = await open_search(Dead()).search(
+        agent(NAME, 1), "what is the late fee", DEADLINE_MS, vector
+    )
+    assert found[0].heading == "What is the late fee?" and found[0].score > ANSWER_FLOOR
