@@ -19,7 +19,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.call.admission import Admission, Sample
 from appliance.call.answering import Answering
 from appliance.call.cached import CommonAnswers
-from appliance.call.clients import Clients
 from appliance.call.composer import Composer
 from appliance.call.desk import Desk
 from appliance.call.kept import KeptAudio
@@ -28,6 +27,7 @@ from appliance.call.release import Guarding
 from appliance.call.session import Services
 from appliance.call.siterules import SiteRules
 from appliance.call.warmth import Warmth
+from appliance.engines.clients import Clients
 from appliance.engines.judge import HttpTurnJudge
 from appliance.engines.recogniser import HttpRecogniser
 from appliance.engines.vad import VoiceActivity

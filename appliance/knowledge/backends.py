@@ -10,13 +10,14 @@ import aiohttp
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.engines.clients import Clients
 from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.pool import Pool
 from appliance.errors import EngineError, UserError
 from appliance.settings import Settings
 from appliance.store.database import database_url, explain, open_engine
 
-EMBED_TIMEOUT_MS = 10_000
+EMBED_PATIENCE_MS = 10_000
 """Nobody is on the line: a server busy with calls may take its time."""
 
 
@@ -36,9 +37,10 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
     engine = open_engine(url, connect_timeout_s=settings.database.connect_timeout_s)
     try:
         async with aiohttp.ClientSession() as http:
-            pool = Pool("embed", settings.engines.embed.addresses(), http)
-            await pool.check()
-            yield Backends(engine, HttpEmbedder(pool, http, EMBED_TIMEOUT_MS), pool)
+            clients = Clients(settings, http, EMBED_PATIENCE_MS)
+            embedder = clients.embedder
+            await clients.find_servers()
+            yield Backends(engine, embedder, clients.embed_pool)
     except EngineError as e:
         urls = ", ".join(settings.engines.embed.addresses()) or "none set"
         raise UserError(f"{e} (servers: {urls}). Start one with `ivr embed`.") from e

@@ -18,11 +18,11 @@ import aiohttp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.call.answering import Answering
-from appliance.call.clients import Clients
 from appliance.call.history import opening
 from appliance.call.release import Guarding, Release
 from appliance.call.reply import Reply
 from appliance.engines.base import Embedder, Writer
+from appliance.engines.clients import Clients
 from appliance.events import Agent, Passage, ReplySource, Side
 from appliance.knowledge.search import Search
 from appliance.safety.grounding import cited
@@ -188,10 +188,7 @@ async def open_asker(engine: AsyncEngine, settings: Settings) -> AsyncIterator[A
         clients = Clients(settings, http, PATIENCE_MS)
         search = Search(engine, clients.embedder, reranker=clients.reranker)
         writer, model = clients.writer, clients.guard_model
-        if (roster := clients.roster()) is not None:
-            await roster.ask()
-        for pool in clients.pools:
-            await pool.check()
+        await clients.find_servers()
         guarding, embed = Guarding(Guard(rules), model), clients.embed_pool
         try:
             yield Asker(search, writer, guarding, clients.embedder, embed.is_up)

@@ -1,4 +1,4 @@
-"""The clients of the engine servers that the settings name, for a worker and for whoever reviews."""
+"""The clients of the engine servers that the settings name: for a worker, for jobs, for a command."""
 
 from __future__ import annotations
 
@@ -86,3 +86,10 @@ class Clients:
         """What tells all these pools of servers that come and go; None without ``roster_url``."""
         url = self._engines.roster_url
         return Roster(url, self.pools, self._http) if url else None
+
+    async def find_servers(self) -> None:
+        """See once which servers of the clients made so far are there; a worker looks all the time."""
+        if (roster := self.roster()) is not None:
+            await roster.ask()
+        for pool in self.pools:
+            await pool.check()
