@@ -10,7 +10,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from appliance.knowledge.reading.document import Block, Page, ReadDocument
+from appliance.knowledge.reading.document import (
+    LONGEST_HEADING_CHARS,
+    Block,
+    Page,
+    ReadDocument,
+)
 from appliance.knowledge.sentences import sentences
 
 LONGEST_WORDS = 120
@@ -86,6 +91,9 @@ def _title(pages: Sequence[Page]) -> str:
 
 def _heading(path: tuple[str, ...], title: str) -> str:
     if title and len(path) > 1 and path[0] == title:
+        path = path[1:]
+    # the nearest ones: what stands with every passage may not be larger than all of them
+    while len(path) > 1 and sum(map(len, path)) + 3 * len(path) > LONGEST_HEADING_CHARS:
         path = path[1:]
     return " > ".join(path)
 

@@ -9,7 +9,10 @@ _ABBREVIATIONS = frozenset(
 )
 """Words whose full stop does not end a sentence. ``etc.`` is left out: it often does."""
 
-_END = re.compile(r"[.?!।॥]+[\"'”’)\]]*(?=\s)")
+_END = re.compile(r"(?<![.?!।॥])[.?!।॥]++[\"'”’)\]]*+(?=\s)")
+"""Each row of marks is read once: a megabyte of full stops would take an hour otherwise."""
+_BESIDE_LETTERS = 40
+"""So much of the text on either side of a full stop tells whether it ends a sentence."""
 
 
 def sentences(text: str) -> list[str]:
@@ -29,8 +32,8 @@ def _goes_on(text: str, begin: int, match: re.Match[str]) -> bool:
     """True for the stop of an abbreviation or an initial, or with a small letter after it."""
     if match.group()[0] != ".":
         return False
-    words = text[begin : match.start()].rsplit(maxsplit=1)
+    words = text[max(begin, match.start() - _BESIDE_LETTERS) : match.start()].rsplit(maxsplit=1)
     word = words[-1].lower().lstrip("(\"'") if words else ""
     if word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha()):
         return True
-    return text[match.end() :].lstrip()[:1].islower()
+    return text[match.end() : match.end() + _BESIDE_LETTERS].lstrip()[:1].islower()

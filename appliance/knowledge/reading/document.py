@@ -9,6 +9,15 @@ from typing import Any, Literal
 from appliance.errors import UserError
 
 Kind = Literal["heading", "text", "faq"]
+KINDS = frozenset(("heading", "text", "faq"))
+
+MOST_TEXT_CHARS = 20_000_000
+"""Of a document, 10 000 pages; passages and vectors of more would fill the database."""
+MOST_BLOCKS = 200_000
+"""Of a document: as many passages take an embedder hours."""
+LONGEST_HEADING_CHARS = 500
+"""Of a heading or a question: it stands with every passage under it."""
+MOST_LEVEL = 9
 
 
 class RefusedDocumentError(UserError):
@@ -84,12 +93,38 @@ def pages_to_json(pages: Sequence[Page]) -> list[dict[str, Any]]:
 
 
 def pages_from_json(pages: Sequence[dict[str, Any]]) -> tuple[Page, ...]:
-    """The pages that :func:`pages_to_json` wrote."""
-    return tuple(
-        Page(
-            page["number"],
-            tuple(Block(**{"text": "", **block}) for block in page["blocks"]),
-            page.get("ocr", False),
-        )
-        for page in pages
-    )
+    """The pages that :func:`pages_to_json` wrote.
+
+    Raises ValueError for anything else: who wrote it has read a hostile document.
+    """
+    try:
+        blocks = sum(len(page["blocks"]) for page in pages)
+        if blocks > MOST_BLOCKS:
+            raise ValueError(f"{blocks} blocks")
+        found = tuple(_page(page) for page in pages)
+    except (TypeError, KeyError, AttributeError) as e:
+        raise ValueError(f"no pages: {type(e).__name__}") from e
+    chars = sum(len(block.text) for page in found for block in page.blocks)
+    if chars > MOST_TEXT_CHARS:
+        raise ValueError(f"{chars} characters")
+    return found
+
+
+def _page(page: dict[str, Any]) -> Page:
+    number = page["number"]
+    if number is not None and not (type(number) is int and 0 < number < 2**31):
+        raise ValueError("no page's number")
+    return Page(number, tuple(map(_block, page["blocks"])), bool(page.get("ocr", False)))
+
+
+def _block(fields: dict[str, Any]) -> Block:
+    block = Block(**{"text": "", **fields})
+    texts = (block.kind, block.text, block.question, block.language)
+    if not all(isinstance(text, str) and "\0" not in text for text in texts):
+        raise ValueError("no text")
+    title = block.text if block.kind == "heading" else block.question
+    if block.kind not in KINDS or len(title) > LONGEST_HEADING_CHARS:
+        raise ValueError("no block")
+    if type(block.level) is not int or not 0 <= block.level <= MOST_LEVEL:
+        raise ValueError("no level")
+    return block

@@ -9,6 +9,9 @@ from appliance.knowledge.reading import media_types as kinds
 from appliance.knowledge.reading.archives import as_plain, check
 from appliance.knowledge.reading.clean import smuggled, tidy, unmapped_share
 from appliance.knowledge.reading.document import (
+    LONGEST_HEADING_CHARS,
+    MOST_BLOCKS,
+    MOST_TEXT_CHARS,
     Block,
     Page,
     ReadDocument,
@@ -20,8 +23,6 @@ from appliance.knowledge.reading.language import dominant, language_of
 from appliance.knowledge.reading.parsed import OnPages, Parsed
 from appliance.knowledge.reading.wire import Request
 
-MOST_TEXT_CHARS = 20_000_000
-"""10 000 pages; passages and vectors of more would fill the database."""
 MOST_UNMAPPED_SHARE = 0.05
 """Characters that stand for nothing, in a document that may still be used."""
 LONGEST_HEADING_WORDS = 40
@@ -53,20 +54,29 @@ def _tidied(page: Page) -> Page:
     kept = [_block(block) for block in clean if block.text or block.question]
     blocks = [
         replace(block, language=language_of(f"{block.question} {block.text}"))
-        for block in with_questions(kept)
+        for block in map(_block, with_questions(kept))
     ]
     return replace(page, blocks=tuple(blocks))
 
 
 def _block(block: Block) -> Block:
-    if block.kind == "heading" and len(block.text.split()) > LONGEST_HEADING_WORDS:
+    if block.kind == "heading" and (
+        len(block.text) > LONGEST_HEADING_CHARS or len(block.text.split()) > LONGEST_HEADING_WORDS
+    ):
         return Block("text", block.text)
-    if block.kind == "faq" and not (block.text and block.question):
-        return Block("text", block.text or block.question)
+    if block.kind == "faq" and not (
+        block.text and block.question and len(block.question) <= LONGEST_HEADING_CHARS
+    ):
+        return Block("text", f"{block.question} {block.text}".strip())
     return block
 
 
 def _check_text(pages: tuple[Page, ...], name: str, notes: list[str]) -> None:
+    blocks = sum(len(page.blocks) for page in pages)
+    if blocks > MOST_BLOCKS:
+        raise RefusedDocumentError(
+            f"{name} has {blocks:,} paragraphs, above the limit of {MOST_BLOCKS:,}; split it."
+        )
     texts = [block.text for page in pages for block in page.blocks if block.kind != "heading"]
     chars = sum(map(len, texts))
     if chars > MOST_TEXT_CHARS:

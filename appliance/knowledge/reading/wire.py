@@ -24,6 +24,9 @@ from appliance.knowledge.reading.document import (
 _LENGTH = struct.Struct(">I")
 MOST_FRAME_BYTES = 128 * 1024 * 1024
 """A frame above this is no frame: the child's memory is no longer its own."""
+MOST_NOTES = 100
+LONGEST_LINE_CHARS = 1000
+"""Of a sentence that the child tells us; a name in it has 500 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +100,36 @@ async def read_reply(stream: asyncio.StreamReader) -> Reply:
 
 
 def _reply(data: bytes) -> Reply:
+    """Raises ValueError for what is none: a parser that a document has taken over may say anything."""
     value = orjson.loads(data)
-    match value["kind"]:
-        case "progress":
-            return Progress(value["done"], value["total"])
-        case "refused":
-            return Refusal(value["message"], value["where"])
-        case _:
-            pages = pages_from_json(value["pages"])
-            return ReadDocument(
-                value["media_type"], value["language"], pages, tuple(value["notes"])
-            )
+    try:
+        match value["kind"]:
+            case "progress":
+                return Progress(_count(value["done"]), _count(value["total"]))
+            case "refused":
+                return Refusal(_line(value["message"]), _line(value["where"]))
+            case _:
+                return ReadDocument(
+                    _line(value["media_type"]),
+                    _line(value["language"]),
+                    pages_from_json(value["pages"]),
+                    tuple(_line(note) for note in value["notes"][:MOST_NOTES]),
+                )
+    except (TypeError, KeyError, AttributeError) as e:
+        raise ValueError(f"no reply: {type(e).__name__}") from e
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise ValueError("no count")
+    return value
+
+
+def _line(value: object) -> str:
+    """A line for a log, a terminal or a row: nothing in it that moves a cursor or turns the text."""
+    if not isinstance(value, str):
+        raise ValueError("no line")
+    return "".join(c if c.isprintable() else " " for c in value[:LONGEST_LINE_CHARS])
 
 
 def _frame(value: dict[str, Any]) -> bytes:
