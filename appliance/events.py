@@ -130,6 +130,11 @@ class Passage:
     cited: bool = False
     """The answer rests on it: it holds words or facts of the answer."""
 
+    @property
+    def whole(self) -> str:
+        """Heading and text: all that it says."""
+        return f"{self.heading}\n{self.text}"
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -260,6 +265,21 @@ class Agent:
     def context(self) -> str:
         """Key of the recogniser's context built for this version of this agent."""
         return f"{self.id}.{self.version}.{self.knowledge_version}"
+
+    @property
+    def fixed_phrases(self) -> tuple[str, ...]:
+        """What it says word for word, as somebody wrote it, in any call: its audio is kept, and no
+        guard judges it."""
+        phrases = (
+            self.greeting, self.goodbye, self.hold_phrase, self.apology, self.unknown_answer,
+            self.safe_phrase, self.resume_phrase, self.recording_notice, self.machine_message,
+            *self.silence_prompts,
+        )  # fmt: skip
+        if self.transfer_to:
+            phrases += (self.transfer_phrase, self.transfer_failed_phrase)
+        if self.continue_minutes:
+            phrases += (self.continue_phrase,)
+        return tuple(phrase for phrase in phrases if phrase)
 
 
 ReplySource = Literal[

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from appliance.call.answering import Answering
 from appliance.call.cached import CommonAnswers
 from appliance.call.history import History
-from appliance.call.kept import KeptAudio, fixed_phrases
+from appliance.call.kept import KeptAudio
 from appliance.call.release import Guarding, Release, Verdict
 from appliance.call.reply import Reply, Safe
 from appliance.call.summary import model_summary
@@ -68,7 +68,7 @@ class Composer:
 
         False when no server could: to be tried again.
         """
-        return await self._kept.speak(agent, fixed_phrases(agent))
+        return await self._kept.speak(agent, agent.fixed_phrases)
 
     async def refresh(self, agents: Sequence[Agent]) -> None:
         """Load and speak the common answers that have changed."""
@@ -77,7 +77,7 @@ class Composer:
     def keep(self, agents: Sequence[Agent]) -> None:
         """Forget the audio of everything that none of ``agents`` says."""
         self._kept.keep_only(
-            (agent, [*fixed_phrases(agent), *self._common.texts(agent)]) for agent in agents
+            (agent, [*agent.fixed_phrases, *self._common.texts(agent)]) for agent in agents
         )
 
     async def say(self, reply: Reply, agent: Agent, rate_hz: int, text: str) -> None:

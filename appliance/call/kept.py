@@ -63,27 +63,6 @@ class KeptAudio:
         self._audio = {key: audio for key, audio in self._audio.items() if key in keys}
 
 
-def fixed_phrases(agent: Agent) -> list[str]:
-    """What an agent says word for word whoever calls, in any call."""
-    phrases = (
-        agent.greeting,
-        agent.goodbye,
-        agent.hold_phrase,
-        agent.apology,
-        agent.unknown_answer,
-        agent.safe_phrase,
-        agent.resume_phrase,
-        agent.recording_notice,
-        agent.machine_message,
-        *agent.silence_prompts,
-    )
-    if agent.transfer_to:
-        phrases += (agent.transfer_phrase, agent.transfer_failed_phrase)
-    if agent.continue_minutes:
-        phrases += (agent.continue_phrase,)
-    return [phrase for phrase in phrases if phrase]
-
-
 def _sound(agent: Agent) -> Sound:
     spelt = frozenset(agent.pronunciations.items())
     return agent.language, agent.voice, agent.tts_engine, spelt

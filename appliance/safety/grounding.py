@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from appliance.events import Agent, Passage
+from appliance.events import Passage
 from appliance.languages import primary
 from appliance.safety.facts import Fact, Known, facts, known
 from appliance.safety.findings import Context
@@ -123,19 +123,11 @@ def _judged(text: str, language: str) -> list[Fact]:
 def texts_of(context: Context) -> list[str]:
     """Every text that an answer may rest on, but for the passages' own first."""
     agent = context.agent
-    found = [f"{p.heading}\n{p.text}" for p in context.passages]
-    found += [agent.prompt, agent.name, *fixed_phrases(agent), context.said, context.memory]
+    found = [p.whole for p in context.passages]
+    found += [agent.prompt, agent.name, *agent.fixed_phrases, context.said, context.memory]
     for said, heard in context.talk:
         found += [said, heard]
     return [text for text in found if text]
-
-
-def fixed_phrases(agent: Agent) -> tuple[str, ...]:
-    """What the agent says word for word, as somebody wrote it for it."""
-    return (
-        agent.greeting, agent.goodbye, agent.unknown_answer, agent.apology, agent.hold_phrase,
-        agent.transfer_phrase, agent.transfer_failed_phrase, agent.safe_phrase, agent.recording_notice,
-    )  # fmt: skip
 
 
 def _support(window: str, context: Context) -> float | None:
@@ -229,7 +221,7 @@ def _rests_on(sentence: str, passages: Sequence[Passage]) -> set[int]:
     stated = facts(sentence)
     best, best_score = -1, 0.0
     for number, passage in enumerate(passages):
-        text = f"{passage.heading}\n{passage.text}"
+        text = passage.whole
         share = len(words & _stems(text)) / len(words) if words else 0.0
         enough = len(words & _stems(text)) >= min(CITED_WORDS, len(words)) and share >= CITED_SHARE
         held = sum(known(text).holds(fact) for fact in stated)
@@ -245,4 +237,4 @@ def _rests_on(sentence: str, passages: Sequence[Passage]) -> set[int]:
 
 
 def _holders(fact: Fact, passages: Iterable[Passage]) -> set[int]:
-    return {n for n, p in enumerate(passages) if known(f"{p.heading}\n{p.text}").holds(fact)}
+    return {n for n, p in enumerate(passages) if known(p.whole).holds(fact)}

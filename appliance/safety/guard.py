@@ -16,7 +16,6 @@ from appliance.safety.findings import Action, Context, Finding
 from appliance.safety.grounding import (
     LEAST_SHARE,
     NO_SHARE,
-    fixed_phrases,
     learn,
     unfinished,
     ungrounded,
@@ -56,7 +55,7 @@ class Guard:
         """
         agent = context.agent
         phrase = phrase[:LONGEST_PHRASE]
-        if not phrase.strip() or phrase.strip() in fixed_phrases(agent):
+        if not phrase.strip() or phrase.strip() in agent.fixed_phrases:
             return ()
         found: list[Finding] = []
         if "words" in agent.guard_checks:
@@ -105,7 +104,7 @@ class Guard:
 def _quoted(match: Match, context: Context) -> bool:
     """Whether the knowledge, or the agent's own prompt, says so in these very words."""
     joined = fold(match.phrase).joined
-    texts = (context.agent.prompt, *(f"{p.heading}\n{p.text}" for p in context.passages))
+    texts = (context.agent.prompt, *(p.whole for p in context.passages))
     return any(joined in fold_kept(text).joined for text in texts if text)
 
 
@@ -114,7 +113,7 @@ def _obeyed(phrase: str, context: Context) -> list[Finding]:
     if words := injection.obeyed(phrase):
         found.append(Finding("injection.obeyed", "injection", "medium", "stop", words))
     agent = context.agent
-    others = (*fixed_phrases(agent), *(f"{p.heading}\n{p.text}" for p in context.passages))
+    others = (*agent.fixed_phrases, *(p.whole for p in context.passages))
     before = fold(unfinished(context.before)).words
     if words := injection.leaks(fold(phrase), before, agent.prompt, others):
         found.append(Finding("injection.prompt", "injection", "high", "stop", words))

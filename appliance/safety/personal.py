@@ -12,7 +12,6 @@ from functools import lru_cache
 from appliance.events import Severity
 from appliance.safety.digits import read_numbers
 from appliance.safety.findings import Context, Finding
-from appliance.safety.grounding import fixed_phrases
 from appliance.safety.redact import Redactor
 from appliance.safety.tokens import ascii_digits
 
@@ -29,7 +28,7 @@ CODE_DIGITS = 6
 def personal(phrase: str, context: Context) -> list[Finding]:
     """What in ``phrase`` (with what was said directly before it) is somebody's own."""
     agent = context.agent
-    known = [p.text for p in context.passages] + [agent.prompt, *fixed_phrases(agent)]
+    known = [p.text for p in context.passages] + [agent.prompt, *agent.fixed_phrases]
     redactor = Redactor((*NEVER, *OWN), agent.language, [text for text in known if text])
     tail = context.before[-TAIL_LETTERS:]
     text = f"{tail} {phrase}" if tail else phrase
