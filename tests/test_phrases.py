@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.speech.phrases import FIRST_HARD_WORDS, LATER_HARD_WORDS, Phrases
+from appliance.speech.phrases import (
+    FIRST_HARD_WORDS,
+    LATER_HARD_WORDS,
+    LONGEST_LETTERS,
+    Phrases,
+)
 
 
 def cut(*chunks: str) -> list[str]:
@@ -113,3 +119,14 @@ def test_tokens_give_the_same_phrases_as_the_whole_text(text: str) -> None:
 def test_any_text_at_all(text: str) -> None:
     said = re.sub(r"\s", "", "".join(cut(*text)))
     assert [c for c in said if c.isalnum()] == [c for c in text if c.isalnum()]
+
+
+@pytest.mark.parametrize(
+    "text", ["A1-" * 700, "9" * 2000, "क्षि" * 500, "word" * 500, "न्त " * 4 + "a" * 1990]
+)
+def test_text_without_an_end_comes_in_phrases_of_some_length(text: str) -> None:
+    for phrases in (cut(text), cut(*text), Phrases(hurry=False).feed(text)):
+        assert all(len(phrase) <= LONGEST_LETTERS for phrase in phrases)
+    assert "".join(cut(text)).replace(" ", "") == text.replace(" ", "")
+    # no mark without its letter
+    assert all(unicodedata.category(phrase[0])[0] not in "MC" for phrase in cut(text))

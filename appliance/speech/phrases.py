@@ -9,6 +9,7 @@ spoken alone (:mod:`appliance.speech.spoken_form`).
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from appliance.speech.codes import awaits_code
 from appliance.speech.languages import LANGUAGES
@@ -25,6 +26,8 @@ FIRST_SOFT_WORDS = 2
 FIRST_HARD_WORDS = 4
 """... and this long, it ends anywhere between words."""
 LATER_HARD_WORDS = 28
+LONGEST_LETTERS = 500
+"""However few words they are: whoever judges and speaks a phrase is as slow as it is long."""
 
 ABBREVIATIONS = frozenset(
     "mr mrs ms dr prof st no nos rs approx dept ext tel fig vs etc jan feb mar apr jun jul aug sep "
@@ -87,6 +90,11 @@ class Phrases:
 
     def _end(self) -> int | None:
         """Where the phrase at the front of the text ends, or None while that is not known."""
+        end = self._natural_end()
+        known = len(self._text) if end is None else end
+        return _within(self._text) if known > LONGEST_LETTERS else end
+
+    def _natural_end(self) -> int | None:
         clause_words = FIRST_CLAUSE_WORDS if self._first else LATER_CLAUSE_WORDS
         hard_words = FIRST_HARD_WORDS if self._first else LATER_HARD_WORDS
         for count, word in enumerate(_WORD.finditer(self._text), start=1):
@@ -122,6 +130,17 @@ class Phrases:
             return False
         rest = self._text[end:].lstrip()
         return bool(rest) and rest[0].islower()
+
+
+def _within(text: str) -> int:
+    """Where to cut a text that is too long: between words, else before a letter with its marks."""
+    space = text.rfind(" ", LONGEST_LETTERS // 2, LONGEST_LETTERS + 1)
+    if space >= 0:
+        return space
+    end = LONGEST_LETTERS
+    while end > LONGEST_LETTERS // 2 and unicodedata.category(text[end])[0] in "MC":
+        end -= 1
+    return end
 
 
 def _ends_sentence(word: str) -> bool:
