@@ -23,6 +23,8 @@ from appliance.media.playout import Playout
 from appliance.telemetry import CallLog
 from appliance.turn.words import same_meaning
 
+Work = Coroutine[Any, Any, None]
+
 
 class Journal(Protocol):
     """Where rows go, written behind the call."""
@@ -199,28 +201,32 @@ class Speaker:
 
     def _fixed(self, source: ReplySource, said: str, text: str) -> Reply:
         reply = self._new(source, said)
-        return self._make(reply, self._composer.say(reply, self._agent, self._offer.rate_hz, text))
+        rate_hz = self._offer.rate_hz
+        return self._make(reply, lambda: self._composer.say(reply, self._agent, rate_hz, text))
 
     def _answer(self, said: str, *, speculative: bool = False) -> Reply:
         self._remembering.make_way()
         reply = self._new("llm", said)
         reply.speculative = speculative
-        work = self._composer.answer(
-            reply, self._agent, self._offer.rate_hz, self.history, self._offer.call_id
-        )
+        rate_hz, call_id = self._offer.rate_hz, self._offer.call_id
+
+        def work() -> Work:
+            return self._composer.answer(reply, self._agent, rate_hz, self.history, call_id)
+
         return self._make(reply, work)
 
     def _new(self, source: ReplySource, said: str) -> Reply:
         return Reply(source, said, self._offer.rate_hz, self._clock)
 
-    def _make(self, reply: Reply, work: Coroutine[Any, Any, None]) -> Reply:
+    def _make(self, reply: Reply, work: Callable[[], Work]) -> Reply:
         reply.task = self._spawn(self._guarded(reply, work))
         return reply
 
-    async def _guarded(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
-        """A reply that breaks (a bug) costs its turn, not the call."""
+    async def _guarded(self, reply: Reply, work: Callable[[], Work]) -> None:
+        """A reply that breaks (a bug) costs its turn, not the call. One that is dropped before it
+        began has made no coroutine that nobody awaits."""
         try:
-            await work
+            await work()
         except Exception:
             self._log.exception("! a reply broke")
             rate_hz = self._offer.rate_hz
