@@ -196,6 +196,8 @@ def calls(
 def calls_show(ctx: click.Context, call_id: str, as_json: bool) -> None:
     """Show one call turn by turn: said, heard, passages, and where the time went.
 
+    A * stands before the passages that the answer rests on.
+
     ID may be the first characters of the call's id.
 
     Example: ivr calls show 3f2a

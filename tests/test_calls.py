@@ -62,7 +62,7 @@ def _turn(call: CallRecord, index: int, gap_ms: int | None, said: str = "hello")
         source="extractive",
         stages=WAIT,
         gap_ms=gap_ms,
-        passages=(Passage("7", "help.md", "Opening times", "We open at nine.", 0.8125),),
+        passages=(Passage("7", "help.pdf", "Opening times", "We open at nine.", 0.8125, 2, True),),
         barged_in=index == 2,
         kept_speculation=True,
         failure="the first recogniser was lost" if index == 3 else "",
@@ -154,7 +154,7 @@ def test_one_call_turn_by_turn(ivr: Ivr) -> None:
     assert "what are [bold]your[/bold] timings" in question
     assert "heard    We open at nine.\n" in question
     assert "unheard  We close at six." in question
-    assert "help.md / Opening times (0.812)" in question
+    assert "passage * help.pdf p. 2 / Opening times (0.81)" in question
     assert "hear 40 · floor 200 · write 60 · phrase 50 · voice 100 · out 10" in question
     assert "slowest: floor" in question and "460 ms" in question
     assert "HHHH" + "F" * 21 in question
@@ -169,7 +169,7 @@ def test_one_call_as_json(ivr: Ivr) -> None:
     assert found["call"]["ended_by"] == "caller"
     assert [turn["gap_ms"] for turn in found["turns"]] == [None, 300, 400, 500]
     assert found["turns"][1]["stages"]["first_frame"] == 2460
-    assert found["turns"][1]["passages"][0]["document"] == "help.md"
+    assert found["turns"][1]["passages"][0]["document"] == "help.pdf"
 
 
 @pytest.mark.server

@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError
 from appliance.ops.atlength import at_length
-from appliance.ops.console import console_here, plain
-from appliance.ops.flags import passage_line
+from appliance.ops.console import console_here, passage_line, plain
 from appliance.review.asking import Asked, open_asker
 from appliance.settings import Settings
 from appliance.store.agents import load_agent

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from appliance.errors import UserError
 from appliance.events import CallRecord, Turn
-from appliance.ops.console import console_here
+from appliance.ops.console import console_here, passage_line
 from appliance.rehearsal.timeline import bar, slowest, spans
 from appliance.settings import Settings
 from appliance.store.calls import CallSummary, list_calls, read_call
@@ -149,8 +149,7 @@ def _turn(turn: Turn, call: CallRecord) -> Text:
     if unheard := _unheard(turn):
         text.append(f"     unheard  {_safe(unheard)}\n", "dim")
     for passage in turn.passages:
-        title = " / ".join(x for x in (passage.document, passage.heading) if x)
-        text.append(f"     passage  {_safe(title)} ({passage.score:.3f})\n", "cyan")
+        text.append(f"     passage {passage_line(passage)}\n", "cyan")
     if turn.failure:
         text.append(f"     trouble  {_safe(turn.failure)}\n", "red")
     text.append_text(_stage_bar(turn))

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from appliance.events import Passage
 from appliance.ops.switchclient import IN_FORCE, put_in_force
 from appliance.settings import Settings
 
@@ -57,3 +58,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty:
 def plain(text: str) -> str:
     """``text`` without what a terminal would obey."""
     return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def passage_line(passage: Passage) -> str:
+    """A passage on one line: whether the answer rests on it, where it stands, how sure it was."""
+    page = f" p. {passage.page}" if passage.page else ""
+    title = " / ".join(part for part in (passage.document + page, passage.heading) if part)
+    return plain(f"{'*' if passage.cited else ' '} {title} ({passage.score:.2f})")

@@ -13,10 +13,10 @@ from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError
-from appliance.events import Passage, Severity
+from appliance.events import Severity
 from appliance.ops.atlength import at_length
 from appliance.ops.calls import parse_since
-from appliance.ops.console import console_here, plain, print_table
+from appliance.ops.console import console_here, passage_line, plain, print_table
 from appliance.review import flags as review
 from appliance.review.excerpt import cut
 from appliance.review.flags import FlagView
@@ -265,13 +265,6 @@ def _findings(one: Answered) -> str:
     if one.failure:
         found.append(one.failure)
     return plain("; ".join(found)) or "nothing found"
-
-
-def passage_line(passage: Passage) -> str:
-    """A passage on one line: whether the answer rests on it, where it stands, how sure it was."""
-    page = f" p. {passage.page}" if passage.page else ""
-    title = " / ".join(part for part in (passage.document + page, passage.heading) if part)
-    return plain(f"{'*' if passage.cited else ' '} {title} ({passage.score:.2f})")
 
 
 def _short(text: str) -> str:
