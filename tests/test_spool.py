@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -46,6 +47,23 @@ def test_small_reads_give_whole_lines(tmp_path: Path) -> None:
         read += chunk.lines
         spool.shipped(chunk.end)
     assert read == lines
+    spool.close(remove=True)
+
+
+def test_stored_lines_do_not_lie_there_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool.create(tmp_path)
+    spool.append([b"begin", b"what an erased caller said"])
+    spool.shipped(spool.next(BIG).end, [b"begin"])
+    assert not spool.is_stale and b"erased" in spool.path.read_bytes()
+    monkeypatch.setattr(module, "monotonic", lambda: monotonic() + module.COMPACT_S)
+    assert spool.is_stale
+    spool.append([b"not stored yet"])
+    spool.tidy([b"begin"])
+    assert b"not stored yet" in spool.path.read_bytes()
+    spool.shipped(spool.next(BIG).end, [b"begin"])
+    assert spool.path.read_bytes() == b"begin\n"
     spool.close(remove=True)
 
 

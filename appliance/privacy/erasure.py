@@ -24,6 +24,8 @@ ERASURE_SECRET = "erasure"
 """Key of the hash that stands for an erased number in ``erasures``."""
 LIMITS = (
     "do-not-call entries stay, so that the number is not called again",
+    "a worker's spool holds what was stored for another minute, while other calls live",
+    "log files outside the appliance name the numbers of callers, until they are rotated",
     "audio of phrases that voice servers have cached on their disks holds no number of a caller's,"
     " but may hold a name that the agent said: empty their cache folders",
     "database backups and the write-ahead log keep what they had until they are replaced",

@@ -223,6 +223,8 @@ class Journal:
             await self._shipper.ship_lines(chunk.lines)
             await self._on_disk(partial(self._shipped, chunk.end))
             await self._count(len(chunk.lines))
+        if spool.is_stale:
+            await self._on_disk(lambda: spool.tidy(list(self._open_calls.values())))
 
     def _shipped(self, end: int) -> None:
         """In the disk thread: an emptied file begins with the calls that live, for an heir."""

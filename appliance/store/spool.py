@@ -14,12 +14,15 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".jsonl"
 COMPACT_BYTES = 256 * 1024
 """A file whose lines are all shipped is emptied from this size on (some 150 turns)."""
+COMPACT_S = 60.0
+"""And when it was emptied so long ago: what is erased elsewhere does not live on here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Spool:
         self._descriptor = descriptor
         self._shipped = 0
         self._size = os.fstat(descriptor).st_size
+        self._emptied_s = monotonic()
 
     @classmethod
     def create(cls, folder: Path) -> Spool:
@@ -56,6 +60,11 @@ class Spool:
     @property
     def unshipped_bytes(self) -> int:
         return self._size - self._shipped
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether lines that are all shipped have lain here for long."""
+        return self._size > 0 and monotonic() - self._emptied_s >= COMPACT_S
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Write ``lines`` and wait for the disk; all of them or none. Raises OSError."""
@@ -94,13 +103,19 @@ class Spool:
         ``keep`` are lines to begin the emptied file with: shipped, but of use to an heir.
         """
         self._shipped = end
-        if self.unshipped_bytes or (keep and self._size < COMPACT_BYTES):
+        self.tidy(keep)
+
+    def tidy(self, keep: Sequence[bytes] = ()) -> None:
+        """Empty the file if that is due and all of it is shipped; see :meth:`shipped`."""
+        due = self._size >= COMPACT_BYTES or self.is_stale
+        if self.unshipped_bytes or (keep and not due):
             return
         os.ftruncate(self._descriptor, 0)
         kept = b"".join(line + b"\n" for line in keep)
         self._size = self._shipped = 0
         _write_all(self._descriptor, kept)
         self._size = self._shipped = len(kept)
+        self._emptied_s = monotonic()
 
     def close(self, *, remove: bool) -> None:
         """Give up the lock; ``remove`` the file, or leave it to an heir."""
