@@ -7,6 +7,7 @@ import pytest
 from appliance.events import Agent
 from appliance.turn.words import (
     dangles,
+    holds,
     is_backchannel,
     is_farewell,
     normal,
@@ -122,3 +123,9 @@ def test_sound_and_words_that_agree_decide() -> None:
     assert silence_to_wait(0.1, None, 240, 1400) == 1400
     assert silence_to_wait(0.9, True, 240, 1400) == silence_to_wait(0.1, False, 240, 1400) == 700
     assert silence_to_wait(0.1, False, 900, 1400) == 900  # never shorter than a complete turn's
+
+
+def test_a_phrase_is_held_as_whole_words_in_a_row() -> None:
+    assert holds("Well, I do not have that information, sorry.", "I do not have that information.")
+    assert not holds("information that I do not have", "not have that information")
+    assert not holds("the bill", "ill") and not holds("anything", "")

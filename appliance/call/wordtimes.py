@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from appliance.audio import FRAME_MS
 from appliance.turn.heard import Spoken
 
 BEFORE_MS = 500
@@ -126,15 +127,10 @@ class PlayedTimes:
         """The spans of the clock in which audio ``[begin_ms, end_ms]`` was played."""
         found = []
         for at, (audio_ms, clock_ms) in enumerate(self._steps):
-            start = audio_ms - _FRAME_MS if at else 0
-            stop = (
-                self._steps[at + 1][0] - _FRAME_MS if at + 1 < len(self._steps) else self._last_ms
-            )
+            start = audio_ms - FRAME_MS if at else 0
+            stop = self._steps[at + 1][0] - FRAME_MS if at + 1 < len(self._steps) else self._last_ms
             first, last = max(begin_ms, start), min(end_ms, stop)
             if first < last:
                 shift = clock_ms - audio_ms
                 found.append((first + shift, last + shift))
         return found
-
-
-_FRAME_MS = 20

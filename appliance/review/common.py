@@ -33,7 +33,7 @@ from appliance.store.cached_answers import (
     wording_of,
 )
 from appliance.store.questions import Question, common_questions
-from appliance.turn.words import asks_for_person, is_backchannel, is_farewell, normal
+from appliance.turn.words import asks_for_person, holds, is_backchannel, is_farewell, normal
 
 log = logging.getLogger(__name__)
 
@@ -163,11 +163,6 @@ def is_fit(asked: Asked, agent: Agent) -> bool:
         return False
     if not asked.answer or len(asked.answer) > LONGEST_ANSWER_LETTERS:
         return False
-    if _holds(asked.answer, agent.unknown_answer) or _holds(asked.answer, agent.safe_phrase):
+    if holds(asked.answer, agent.unknown_answer) or holds(asked.answer, agent.safe_phrase):
         return False
     return any(p.cited and p.score >= ANSWER_FLOOR for p in asked.passages)
-
-
-def _holds(answer: str, phrase: str) -> bool:
-    words = normal(phrase)
-    return bool(words) and f" {' '.join(words)} " in f" {' '.join(normal(answer))} "

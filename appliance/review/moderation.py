@@ -31,7 +31,7 @@ from appliance.store.agents import load_agent
 from appliance.store.flags import add_flags
 from appliance.store.moderating import WholeCall, mark_moderated, take_unmoderated
 from appliance.store.rules_of_site import load_rules
-from appliance.turn.words import normal
+from appliance.turn.words import holds, normal
 
 log = logging.getLogger(__name__)
 
@@ -207,12 +207,7 @@ def _flag(
 
 def _unanswered(whole: WholeCall, agent: Agent) -> Iterator[Flag]:
     """One flag for a call in which the agent did not know, time and again."""
-    unknown = f" {' '.join(normal(agent.unknown_answer))} "
-    turns = [
-        turn
-        for turn in whole.turns
-        if turn.said and unknown.strip() and unknown in f" {' '.join(normal(turn.heard))} "
-    ]
+    turns = [t for t in whole.turns if t.said and holds(t.heard, agent.unknown_answer)]
     if len(turns) >= UNANSWERED_TURNS:
         last = turns[UNANSWERED_TURNS - 1]  # the same one if the call goes on elsewhere
         finding = Finding("unanswered", "unanswered", "low", "flag", "")

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.events import Agent, Passage, ReplySource
 from appliance.store.knowledge_models import CachedAnswerRow
-from appliance.turn.words import normal
+from appliance.turn.words import holds, normal, same_meaning
 
 MOST_ANSWERS = 64
 """Of one agent in a worker's memory, each with its audio; those asked most."""
@@ -154,11 +154,9 @@ async def withdraw(engine: AsyncEngine, agent_id: str, wordings: Sequence[str]) 
 async def withdraw_text(engine: AsyncEngine, agent_id: str, phrase: str, answer: str) -> int:
     """Withdraw the answers of an agent that are ``answer``, or hold ``phrase`` word for word."""
     kept = [one for one in await list_answers(engine, agent_id) if not one.withdrawn]
-    phrase_words, answer_words = wording_of(phrase), wording_of(answer)
     wrong = [
         one.cached.wording
         for one in kept
-        for words in (wording_of(one.cached.answer),)
-        if words == answer_words or (phrase_words and f" {phrase_words} " in f" {words} ")
+        if same_meaning(one.cached.answer, answer) or holds(one.cached.answer, phrase)
     ]
     return await withdraw(engine, agent_id, wrong) if wrong else 0

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Float, cast, func, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Float, RowMapping, cast, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from appliance.errors import UserError
 from appliance.events import CallRecord, Turn
 from appliance.store.models import CallRow, TurnRow
 
 AMBIGUOUS_SHOWN = 5
+LONGEST_CALL = timedelta(days=1)
+"""A call that began longer ago and has no end was lost with its worker."""
+SURELY_OVER = 2 * LONGEST_CALL
+"""The same for what cannot be undone: erasing its row, changing its recording."""
+CALL_COLUMNS = tuple(CallRow.__table__.columns)
 
 _CALL = TypeAdapter(CallRecord)
 _TURN = TypeAdapter(Turn)
-_CALL_COLUMNS = tuple(CallRow.__table__.columns)
 _TURN_COLUMNS = tuple(TurnRow.__table__.columns)
 
 
@@ -38,7 +43,7 @@ async def list_calls(
     since: datetime | None = None,
 ) -> list[CallSummary]:
     """The latest calls, newest first. ``turns`` counts the rows written so far for a live call."""
-    query = select(*_CALL_COLUMNS).order_by(CallRow.started_at.desc()).limit(limit)
+    query = select(*CALL_COLUMNS).order_by(CallRow.started_at.desc()).limit(limit)
     if agent_id is not None:
         query = query.where(CallRow.agent_id == agent_id)
     if since is not None:
@@ -60,7 +65,7 @@ async def list_calls(
         rows = await connection.execute(both.order_by(calls.c.started_at.desc()))
     return [
         CallSummary(
-            _CALL.validate_python(dict(row) | {"turns": max(row["turns"], row["written"])}),
+            call_of(dict(row) | {"turns": max(row["turns"], row["written"])}),
             row["p50"],
             row["p95"],
         )
@@ -74,7 +79,7 @@ async def read_call(engine: AsyncEngine, prefix: str) -> tuple[CallRecord, list[
     Raises UserError when no call or more than one begins so.
     """
     matching = (
-        select(*_CALL_COLUMNS)
+        select(*CALL_COLUMNS)
         .where(CallRow.call_id.startswith(prefix, autoescape=True))
         .order_by(CallRow.call_id != prefix, CallRow.started_at.desc())
         .limit(AMBIGUOUS_SHOWN + 1)
@@ -87,11 +92,8 @@ async def read_call(engine: AsyncEngine, prefix: str) -> tuple[CallRecord, list[
             ids = ", ".join(row["call_id"] for row in calls[:AMBIGUOUS_SHOWN])
             more = ", …" if len(calls) > AMBIGUOUS_SHOWN else ""
             raise UserError(f"Several calls begin with {prefix!r}: {ids}{more}. Write more of it.")
-        call = _CALL.validate_python(dict(calls[0]))
-        turns = await connection.execute(
-            select(*_TURN_COLUMNS).where(TurnRow.call_id == call.call_id).order_by(TurnRow.index)
-        )
-    return call, [_TURN.validate_python(dict(row)) for row in turns.mappings()]
+        call = call_of(calls[0])
+        return call, await read_turns(connection, call.call_id)
 
 
 async def read_past(engine: AsyncEngine, call_id: str) -> tuple[CallRecord, list[Turn]] | None:
@@ -100,12 +102,18 @@ async def read_past(engine: AsyncEngine, call_id: str) -> tuple[CallRecord, list
     Raises SQLAlchemyError or OSError when Postgres is away.
     """
     async with engine.connect() as connection:
-        found = await connection.execute(select(*_CALL_COLUMNS).where(CallRow.call_id == call_id))
+        found = await connection.execute(select(*CALL_COLUMNS).where(CallRow.call_id == call_id))
         row = found.mappings().one_or_none()
-        if row is None:
-            return None
-        turns = await connection.execute(
-            select(*_TURN_COLUMNS).where(TurnRow.call_id == call_id).order_by(TurnRow.index)
-        )
-    past = [_TURN.validate_python(dict(turn)) for turn in turns.mappings()]
-    return _CALL.validate_python(dict(row)), past
+        return None if row is None else (call_of(row), await read_turns(connection, call_id))
+
+
+def call_of(row: RowMapping | dict[str, Any]) -> CallRecord:
+    """The call of a row that has all of :data:`CALL_COLUMNS`."""
+    return _CALL.validate_python(dict(row))
+
+
+async def read_turns(connection: AsyncConnection, call_id: str) -> list[Turn]:
+    """The turns of a call, in order."""
+    mine = TurnRow.call_id == call_id
+    rows = await connection.execute(select(*_TURN_COLUMNS).where(mine).order_by(TurnRow.index))
+    return [_TURN.validate_python(dict(row)) for row in rows.mappings()]

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from pydantic import TypeAdapter
 from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.events import CallRecord, Turn
-from appliance.store.models import CallRow, TurnRow
-
-LONGEST_CALL = timedelta(days=1)
-"""Nobody talks longer; so the search reads no more of the index."""
-_CALL = TypeAdapter(CallRecord)
-_TURN = TypeAdapter(Turn)
-_CALL_COLUMNS = tuple(CallRow.__table__.columns)
-_TURN_COLUMNS = tuple(TurnRow.__table__.columns)
+from appliance.store.calls import CALL_COLUMNS, LONGEST_CALL, call_of, read_turns
+from appliance.store.models import CallRow
 
 
 async def read_cut_off(
@@ -29,7 +22,7 @@ async def read_cut_off(
     Raises SQLAlchemyError or OSError when Postgres is away.
     """
     latest = (
-        select(*_CALL_COLUMNS)
+        select(*CALL_COLUMNS)
         .where(
             CallRow.caller == caller,
             CallRow.started_at >= since - LONGEST_CALL,
@@ -44,11 +37,8 @@ async def read_cut_off(
         row = (await connection.execute(latest)).mappings().one_or_none()
         if row is None:
             return None
-        call = _CALL.validate_python(dict(row))
-        mine = TurnRow.call_id == call.call_id
-        query = select(*_TURN_COLUMNS).where(mine).order_by(TurnRow.index)
-        rows = (await connection.execute(query)).mappings()
-        turns = [_TURN.validate_python(dict(turn)) for turn in rows]
+        call = call_of(row)
+        turns = await read_turns(connection, call.call_id)
         if not was_cut_off(call, turns, since):
             return None
         gone_on = exists().where(

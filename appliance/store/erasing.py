@@ -24,8 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from appliance.store.calls import SURELY_OVER
 from appliance.store.models import AgentVersionRow, CallRow, LegRow, OutboundRow, TurnRow
-from appliance.store.redactions import LONGEST_CALL
 from appliance.store.review_models import ErasureRow, FlagRow, RedactionRow
 
 What = Literal["recordings", "transcripts", "log"]
@@ -130,7 +130,7 @@ def _is_old(what: What, agent_id: str, before: datetime) -> ColumnElement[bool]:
     old = and_(
         CallRow.agent_id == agent_id,
         CallRow.started_at < before,
-        or_(CallRow.ended_at.is_not(None), CallRow.started_at < func.now() - LONGEST_CALL),
+        or_(CallRow.ended_at.is_not(None), CallRow.started_at < func.now() - SURELY_OVER),
     )
     match what:
         case "recordings":
@@ -282,7 +282,7 @@ async def calls_of(engine: AsyncEngine, forms: Sequence[str], limit: int) -> lis
 
 async def live_calls_of(engine: AsyncEngine, forms: Sequence[str]) -> list[str]:
     """Ids of those that live now, or are being made."""
-    living = and_(CallRow.ended_at.is_(None), CallRow.started_at > func.now() - LONGEST_CALL)
+    living = and_(CallRow.ended_at.is_(None), CallRow.started_at > func.now() - SURELY_OVER)
     async with engine.connect() as connection:
         found = list(await connection.scalars(select(CallRow.call_id).where(_is_of(forms), living)))
         made = select(OutboundRow.id).where(

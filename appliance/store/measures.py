@@ -7,19 +7,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, RowMapping, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.events import Stages
+from appliance.store.calls import LONGEST_CALL
 from appliance.store.models import CallRow, TurnRow
 
 REHEARSAL = "rehearsal-"
 """What the callers of ``ivr rehearse`` are called: ``rehearsal-RUN-STEP-NUMBER``."""
-LONGEST_CALL = timedelta(days=1)
-"""A call that began longer ago and has no end was lost with its worker."""
 MOST_TURNS = 1_000_000
 """More are not read into memory; the latest are."""
 

@@ -6,22 +6,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic import TypeAdapter
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from appliance.events import CallRecord, Turn
-from appliance.store.models import CallRow, TurnRow
+from appliance.store.calls import CALL_COLUMNS, call_of, read_turns
+from appliance.store.models import CallRow
 
 SETTLE = timedelta(seconds=30)
 """After a call's end: its last rows are on their way from the worker's spool."""
 OLDEST = timedelta(days=30)
 """Calls that ended before are left alone: on an appliance that is upgraded, the whole log."""
-
-_CALL = TypeAdapter(CallRecord)
-_TURN = TypeAdapter(Turn)
-_CALL_COLUMNS = tuple(CallRow.__table__.columns)
-_TURN_COLUMNS = tuple(TurnRow.__table__.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +37,7 @@ async def take_unmoderated(
     """
     row = CallRow
     query = (
-        select(*_CALL_COLUMNS)
+        select(*CALL_COLUMNS)
         .where(
             or_(row.moderated_at.is_(None), row.moderated_at < row.ended_at),  # the index's words
             row.ended_at.between(now - OLDEST, now - SETTLE),
@@ -57,12 +52,8 @@ async def take_unmoderated(
     found = (await connection.execute(query)).mappings().one_or_none()
     if found is None:
         return None
-    turns = (
-        select(*_TURN_COLUMNS).where(TurnRow.call_id == found["call_id"]).order_by(TurnRow.index)
-    )
-    rows = (await connection.execute(turns)).mappings().all()
-    call = _CALL.validate_python(dict(found))
-    return WholeCall(call, tuple(_TURN.validate_python(dict(turn)) for turn in rows))
+    call = call_of(found)
+    return WholeCall(call, tuple(await read_turns(connection, call.call_id)))
 
 
 async def mark_moderated(connection: AsyncConnection, call_id: str) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.store.calls import SURELY_OVER
 from appliance.store.models import CallRow
 from appliance.store.review_models import RedactionRow
-
-LONGEST_CALL = timedelta(days=2)
-"""A call that began longer ago has ended, whatever its row says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ async def pending(
         .where(
             RedactionRow.beeped_at.is_(None),
             tuple_(RedactionRow.recording, RedactionRow.call_id) > after,
-            or_(CallRow.ended_at < ended_before, CallRow.started_at < ended_before - LONGEST_CALL),
+            or_(CallRow.ended_at < ended_before, CallRow.started_at < ended_before - SURELY_OVER),
         )
         .distinct()
         .order_by(RedactionRow.recording, RedactionRow.call_id)

@@ -22,6 +22,7 @@ from sqlalchemy import (
     text,
 )
 
+from appliance.store.calls import LONGEST_CALL
 from appliance.store.measures import REHEARSAL
 from appliance.store.models import CallRow, OutboundRow, TurnRow
 
@@ -29,7 +30,6 @@ STATEMENT_TIMEOUT_S = 20
 """Of one query: planning is never worth more of the database than this."""
 LOST_AFTER = timedelta(hours=4)
 """A call without an end that began so long ago was lost with its worker."""
-LONGEST_CALL = timedelta(days=1)
 MOST_CALLS = 20_000
 """The latest ones tell how long calls last; percentiles of more would only cost a sort."""
 MOST_TURNS = 20_000

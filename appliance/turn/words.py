@@ -38,6 +38,12 @@ def same_meaning(a: str, b: str) -> bool:
     return normal(a) == normal(b)
 
 
+def holds(text: str, phrase: str) -> bool:
+    """Whether the words of ``phrase`` (if it has any) stand in ``text``, one after the other."""
+    words = normal(phrase)
+    return bool(words) and f" {' '.join(words)} " in f" {' '.join(normal(text))} "
+
+
 def dangles(text: str, language: str) -> bool | None:
     """Whether the words break off where no sentence ends ("how much does the").
 
@@ -85,8 +91,6 @@ def asks_for_person(text: str, transfer_words: Sequence[str]) -> bool:
 
 def _holds_one_of(text: str, phrases: Sequence[str]) -> bool:
     """Whether a short turn holds one of ``phrases``."""
-    words = normal(text)
-    if len(words) > LONGEST_FAREWELL_WORDS:
+    if len(normal(text)) > LONGEST_FAREWELL_WORDS:
         return False
-    joined = f" {' '.join(words)} "
-    return any(f" {' '.join(normal(p))} " in joined for p in phrases if normal(p))
+    return any(holds(text, phrase) for phrase in phrases)
