@@ -37,9 +37,9 @@ def flag_of(found: Found, turn: Turn, reply: Reply, agent: Agent, begin_ms: int)
 
 
 def _place(found: Found, turn: Turn, reply: Reply, begin_ms: int) -> tuple[int | None, int | None]:
-    """Where in the recording; of what was stopped, where the safe phrase was said instead."""
+    """Where in the recording; of what was not heard, where the safe phrase was said instead."""
     if found.side == "caller":
         return turn.stages.speech_start, turn.stages.speech_end
-    text = reply.safe.text if found.action == "stopped" else found.phrase
-    place = reply.place_of(text)
+    place = reply.place_of(found.phrase) if found.action != "stopped" else None
+    place = place or reply.place_of(reply.safe.text)
     return (begin_ms + place[0], begin_ms + place[1]) if place else (None, None)

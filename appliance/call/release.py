@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 PREPARE_AFTER_S = 0.005
 """By then the request is on its way to the language model."""
+MOST_READ_AHEAD = 16
+"""Replies whose sources wait to be read; when full, those of another are read by its first phrase."""
 NO_VERDICT = Finding("no verdict", "model", "medium", "stop", "")
 """The guard could not judge, and the agent is strict."""
 
@@ -62,6 +65,21 @@ class Guarding:
         self._model = model
         self._under_way: set[asyncio.Task[Finding | None]] = set()
         """Bounded by the phrases of live calls times the model's own timeout."""
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="guard")
+        self._reading: set[Future[None]] = set()
+
+    def read_ahead(self, context: Context) -> None:
+        """Read what phrases will be held against, in a thread: mostly 2 ms, but a document of nothing
+        but codes and figures takes 80."""
+        if len(self._reading) < MOST_READ_AHEAD:
+            reading = self._reader.submit(self.guard.prepare, context)
+            self._reading.add(reading)
+            reading.add_done_callback(self._read)
+
+    def _read(self, reading: Future[None]) -> None:
+        self._reading.discard(reading)
+        if error := reading.exception():
+            log.error("! the guard broke", exc_info=error)
 
     def open(self, agent: Agent, reply: Reply, history: History) -> Release:
         """Watch over one reply."""
@@ -81,8 +99,13 @@ class Guarding:
             return None
         task = asyncio.create_task(self._model.judge(context, phrase))
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._judged)
         return task
+
+    def _judged(self, task: asyncio.Task[Finding | None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # of a reply that was dropped: nobody else asks for it
 
 
 class Release:
@@ -96,14 +119,9 @@ class Release:
         self._before = ""
 
     def prepare(self) -> None:
-        """Read what the phrases will be held against, some 2 ms, while the language model begins."""
-        guard, context = self._guarding.guard, self._context
-
-        def read() -> tuple[Finding, ...]:
-            guard.prepare(context)
-            return ()
-
-        asyncio.get_running_loop().call_later(PREPARE_AFTER_S, self._looked, read)
+        """Read what the phrases will be held against while the language model begins."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(PREPARE_AFTER_S, self._guarding.read_ahead, self._context)
 
     def look_at_caller(self) -> None:
         """Note what a person should know of the caller's words; they are answered all the same."""

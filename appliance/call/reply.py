@@ -75,6 +75,7 @@ class Reply:
         self._phrase = ""
         self._phrase_start_ms = 0
         self._announced = 0
+        self._is_cut = False
 
     def searched(self, passages: tuple[Passage, ...], question: str) -> None:
         """The passages for ``question`` are there."""
@@ -134,9 +135,10 @@ class Reply:
         replaced by the safe phrase."""
         played_ms = self.utterance.played_ms
         spoken = self._with_phrase_under_way()
-        begin_ms = next((s.start_ms for s in spoken if s.text == phrase), None)
-        if begin_ms is None or self.utterance.finished:
-            return
+        known = any(s.text == phrase for s in spoken)
+        if self._is_cut or not known or self.utterance.finished:
+            return  # a second verdict does not cut the safe phrase
+        self._is_cut = True
         self.cancel()
         kept = [Spoken(heard([s], played_ms), s.start_ms, min(s.end_ms, played_ms)) for s in spoken]
         self._spoken = [s for s in kept if s.text]
@@ -146,9 +148,13 @@ class Reply:
             self._spoken.append(Spoken(self.safe.text, played_ms, self.utterance.written_ms))
 
     def place_of(self, phrase: str) -> tuple[int, int] | None:
-        """Where in its audio a phrase lies, (begin, end) in ms; None when it was never spoken."""
+        """Where in its audio a phrase lies, (begin, end) in ms, as far as it was spoken before it was
+        cut; None when it was never spoken."""
         spoken = self._with_phrase_under_way()
-        return next(((s.start_ms, s.end_ms) for s in spoken if s.text == phrase), None)
+        found = [s for s in spoken if s.text == phrase]
+        if self._is_cut:
+            found += [s for s in spoken if phrase.startswith(s.text)]
+        return next(((s.start_ms, s.end_ms) for s in found), None)
 
     def fail(self, why: str) -> None:
         """Note, in plain words, what went wrong on the way."""
