@@ -47,7 +47,8 @@ SERVER_OPTIONS = {
     "unix_socket_directories": "",
     "fsync": "on",
     "max_connections": "60",
-    "shared_buffers": "128MB",
+    # the indexes of a base of 100 000 passages and its rows: 300 MB; what is not used is not taken
+    "shared_buffers": "512MB",
     "work_mem": "8MB",
     "maintenance_work_mem": "128MB",
     "max_wal_size": "512MB",
