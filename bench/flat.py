@@ -48,6 +48,7 @@ def planned(calls: int) -> Pools:
             calls, Pool(stage, need.use, need.erlang_per_call, SLOTS[stage], 1, 999, 0), policy
         ).servers
         for stage, need in needs.items()
+        if stage in SLOTS  # nothing is reranked here
     }
     return Pools(servers, SLOTS)
 

@@ -17,11 +17,15 @@ FAR_SD = 12.0
 """Nothing that matters lies further from the mean."""
 
 
+LEAST_MEAN = 1e-200
+"""Under it no count is ever above 0, and what it is divided by makes it none."""
+
+
 def upper(mean: float, spread: float, quantile: float) -> int:
     """The least k with P(count <= k) >= ``quantile``. Raises ValueError for what is no number."""
     if not (math.isfinite(mean) and mean >= 0 and spread >= 0 and 0 < quantile < 1):
         raise ValueError(f"a count of mean {mean} and spread {spread} has no quantile {quantile}")
-    if mean == 0:
+    if mean < LEAST_MEAN:
         return 0
     sd = math.sqrt(mean + spread * mean * mean)
     if mean > LARGE_MEAN and spread < 1:
