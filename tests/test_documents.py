@@ -13,8 +13,9 @@ from appliance.errors import UserError
 from appliance.knowledge import ingest
 from appliance.knowledge.reading import ReadOptions
 from appliance.knowledge.work import Outcome, read_one
-from appliance.store import documents, publishing, versions
-from appliance.store.documents import DuplicateDocumentError, LostDocumentError, NewDocument, State
+from appliance.store import documents, leases, pruning, publishing, revisions, versions
+from appliance.store.documents import DuplicateDocumentError, NewDocument, State
+from appliance.store.leases import LostDocumentError
 from appliance.store.passages import read, version_of
 from tests.letters import Letters
 
@@ -33,7 +34,7 @@ async def work(engine: AsyncEngine, letters: Letters | None = None) -> list[Outc
     """Everything that is due, one after another."""
     return [
         await read_one(engine, letters or Letters(), ReadOptions(), document_id)
-        for document_id in await documents.due(engine)
+        for document_id in await leases.due(engine)
     ]
 
 
@@ -65,7 +66,7 @@ async def test_read_then_published(engine: AsyncEngine) -> None:
     assert await column(engine, "tags", "passages") == [["money"], ["money"]]
     assert await publishing.bases_to_publish(engine) == []
     assert await ingest.publish(engine, "kb") is None
-    assert await documents.due(engine) == []
+    assert await leases.due(engine) == []
 
 
 async def test_the_same_again_changes_nothing_and_another_name_is_refused(
@@ -160,29 +161,29 @@ async def test_the_same_passages_in_another_file_are_no_new_version(engine: Asyn
 
 async def test_one_worker_has_it(engine: AsyncEngine) -> None:
     added = await add(engine, "fees.md", FEES)
-    takes = (documents.take(engine, added.document_id) for _ in range(4))
+    takes = (leases.take(engine, added.document_id) for _ in range(4))
     taken = [t for t in await asyncio.gather(*takes) if t]
     assert len(taken) == 1 and taken[0].attempts == 1
-    assert await documents.due(engine) == []
+    assert await leases.due(engine) == []
     await expire(engine)
-    assert await documents.due(engine) == [added.document_id]
-    other = await documents.take(engine, added.document_id)
+    assert await leases.due(engine) == [added.document_id]
+    other = await leases.take(engine, added.document_id)
     assert other and other.attempts == 2
     with pytest.raises(LostDocumentError):
-        await documents.sign_of_life(engine, taken[0], taken[0].lease)
-    assert not await documents.fail(engine, taken[0], taken[0].lease, "late")
-    assert await documents.sign_of_life(engine, other, other.lease) > other.lease
+        await leases.sign_of_life(engine, taken[0], taken[0].lease)
+    assert not await leases.fail(engine, taken[0], taken[0].lease, "late")
+    assert await leases.sign_of_life(engine, other, other.lease) > other.lease
 
 
 async def test_a_document_that_kills_its_reader_is_given_up(engine: AsyncEngine) -> None:
     added = await add(engine, "fees.md", FEES)
-    for _ in range(documents.MOST_ATTEMPTS):
-        assert await documents.take(engine, added.document_id)
+    for _ in range(leases.MOST_ATTEMPTS):
+        assert await leases.take(engine, added.document_id)
         await expire(engine)
-    assert await documents.take(engine, added.document_id) is None
+    assert await leases.take(engine, added.document_id) is None
     assert await column(engine, "state") == ["failed"]
     assert "died each time" in str((await column(engine, "error"))[0])
-    assert await documents.due(engine) == []
+    assert await leases.due(engine) == []
     assert await documents.retry(engine, "kb") == [added.document_id]
     assert [o.state for o in await work(engine) if o] == [State.READY]
 
@@ -225,17 +226,17 @@ async def test_refused_for_good(engine: AsyncEngine) -> None:
     await add(engine, "bad.pdf", b"%PDF-1.7 nothing of it")
     (outcome,) = await work(engine)
     assert outcome and outcome.state == State.REFUSED and outcome.error.endswith(".")
-    assert await documents.due(engine) == []
+    assert await leases.due(engine) == []
     assert (await add(engine, "bad.pdf", b"%PDF-1.7 nothing of it")).outcome == "changed"
 
 
 async def test_changed_while_it_is_read(engine: AsyncEngine) -> None:
     added = await add(engine, "fees.md", FEES)
-    taken = await documents.take(engine, added.document_id)
+    taken = await leases.take(engine, added.document_id)
     assert taken
     await add(engine, "fees.md", FEES + b"\nMore.\n")
     with pytest.raises(LostDocumentError):
-        await publishing.make_ready(engine, taken, taken.lease)
+        await revisions.make_ready(engine, taken, taken.lease)
     assert [o.passages for o in await work(engine) if o] == [3]
 
 
@@ -317,7 +318,7 @@ async def test_versions_that_no_call_can_use_are_erased(engine: AsyncEngine) -> 
         await add(engine, "a.md", f"# T\n\nAlways.\n\nVersion {count}.".encode())
         await work(engine)
         await ingest.publish(engine, "kb")
-    assert await versions.prune(engine, timedelta(days=7)) == 0
+    assert await pruning.prune(engine, timedelta(days=7)) == 0
     async with engine.begin() as connection:
         await connection.execute(
             text(
@@ -328,7 +329,7 @@ async def test_versions_that_no_call_can_use_are_erased(engine: AsyncEngine) -> 
         await connection.execute(
             text("UPDATE document_revisions SET created_at = now() - '9 days'::interval")
         )
-    assert await versions.prune(engine, timedelta(days=7)) == 1
+    assert await pruning.prune(engine, timedelta(days=7)) == 1
     found = await versions.list_versions(engine, "kb")
     assert [v.pruned for v in found] == [False, False, True]
     assert [(v.passages, v.added, v.ended) for v in found[:2]] == [(2, 1, 1), (2, 1, 0)]

@@ -12,7 +12,7 @@ from appliance.knowledge.backends import open_backends
 from appliance.knowledge.ingest import options_of, publish
 from appliance.knowledge.work import read_one
 from appliance.settings import Settings
-from appliance.store import documents, publishing, versions
+from appliance.store import leases, pruning, publishing
 
 KEPT_DAYS = 30
 """Versions that were superseded longer ago are erased, with their originals."""
@@ -29,14 +29,14 @@ async def read(settings: Settings, document_id: int) -> Sequence[int]:
         options = options_of(settings.knowledge)
         outcome = await read_one(backends.engine, backends.embedder, options, document_id)
         await publish_ready(backends.engine)
-        return (await documents.due(backends.engine))[:1] if outcome else ()
+        return (await leases.due(backends.engine))[:1] if outcome else ()
 
 
 async def sweep(engine: AsyncEngine, settings: Settings) -> Sequence[int]:
     """Put in force what is ready, and say which documents are due: as many as are read at once, for
     each that has been read names the next."""
     await publish_ready(engine)
-    return (await documents.due(engine))[: settings.jobs.processes]
+    return (await leases.due(engine))[: settings.jobs.processes]
 
 
 async def publish_ready(engine: AsyncEngine) -> None:
@@ -47,4 +47,4 @@ async def publish_ready(engine: AsyncEngine) -> None:
 
 async def prune(engine: AsyncEngine, settings: Settings) -> int:
     """Erase versions that no call can use any more; how many passages went."""
-    return await versions.prune(engine, timedelta(days=KEPT_DAYS))
+    return await pruning.prune(engine, timedelta(days=KEPT_DAYS))

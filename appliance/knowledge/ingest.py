@@ -25,12 +25,13 @@ from appliance.knowledge.reading import (
     read_document,
 )
 from appliance.settings import Knowledge
-from appliance.store import documents, publishing, versions
+from appliance.store import documents, publishing, reembedding, versions
 from appliance.store.baseindex import index_base
 from appliance.store.documents import Added, NewDocument
 from appliance.store.publishing import Published
+from appliance.store.reembedding import Unembedded
 from appliance.store.staging import Floats
-from appliance.store.versions import Unembedded, WholeDocument
+from appliance.store.versions import WholeDocument
 
 REEMBED_AT_ONCE = 256
 """Passages read from Postgres at once."""
@@ -200,7 +201,7 @@ async def reembed(
         if embedder.model == old:
             return None
         model, vectors = await _all_vectors(engine, embedder, base_id, progress)
-        published = await versions.put_vectors(engine, base, model, vectors)
+        published = await reembedding.put_vectors(engine, base, model, vectors)
         if published:
             _log.info("= %s version %d: vectors of %s", base, published.version, model)
             return published
@@ -212,7 +213,7 @@ async def _all_vectors(
 ) -> tuple[str, dict[int, Floats]]:
     vectors: dict[int, Floats] = {}
     model, last = embedder.model, 0
-    while found := await versions.standing_after(engine, base_id, last, REEMBED_AT_ONCE):
+    while found := await reembedding.standing_after(engine, base_id, last, REEMBED_AT_ONCE):
         more, answered = await vectors_of(embedder, [_key(passage) for passage in found])
         if answered != model:
             raise UserError(

@@ -27,8 +27,9 @@ from appliance.knowledge.reading import (
     read_document,
 )
 from appliance.knowledge.reading.document import ReadOptions
-from appliance.store import documents, publishing
-from appliance.store.documents import LEASE_S, LostDocumentError, State, Taken
+from appliance.store import leases, revisions
+from appliance.store.documents import State
+from appliance.store.leases import LEASE_S, LostDocumentError, Taken
 
 STAGE_AT_ONCE = 64
 """Passages embedded and stored in one step: some seconds of the embedder, lost when we die."""
@@ -59,7 +60,7 @@ async def read_one(
     embedder is an outcome; trouble with Postgres is raised (SQLAlchemyError, OSError): the lease
     then expires.
     """
-    taken = await documents.take(engine, document_id)
+    taken = await leases.take(engine, document_id)
     if taken is None:
         return None
     _log.info("< %s: %s, attempt %d", taken.base, taken.name, taken.attempts)
@@ -124,7 +125,7 @@ class _Work:
                 async with self.changing:
                     pages, self._pages = self._pages, None
                     values = {"done": pages[0], "total": pages[1]} if pages else {}
-                    self.lease = await documents.sign_of_life(
+                    self.lease = await leases.sign_of_life(
                         self.engine, self.taken, self.lease, **values
                     )
             except (SQLAlchemyError, OSError) as e:
@@ -133,13 +134,13 @@ class _Work:
     async def refused(self, why: str) -> Outcome | None:
         """Tell why it will never be read."""
         _log.info("! %s: %s refused", self.taken.base, self.taken.name)
-        ours = await documents.refuse(self.engine, self.taken, self.lease, why)
+        ours = await leases.refuse(self.engine, self.taken, self.lease, why)
         return self._outcome(State.REFUSED, why) if ours else None
 
     async def failed(self, why: str, *, outage: bool = False) -> Outcome | None:
         """Tell why it was not read this time."""
         _log.warning("! %s: %s: %s", self.taken.base, self.taken.name, why)
-        await documents.fail(self.engine, self.taken, self.lease, why, outage=outage)
+        await leases.fail(self.engine, self.taken, self.lease, why, outage=outage)
         return self._outcome(State.FAILED, why)
 
     def _outcome(self, state: State, error: str = "") -> Outcome:
@@ -169,7 +170,7 @@ class _Reading:
         work = self._work
         async with work.changing:
             work.all_pages_read()
-            work.lease = await documents.keep_text(
+            work.lease = await revisions.keep_text(
                 work.engine,
                 taken,
                 work.lease,
@@ -181,13 +182,13 @@ class _Reading:
             )
         await self._store(document, drafts)
         async with work.changing:
-            await publishing.make_ready(work.engine, taken, work.lease)
+            await revisions.make_ready(work.engine, taken, work.lease)
         _log.info("= %s: %s ready, %d passages", taken.base, taken.name, len(drafts))
         return Outcome(taken.base, taken.name, State.READY, len(drafts))
 
     async def _store(self, document: ReadDocument, drafts: Sequence[Draft]) -> None:
         work, taken = self._work, self._taken
-        known = await publishing.in_force(work.engine, taken.base_id, taken.name)
+        known = await revisions.in_force(work.engine, taken.base_id, taken.name)
         left = await self._left(drafts)
         done = len(drafts) - len(left)
         for begin in range(0, len(left), STAGE_AT_ONCE):
@@ -204,7 +205,7 @@ class _Reading:
             ]
             done += len(portion)
             async with work.changing:
-                work.lease = await publishing.stage(
+                work.lease = await revisions.stage(
                     *(work.engine, taken, work.lease, passages),
                     model=model,
                     done=done,
@@ -214,7 +215,7 @@ class _Reading:
     async def _left(self, drafts: Sequence[Draft]) -> list[int]:
         """Places whose passages are not stored yet: those a worker before us stored are kept."""
         work = self._work
-        stored = await publishing.staged(work.engine, self._taken)
+        stored = await revisions.staged(work.engine, self._taken)
         fits = {
             place
             for place, passage in stored.items()
@@ -222,7 +223,7 @@ class _Reading:
         }
         if stale := sorted(stored.keys() - fits):
             async with work.changing:
-                work.lease = await publishing.forget_staged(
+                work.lease = await revisions.forget_staged(
                     work.engine, self._taken, work.lease, stale
                 )
         return [place for place in range(len(drafts)) if place not in fits]

@@ -19,7 +19,7 @@ from appliance.knowledge.backends import open_backends
 from appliance.knowledge.fetching import fetch, shown, url_list
 from appliance.knowledge.reading.media_types import SUFFIXES
 from appliance.settings import Settings
-from appliance.store import documents, versions
+from appliance.store import documents, leases, versions
 from appliance.store.database import database_url, explain, open_engine
 from appliance.store.document_views import (
     BaseView,
@@ -266,7 +266,7 @@ async def reembed(
     """Embed a base again with the model that the servers have now. Raises UserError."""
     async with open_backends(settings) as backends:
         published = await ingest.reembed(backends.engine, backends.embedder, base, progress)
-        due = await documents.due(backends.engine)
+        due = await leases.due(backends.engine)
     if due:
         await tell(settings, due)
     return published

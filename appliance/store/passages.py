@@ -48,6 +48,11 @@ async def version_of(engine: AsyncEngine, name: str) -> int:
         return (await connection.scalar(query)) or 0
 
 
+def standing() -> ColumnElement[bool]:
+    """Whether a passage is part of the latest version, in force or prepared."""
+    return and_(PassageRow.since_version.is_not(None), PassageRow.until_version.is_(None))
+
+
 def _in_force(version: int) -> ColumnElement[bool]:
     p = PassageRow
     return and_(

@@ -6,34 +6,23 @@ that nothing half written is ever found and a call goes on with what it knew.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from appliance.errors import UserError
-from appliance.store.documents import AT_WORK, State, Taken, lock_base, renew
+from appliance.store.documents import AT_WORK, State, lock_base
 from appliance.store.knowledge_models import (
     DocumentRow,
     KnowledgeBaseRow,
     KnowledgeVersionRow,
     PassageRow,
 )
-from appliance.store.staging import NewPassage, write_passages
+from appliance.store.passages import standing
 
 PATIENCE_S = 60.0
 """A document that is ready comes into force after so long, whatever else is still being read."""
-
-Key = tuple[str, str]
-"""Heading and text: what a vector is made of."""
-
-
-class OtherModelError(UserError):
-    """The base has vectors of one model, and these are of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,109 +35,6 @@ class Published:
     """Passages that the version before did not have."""
     ended: int
     """Passages that it does not have any more."""
-
-
-# --- staging ----------------------------------------------------------------------------------------
-
-
-async def claim_model(connection: AsyncConnection, base_id: int, model: str) -> None:
-    """Make sure that the base's vectors are of ``model``, until the transaction ends.
-
-    Raises OtherModelError. A base that has no vectors yet takes the model for its own.
-    """
-    b = KnowledgeBaseRow
-    query = select(b.name, b.embedder).where(b.id == base_id).with_for_update(read=True)
-    name, embedder = (await connection.execute(query)).one()
-    if embedder == "":
-        await connection.execute(update(b).where(b.id == base_id).values(embedder=model))
-    elif embedder != model:
-        raise OtherModelError(
-            f"The vectors of {name} are of {embedder}, and the embedding server gives those of"
-            f" {model}. Run `ivr knowledge reembed {name}`."
-        )
-
-
-async def in_force(engine: AsyncEngine, base_id: int, document: str) -> set[Key]:
-    """Heading and text of the document's passages in force that have a vector."""
-    p = PassageRow
-    query = select(p.heading, p.text).where(
-        p.knowledge_base_id == base_id, p.document == document, standing(), p.embedding.is_not(None)
-    )
-    async with engine.connect() as connection:
-        return {(row[0], row[1]) for row in await connection.execute(query)}
-
-
-async def staged(engine: AsyncEngine, taken: Taken) -> dict[int, tuple[Any, ...]]:
-    """What an earlier worker, now dead, stored of the document: by position its heading, text, page,
-    and whether it is suspicious. Without language and tags, for who changes those adds it anew."""
-    p = PassageRow
-    query = select(p.position, p.heading, p.text, p.page, p.suspicious).where(
-        _staged(taken.revision_id)
-    )
-    async with engine.connect() as connection:
-        return {row[0]: tuple(row[1:]) for row in await connection.execute(query)}
-
-
-async def forget_staged(
-    engine: AsyncEngine, taken: Taken, lease: datetime, positions: Sequence[int]
-) -> datetime:
-    """Erase what was stored at these places of the document and does not fit any more."""
-    async with engine.begin() as connection:
-        lease = await renew(connection, taken, lease)
-        await connection.execute(
-            delete(PassageRow).where(_staged(taken.revision_id), PassageRow.position.in_(positions))
-        )
-        return lease
-
-
-async def stage(
-    engine: AsyncEngine,
-    taken: Taken,
-    lease: datetime,
-    passages: Sequence[NewPassage],
-    *,
-    model: str,
-    done: int,
-    total: int,
-) -> datetime:
-    """Store some passages of the document's revision, in no version yet. ``model``: of their
-    vectors; empty when none of them has one.
-
-    Raises LostDocumentError, OtherModelError; nothing is stored then.
-    """
-    async with engine.begin() as connection:
-        lease = await renew(connection, taken, lease, done=done, total=total)
-        if model:
-            await claim_model(connection, taken.base_id, model)
-        await write_passages(
-            connection, taken.base_id, passages, language=taken.language, revision=taken.revision_id
-        )
-        return lease
-
-
-async def make_ready(engine: AsyncEngine, taken: Taken, lease: datetime) -> None:
-    """All passages of the document's revision are stored: the next version may have them."""
-    async with engine.begin() as connection:
-        await renew(connection, taken, lease, state=State.READY)
-        await connection.execute(_COPY_VECTORS, {"revision": taken.revision_id})
-        d = DocumentRow
-        await connection.execute(update(d).where(d.id == taken.id).values(taken_at=None))
-
-
-# A passage that moved to another page, or got other tags, is a new row with the vector it had.
-_COPY_VECTORS = text(
-    """
-UPDATE passages s SET embedding = o.embedding FROM passages o
-WHERE s.revision_id = :revision AND s.since_version IS NULL AND s.embedding IS NULL
-  AND o.knowledge_base_id = s.knowledge_base_id AND o.document = s.document
-  AND o.since_version IS NOT NULL AND o.until_version IS NULL AND o.embedding IS NOT NULL
-  AND o.heading = s.heading AND o.text = s.text
-  AND (o.page, o.language, o.tags) IS DISTINCT FROM (s.page, s.language, s.tags)
-"""
-)
-
-
-# --- publishing -------------------------------------------------------------------------------------
 
 
 async def bases_to_publish(engine: AsyncEngine) -> list[str]:
@@ -394,12 +280,3 @@ def _not_yet_ended() -> ColumnElement[bool]:
     p, b = PassageRow, KnowledgeBaseRow
     ended_next = or_(p.until_version.is_(None), p.until_version > b.version)
     return and_(p.since_version <= b.version, ended_next)
-
-
-def standing() -> ColumnElement[bool]:
-    """Whether a passage is part of the latest version, in force or prepared."""
-    return and_(PassageRow.since_version.is_not(None), PassageRow.until_version.is_(None))
-
-
-def _staged(revision_id: int) -> ColumnElement[bool]:
-    return and_(PassageRow.revision_id == revision_id, PassageRow.since_version.is_(None))

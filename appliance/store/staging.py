@@ -12,6 +12,8 @@ from psycopg import AsyncConnection as Driver
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Floats = Sequence[float] | NDArray[np.float32]
+Key = tuple[str, str]
+"""Heading and text: what a vector is made of."""
 LONGEST_LEXEME_BYTES = 2046
 """Of a word in a tsvector; longer ones are no words."""
 MOST_TERMS_BYTES = 1_000_000
