@@ -23,6 +23,10 @@ from appliance.safety.redact import Redactor, Span, labelled, spans_of
 KEPT_UTTERANCES = 6
 """A number's parts are looked for in so many utterances of a caller."""
 KEPT_TURNS = 3
+LETTERS_NOW = 600
+"""Of an utterance under way, its last 40 s; what stood before was looked at when it was said."""
+LETTERS_BESIDE = 300
+"""Of an utterance or turn beside others: so much of a number may lie in it, with fillers."""
 MOST_SECRETS = 50
 """Numbers of a call that are remembered to be found when they are repeated."""
 UNKNOWN_PLACE_MS = (0, 2**31 - 1)
@@ -76,6 +80,8 @@ class _Said:
     """Digits at its end that may be the first part of something."""
     kept: Turn | None = None
     """The row last written of it."""
+    secrets: int = 0
+    """How many were known of the call then."""
 
     def text(self) -> str:
         """The caller's words, to be kept."""
@@ -113,6 +119,8 @@ class Redacting:
         self._told: set[tuple[Side, int, int]] = set()
         self._played = PlayedTimes()
         self._last_heard = ""
+        self._ours_found: dict[tuple[int, str], list[Found]] = {}
+        """What was found in the agent's words of a turn, until its row is made."""
 
     def attach(self, file: File) -> None:
         """The call is recorded."""
@@ -129,19 +137,23 @@ class Redacting:
             last = _Utterance(transcript.utterance, begin_ms, WordTimes())
             self._utterances.append(last)
         last.times.hear(transcript.text, transcript.audio_ms)
-        self._look_at_utterances()
+        self._look_at_utterances(whole=transcript.final)
         if transcript.final:
             self._cover_utterances()
 
-    def _look_at_utterances(self) -> None:
-        """Find personal data in the latest utterances, as if they were one."""
+    def _look_at_utterances(self, *, whole: bool) -> None:
+        """Find personal data in the latest utterances, as if they were one; ``whole``: in all words of
+        the last. This is done with every partial transcript, on the event loop."""
         texts = [utterance.times.text for utterance in self._utterances]
+        skipped = [_skipped(text, LETTERS_BESIDE) for text in texts[:-1]]
+        skipped += [0 if whole else _skipped(text, LETTERS_NOW) for text in texts[-1:]]
+        texts = [text[skip:] for text, skip in zip(texts, skipped, strict=True)]
         for found in self._find_now(" ".join(texts)):
             at = 0
-            for utterance, text in zip(self._utterances, texts, strict=True):
+            for utterance, text, skip in zip(self._utterances, texts, skipped, strict=True):
                 begin, end = max(found.begin - at, 0), min(found.end - at, len(text))
                 if begin < end:
-                    begin_ms, end_ms = utterance.times.place(begin, end)
+                    begin_ms, end_ms = utterance.times.place(skip + begin, skip + end)
                     if len(found.digits) >= _WHOLE.get(found.kind, 0):
                         utterance.is_whole = True
                     utterance.covered.append(_Covered(found.kind, begin_ms, end_ms))
@@ -186,28 +198,56 @@ class Redacting:
         self._look_across_turns()
         self._cover_reply(reply, turn)
         self._played = PlayedTimes()
-        said.kept = self._row(turn, said.text())
+        said.kept, said.secrets = self._row(said), len(self._secrets)
         for earlier in self._turns:
-            again = self._row(earlier.turn, earlier.text())
+            again = self._row(earlier)
             if again != earlier.kept:
-                earlier.kept = again
                 self._journal.turn(again)
+            earlier.kept, earlier.secrets = again, len(self._secrets)
+        self._ours_found.clear()
         return said.kept
 
     def _look_across_turns(self) -> None:
         """Find what is spread over the latest turns. What was found once stays found."""
-        text = " ".join(said.turn.said for said in self._turns)
-        spans, growing, at = self._spans(text), self._redactor.growing(text), 0
-        for said in self._turns:
-            length = len(said.turn.said)
-            said.spans += _cut(spans, at, length)
-            said.growing = _cut(growing, at, length)
+        chain = self._chain()
+        text = " ".join(said.turn.said[begin:end] for said, begin, end in chain)
+        spans, at = self._spans(text), 0
+        for said, begin, end in chain:
+            said.spans += _moved(_cut(spans, at, end - begin), begin)
+            at += end - begin + 1
+        self._note_growing()
+
+    def _chain(self) -> list[tuple[_Said, int, int]]:
+        """The latest turns, each with the letters of it in which a number may go on from the turn
+        before or into the next: of a long one only its end, of the last its beginning."""
+        chain: list[tuple[_Said, int, int]] = []
+        for said in reversed(self._turns):
+            text = said.turn.said
+            if len(text) <= 2 * LETTERS_BESIDE:
+                chain.insert(0, (said, 0, len(text)))
+            elif chain:
+                return [(said, _skipped(text, LETTERS_BESIDE), len(text)), *chain]
+            else:
+                chain.insert(0, (said, 0, _until(text, LETTERS_BESIDE)))
+        return chain
+
+    def _note_growing(self) -> None:
+        """Digits at the end of the last turn, and of those before that they go on from."""
+        parts = [(said, _skipped(said.turn.said, LETTERS_BESIDE)) for said in self._turns]
+        text = " ".join(said.turn.said[skip:] for said, skip in parts)
+        growing, at = self._redactor.growing(text), 0
+        for said, skip in parts:
+            length = len(said.turn.said) - skip
+            said.growing = _moved(_cut(growing, at, length), skip)
             at += length + 1
 
-    def _row(self, turn: Turn, said: str) -> Turn:
+    def _row(self, said: _Said) -> Turn:
+        turn, kept = said.turn, said.kept
+        if kept is not None and said.secrets == len(self._secrets):  # only what the caller said
+            return dataclasses.replace(kept, said=said.text())
         return dataclasses.replace(
             turn,
-            said=said,
+            said=said.text(),
             reply=self._ours(turn.reply, turn),
             heard=self._ours(turn.heard, turn),
         )
@@ -253,7 +293,8 @@ class Redacting:
         """The call is over: words that no turn came of are in its recording all the same."""
         if not self._is_on:
             return
-        self._look_at_utterances()
+        if self._utterances:
+            self._look_at_utterances(whole=True)
         self._cover_utterances()
         for said in self._turns:
             if said.growing and said.kept is not None:  # they were no part of anything after all
@@ -282,9 +323,13 @@ class Redacting:
         return spans_of(self._find(text, before)) if text else []
 
     def _find_ours(self, text: str, turn: Turn) -> list[Found]:
-        """In the agent's words: what stands in the passages is nobody's secret."""
-        known = self._redactor.knowing(p.text for p in turn.passages)
-        return known.find(text, turn.said, echoes=self._secrets)
+        """In the agent's words: what stands in the passages is nobody's secret. What was written is
+        mostly what was heard, so that it is looked at once."""
+        key = turn.index, text
+        if key not in self._ours_found:
+            known = self._redactor.knowing(p.text for p in turn.passages)
+            self._ours_found[key] = known.find(text, turn.said, echoes=self._secrets)
+        return self._ours_found[key]
 
     def _ours(self, text: str, turn: Turn) -> str:
         return labelled(text, spans_of(self._find_ours(text, turn))).text if text else text
@@ -315,6 +360,23 @@ def _joined(covered: Sequence[_Covered]) -> list[_Covered]:
         else:
             found.append(one)
     return found
+
+
+def _skipped(text: str, letters: int) -> int:
+    """Where the last ``letters`` of ``text`` begin, at a word."""
+    if len(text) <= letters:
+        return 0
+    return text.find(" ", len(text) - letters) + 1 or len(text) - letters
+
+
+def _until(text: str, letters: int) -> int:
+    """Where the first ``letters`` of ``text`` end, behind a word."""
+    space = text.find(" ", letters)
+    return space if 0 <= space <= 2 * letters else min(letters, len(text))
+
+
+def _moved(spans: Sequence[Span], by: int) -> list[Span]:
+    return [Span(span.kind, span.begin + by, span.end + by) for span in spans]
 
 
 def _cut(spans: Sequence[Span], at: int, length: int) -> list[Span]:
