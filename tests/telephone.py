@@ -19,14 +19,14 @@ import numpy as np
 from test_onset import murmur, voiced
 
 from appliance.audio import FRAME_MS, bytes_of, frame_bytes, level_db
-from appliance.call.answering import Answering
+from appliance.call.answerer import Answerer
 from appliance.call.cached import CommonAnswers
 from appliance.call.composer import Composer
 from appliance.call.kept import KeptAudio
 from appliance.call.lobby import Lobby
 from appliance.call.past import Past
 from appliance.call.release import Guarding, Judge
-from appliance.call.session import Services
+from appliance.call.services import Services
 from appliance.engines.base import NoteTaker, Voice, Writer
 from appliance.engines.emulated_tts import one_second
 from appliance.errors import EngineError
@@ -302,7 +302,7 @@ def composer_of(
         return answers
 
     guarding = guarding or Guarding(Guard(RuleSet()))
-    return Composer(voice, Answering(writer, search, 60), guarding, kept, CommonAnswers(load, kept))
+    return Composer(voice, Answerer(writer, search, 60), guarding, kept, CommonAnswers(load, kept))
 
 
 class FakeStream:

@@ -11,7 +11,7 @@ from telephone import ANSWER, WORD_MS, FakeSearch, FakeVoice, FakeWriter, agent_
 from virtualtime import run
 
 from appliance.audio import bytes_of
-from appliance.call.answering import LONGEST_REPLY_LETTERS
+from appliance.call.answerer import LONGEST_REPLY_LETTERS
 from appliance.call.history import History
 from appliance.call.reply import Reply
 from appliance.engines.base import Writer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.call.recorded import open_recording, recording_name
+from appliance.call.recorded import CallRecording
 from appliance.events import Agent, Offer
 from appliance.media.recording import DiskWriter
 
@@ -24,11 +24,10 @@ async def test_a_later_part_is_never_written_over_an_earlier(
     part: int, name: str, tmp_path: Path
 ) -> None:
     disk = DiskWriter()
-    recording = open_recording(offer(part), Agent("a", 1, "A"), AT, disk, tmp_path)
-    assert recording is not None
+    recording = CallRecording(offer(part), Agent("a", 1, "A"), AT, disk, tmp_path)
     recording.close()
     disk.close()
-    assert recording_name(offer(part), recording, tmp_path) == f"2026/01/23/{name}"
+    assert recording.name == f"2026/01/23/{name}" and (tmp_path / recording.name).exists()
 
 
 def test_what_is_not_ours_to_record(tmp_path: Path) -> None:
@@ -38,6 +37,9 @@ def test_what_is_not_ours_to_record(tmp_path: Path) -> None:
         (offer(), Agent("a", 1, "A", record=False), disk, ""),
         (offer(), Agent("a", 1, "A"), None, ""),
     ):
-        assert open_recording(of, agent, AT, writer, tmp_path) is None
-        assert recording_name(of, None, tmp_path) == name
+        recording = CallRecording(of, agent, AT, writer, tmp_path)
+        recording.caller(bytes(320), 20)
+        recording.close()
+        assert recording.name == name
     disk.close()
+    assert not list(tmp_path.rglob("*.wav"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from appliance.call.recorded import EDGE_EARLY_MS, file_of
+from appliance.call.recorded import EDGE_EARLY_MS, CallRecording
 from appliance.call.redacting import UNKNOWN_PLACE_MS, File, Redacting
 from appliance.call.reply import Reply
 from appliance.events import (
@@ -212,7 +212,8 @@ def test_an_edge_s_recording_has_a_time_of_its_own(
     part: int, earlier: datetime | None, begin_ms: int
 ) -> None:
     offer = Offer("c1", "1001", "+911", 8000, ("127.0.0.1", 1), recording="c1.wav", part=part)
-    talk = Talk(file=file_of(offer, None, Path("/r"), AT, earlier))
+    recording = CallRecording(offer, Agent("help", 1, "Help"), AT, None, Path("/r"))
+    talk = Talk(file=recording.file(earlier))
     talk.redacting.heard(Transcript(1, "my otp is 4567", True, 2000), 4000)
     assert [span.begin_ms for span in talk.rows.spans] == [begin_ms]
 

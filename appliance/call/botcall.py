@@ -22,7 +22,7 @@ from appliance.call.composer import Composer
 from appliance.call.handoff import LONGEST_WAIT_MS
 from appliance.call.holdtone import EVERY_MS, hold_tone
 from appliance.call.life import Life
-from appliance.call.recorded import open_recording, recording_name
+from appliance.call.recorded import CallRecording
 from appliance.call.reply import Reply
 from appliance.call.speaker import Journal
 from appliance.errors import EngineError, ProtocolError
@@ -40,7 +40,7 @@ SAY_TIMEOUT_S = 10.0
 
 
 class Services(Protocol):
-    """What this call needs of :class:`~appliance.call.session.Services`."""
+    """What this call needs of :class:`~appliance.call.services.Services`."""
 
     @property
     def composer(self) -> Composer: ...
@@ -87,7 +87,7 @@ class BotCall:
         self._bot_left = False
         self._failing = False
         self._refused = 0
-        self._recording = open_recording(
+        self._recording = CallRecording(
             offer, agent, datetime.now(UTC), services.disk, services.recordings
         )
         self._protocol = TwilioProtocol(offer.call_id)
@@ -129,7 +129,7 @@ class BotCall:
         self._link.send(self._protocol.start(self._offer, self._agent))
         self._answer()
         await self._heard.wait()
-        if self._agent.recording_notice and self._is_recorded:
+        if self._agent.recording_notice and self._recording.name:
             await self._say("prompt", self._agent.recording_notice)
         if not self._failing:
             self._voice.begin()
@@ -144,8 +144,7 @@ class BotCall:
         if self._link is not None:
             self._link.send(self._protocol.stop())
             self._link.close()
-        if self._recording is not None:
-            self._recording.close()
+        self._recording.close()
         if self._voice.dropped_ms:
             self._log.warning("! %d ms of the bot's audio were dropped", self._voice.dropped_ms)
         self._services.journal.call(self._record(datetime.now(UTC)))
@@ -159,8 +158,7 @@ class BotCall:
         if not self._answered:
             return
         self._heard.set()
-        if self._recording is not None:
-            self._recording.caller(frame, self._clock())
+        self._recording.caller(frame, self._clock())
         if self._link is not None and not self._held:
             samples = np.frombuffer(frame, "<i2")
             narrow = halve_rate(samples).tobytes() if self._offer.rate_hz != RATE_HZ else frame
@@ -198,8 +196,7 @@ class BotCall:
         now_ms = number * FRAME_MS
         if number == 1:
             self._epoch_s = asyncio.get_running_loop().time()
-        if self._recording is not None:
-            self._recording.agent(frame, now_ms)
+        self._recording.agent(frame, now_ms)
         if now_ms >= MEDIA_WAIT_MS:
             self._heard.set()
         if not self._held:
@@ -337,10 +334,6 @@ class BotCall:
 
     # --- small things -----------------------------------------------------------------------------
 
-    @property
-    def _is_recorded(self) -> bool:
-        return self._recording is not None or bool(self._offer.recording)
-
     def _clock(self) -> int:
         """The media clock in ms, between frames too."""
         return round((asyncio.get_running_loop().time() - self._epoch_s) * 1000)
@@ -358,7 +351,7 @@ class BotCall:
             ended_at=ended_at,
             cause=self._life.cause,
             ended_by=self._life.ended_by,
-            recording=recording_name(offer, self._recording, self._services.recordings),
+            recording=self._recording.name,
             late_frames=self._playout.late_frames,
             part=offer.part,
             direction=offer.direction,

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from appliance.call.answering import Answering
+from appliance.call.answerer import Answerer
 from appliance.call.cached import CommonAnswers
 from appliance.call.history import History
 from appliance.call.kept import KeptAudio
@@ -52,13 +52,13 @@ class Composer:
     def __init__(
         self,
         voice: Voice,
-        answering: Answering,
+        answerer: Answerer,
         guarding: Guarding,
         kept: KeptAudio,
         common: CommonAnswers,
     ) -> None:
         self._voice = voice
-        self._answering = answering
+        self._answerer = answerer
         self._guarding = guarding
         self._kept = kept
         self._common = common
@@ -90,7 +90,7 @@ class Composer:
         """Make a reply to what the caller said."""
         known = None if history.is_advised else self._common.find(agent, reply.said)
         if known is None:
-            await self._answering.look_up(reply, agent, history)
+            await self._answerer.look_up(reply, agent, history)
         else:
             reply.source = "cached"
             reply.searched(known.passages, reply.said)
@@ -98,21 +98,21 @@ class Composer:
         release.look_at_caller()
         if known is not None:
             phrases = self._whole(reply, agent, rate_hz, known.answer)
-        elif self._answering.writer is not None:
+        elif self._answerer.writer is not None:
             release.prepare()
-            texts = self._answering.write(reply, agent, history, call_id)
+            texts = self._answerer.write(reply, agent, history, call_id)
             phrases = _phrases(reply, texts, hurry=True)
         else:
-            extract = self._answering.extract(reply, agent)
+            extract = self._answerer.extract(reply, agent)
             phrases = self._whole(reply, agent, rate_hz, extract)
         await self._speak(reply, agent, rate_hz, phrases, release)
 
     async def summarise(self, agent: Agent, history: History, call_id: str) -> str:
         """One line for the person who takes the call over, by the language model; empty when there
         is none, or it is late."""
-        if self._answering.writer is None:
+        if self._answerer.writer is None:
             return ""
-        return await model_summary(self._answering.writer, agent, history, call_id)
+        return await model_summary(self._answerer.writer, agent, history, call_id)
 
     def _whole(
         self, reply: Reply, agent: Agent, rate_hz: int, text: str

@@ -9,7 +9,7 @@ import orjson
 
 from appliance.call.admission import Admission
 from appliance.call.lobby import Lobby
-from appliance.call.session import Services
+from appliance.call.services import Services
 from appliance.events import Offer
 from appliance.media.server import Caller, Stream, Watcher
 

@@ -7,7 +7,8 @@ import asyncio
 from appliance.call.botcall import BotCall
 from appliance.call.life import HANG_UP_TIMEOUT_S
 from appliance.call.past import Past
-from appliance.call.session import Call, Services
+from appliance.call.services import Services
+from appliance.call.session import Call
 from appliance.events import Agent, Dtmf, Offer
 from appliance.media.server import Stream
 from appliance.store.directory import NoAgentError

@@ -8,35 +8,29 @@ is the call's media clock; the timers are counted in played frames.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum, auto
-from pathlib import Path
 from typing import cast
 
 from appliance.audio import FRAME_MS, silence
-from appliance.call.composer import Composer
+from appliance.call.callee import Callee
 from appliance.call.handoff import LONGEST_WAIT_MS, Handoff, Reason
 from appliance.call.hearing import Hearing
 from appliance.call.holdtone import EVERY_MS, hold_tone
 from appliance.call.life import Life
-from appliance.call.past import Past, PastCalls
-from appliance.call.recorded import file_of, open_recording, recording_name
+from appliance.call.past import Past
+from appliance.call.recorded import CallRecording
 from appliance.call.redacting import Redacting
 from appliance.call.remembering import Remembering
-from appliance.call.speaker import Journal, Speaker
+from appliance.call.services import Services
+from appliance.call.speaker import Speaker
 from appliance.call.timeline import Timeline
-from appliance.engines.base import NoteTaker, Recogniser, TurnJudge
-from appliance.engines.vad import VoiceActivity
+from appliance.call.timers import Timer, Timers
 from appliance.events import Agent, AnsweredBy, CallRecord, Dtmf, Offer, Transcript
-from appliance.media.playout import Pacer, Playout, Utterance
-from appliance.media.recording import DiskWriter
+from appliance.media.playout import Playout, Utterance
 from appliance.media.server import Stream
-from appliance.store.directory import Directory
 from appliance.telemetry import CallLog
 from appliance.turn import floor
-from appliance.turn.answering import Answering, Verdict
+from appliance.turn.answering import Verdict
 from appliance.turn.endpoint import Activity
 from appliance.turn.floor import Action, Event, State
 from appliance.turn.words import asks_for_person, is_farewell
@@ -59,41 +53,6 @@ DEAF = frozenset({State.ANSWERING, State.MACHINE, State.CONNECTING})
 """States in which the words of the far end are nobody's turn."""
 
 
-@dataclass(frozen=True)
-class Services:
-    """What the calls of a worker share."""
-
-    directory: Directory
-    past: PastCalls
-    recogniser: Recogniser
-    judge: TurnJudge
-    composer: Composer
-    vad: VoiceActivity
-    pacer: Pacer
-    disk: DiskWriter | None
-    """None: calls are not recorded."""
-    recordings: Path
-    journal: Journal
-    watch: Callable[[str, dict[str, object]], None]
-    """Told (call id, event) of what a person may want to see live."""
-    is_watched: Callable[[], bool] = lambda: True
-    """Whether anybody sees it."""
-    notes: NoteTaker | None = None
-    """Writes the running summaries; None: there is no language model."""
-
-
-class Timer(Enum):
-    """What a call waits for; counted in played frames."""
-
-    MEDIA = auto()
-    SILENCE = auto()
-    SLOW = auto()
-    LONGEST = auto()
-    TONE = auto()
-    PERSON = auto()
-    BEEP = auto()
-
-
 class Call:
     """One call with its agent, from the answer to the last row."""
 
@@ -112,7 +71,6 @@ class Call:
         self._begun_at = datetime.now(UTC)
         self._life = Life(self._log)
         guard, spawn = self._life.guard, self._life.spawn
-        self._timers: dict[Timer, int] = {}
         self._prompts = 0
         self._contested_at_ms = 0
         self._last_audio_ms = 0
@@ -121,26 +79,21 @@ class Call:
         """The far end holds the line: what comes is music, if anything."""
         self._greeting_due = False
         """The recording notice is being said; the greeting follows."""
-        self._answering: Answering | None = None
-        """While it is not known who answered a call that we made."""
-        self._answered_by = past.call.answered_by if past.call else ""
-        self._listen = guard(self._listen_to_callee)
+        self._callee = Callee(offer, past)
+        self._hear_callee = guard(self._on_callee)
         self._tone: Utterance | None = None
-        self._recording = open_recording(
+        self._recording = CallRecording(
             offer, agent, self._begun_at, services.disk, services.recordings
         )
         self._redacting = Redacting(offer.call_id, agent, services.journal)
-        self._redacting.attach(
-            file_of(
-                offer, self._recording, services.recordings, self._begun_at, self._past.started_at
-            )
-        )
+        self._redacting.attach(self._recording.file(past.started_at))
         self._playout = Playout(
             offer.rate_hz,
             stream.play,
             guard(self._on_frame),
             guard(self._on_played),
         )
+        self._timers = Timers(lambda: self._playout.now_ms)
         self._remembering = Remembering(
             offer.call_id, agent, past.history(), services.notes, spawn, self._on_remembered
         )
@@ -196,15 +149,14 @@ class Call:
         self._show("call", did=offer.did, caller=offer.caller, agent=self._agent.name)
         self._stream.answer()
         self._services.pacer.add(self._playout)
-        self._timers[Timer.MEDIA] = MEDIA_WAIT_MS
-        self._timers[Timer.LONGEST] = self._agent.longest_call_s * 1000
+        self._timers.start(Timer.MEDIA, MEDIA_WAIT_MS)
+        self._timers.start(Timer.LONGEST, self._agent.longest_call_s * 1000)
 
     async def _end(self) -> None:
         self._services.pacer.remove(self._playout)
         self._hearing.close()
         self._redacting.close()
-        if self._recording is not None:
-            self._recording.close()
+        self._recording.close()
         self._services.journal.call(self._record(datetime.now(UTC)))
         self._show("end", cause=self._life.cause, by=self._life.ended_by)
         await self._life.leave(self._stream)
@@ -215,12 +167,11 @@ class Call:
         """A frame from the caller."""
         self._last_audio_ms = now_ms = self._clock()
         self._hearing.on_audio(self._silence if self._held else frame, now_ms)
-        if self._answering is not None:
-            self._listen(frame)
-        if self._recording is not None:
-            self._recording.caller(frame, now_ms)
-        if Timer.MEDIA in self._timers:
-            self._timers[Timer.MEDIA] = 0  # greet with the next frame
+        if self._callee.is_awaited:
+            self._hear_callee(frame)
+        self._recording.caller(frame, now_ms)
+        if self._timers.is_running(Timer.MEDIA):
+            self._timers.start(Timer.MEDIA, 0)  # greet with the next frame
 
     def on_dtmf(self, key: Dtmf) -> None:
         """A key was pressed."""
@@ -254,9 +205,9 @@ class Call:
         self._show("hold", on=on)
         self._held = on
         if on:
-            self._timers.pop(Timer.SILENCE, None)
+            self._timers.stop(Timer.SILENCE)
         elif self._state is State.LISTENING:
-            self._timers[Timer.SILENCE] = self._playout.now_ms + self._agent.silence_ms
+            self._timers.start(Timer.SILENCE, self._agent.silence_ms)
 
     def on_whisper(self, text: str) -> None:
         """A supervisor tells the agent something, for its replies from now on."""
@@ -270,23 +221,22 @@ class Call:
         now_ms = number * FRAME_MS
         if number == 1:
             self._epoch_s = asyncio.get_running_loop().time()
-        if self._recording is not None:
-            self._recording.agent(frame, now_ms)
+        self._recording.agent(frame, now_ms)
         if now_ms - self._last_audio_ms > LATE_AUDIO_MS:
             self._hearing.conceal(FRAME_MS, now_ms)
-            if self._answering is not None:
-                self._listen(self._silence)
+            if self._callee.is_awaited:
+                self._hear_callee(self._silence)
         if utterance is not None and utterance is not self._tone:
             if self._speaker.on_frame(now_ms - FRAME_MS, frame):
                 self._on_audible()
-        if self._timers and min(self._timers.values()) <= now_ms:
-            self._fire(now_ms)
+        for timer in self._timers.due():
+            self._fire(timer)
         if self._state is State.CONTESTED and now_ms - self._contested_at_ms > CONTEST_MS:
             if self._hearing.activity is Activity.SPEAKING:
                 self._step(Event.WORDS)
 
     def _on_audible(self) -> None:
-        self._timers.pop(Timer.SLOW, None)
+        self._timers.stop(Timer.SLOW)
         protected = self._state is State.PROTECTED or not self._agent.barge_in
         self._step(Event.AUDIBLE_PROTECTED if protected else Event.AUDIBLE)
         self._hearing.forget_words()  # the turn has its answer
@@ -308,28 +258,25 @@ class Call:
         elif not self._hearing.utterances.awaited:
             self.on_turn()
 
-    def _fire(self, now_ms: int) -> None:
-        for timer in [t for t, due_ms in self._timers.items() if due_ms <= now_ms]:
-            if self._timers.pop(timer, None) is None:
-                continue  # what the one before it led to has taken it back
-            match timer:
-                case Timer.MEDIA:
-                    self._open()
-                case Timer.SILENCE:
-                    left = self._prompts < len(self._agent.silence_prompts)
-                    self._step(Event.SILENCE if left else Event.SILENCE_OUT)
-                case Timer.SLOW:
-                    self._step(Event.SLOW)
-                case Timer.LONGEST if self._state in DEAF:
-                    self._timers[Timer.LONGEST] = now_ms + TIME_UP_AGAIN_MS
-                case Timer.LONGEST:
-                    self._step(Event.TIME_UP)
-                case Timer.TONE:
-                    self._play_tone()
-                case Timer.PERSON:
-                    self.on_transfer_failed("RECOVERY_ON_TIMER_EXPIRE")
-                case Timer.BEEP:
-                    self._step(Event.BEEP)
+    def _fire(self, timer: Timer) -> None:
+        match timer:
+            case Timer.MEDIA:
+                self._open()
+            case Timer.SILENCE:
+                left = self._prompts < len(self._agent.silence_prompts)
+                self._step(Event.SILENCE if left else Event.SILENCE_OUT)
+            case Timer.SLOW:
+                self._step(Event.SLOW)
+            case Timer.LONGEST if self._state in DEAF:
+                self._timers.start(Timer.LONGEST, TIME_UP_AGAIN_MS)
+            case Timer.LONGEST:
+                self._step(Event.TIME_UP)
+            case Timer.TONE:
+                self._play_tone()
+            case Timer.PERSON:
+                self.on_transfer_failed("RECOVERY_ON_TIMER_EXPIRE")
+            case Timer.BEEP:
+                self._step(Event.BEEP)
 
     def _play_tone(self) -> None:
         self._tone = Utterance(self._offer.rate_hz)
@@ -341,11 +288,10 @@ class Call:
 
     def _open(self) -> None:
         """The line is there: who speaks first, and what?"""
-        offer = self._offer
-        if offer.direction == "out" and not self._answered_by and not self._past.turns:
-            self._answering = Answering(offer.rate_hz)
+        if self._callee.is_unknown:
+            self._callee.listen()
             self._step(Event.WE_RANG)
-        elif offer.part > 1:
+        elif self._offer.part > 1:
             self._step(Event.RESUMED)
         else:
             self._welcome()
@@ -353,8 +299,7 @@ class Call:
     def _welcome(self) -> None:
         """The notice, if the call is recorded and the agent says so, then the greeting."""
         agent = self._agent
-        recorded = self._recording is not None or self._offer.recording
-        if agent.recording_notice and recorded and not self._greeting_due:
+        if agent.recording_notice and self._recording.name and not self._greeting_due:
             self._greeting_due = True
             self._step(Event.NOTICE)
             return
@@ -368,32 +313,27 @@ class Call:
         else:
             self._speaker.say("greeting", self._agent.greeting)
 
-    def _listen_to_callee(self, frame: bytes) -> None:
-        assert self._answering is not None
-        speech = self._hearing.activity is Activity.SPEAKING
-        if (verdict := self._answering.feed(frame, speech)) is not None:
+    def _on_callee(self, frame: bytes) -> None:
+        speaking = self._hearing.activity is Activity.SPEAKING
+        if (verdict := self._callee.hear(frame, speaking)) is not None:
             self._on_verdict(verdict)
 
     def _on_verdict(self, verdict: Verdict) -> None:
         """It is known, as far as it can be, who has answered a call that we made."""
-        self._answered_by = f"{verdict.who}:{verdict.sign}"
-        self._log.info("= answered by %s", self._answered_by)
+        self._log.info("= answered by %s", self._callee.answered_by)
         self._show("answered_by", who=verdict.who, sign=verdict.sign)
         self._stream.answered_by(AnsweredBy(verdict.who, verdict.sign))
         self._services.journal.call(self._record())
-        if verdict.who == "human":
-            self._answering = None
         if self._state is State.ANSWERING:
             self._meet(verdict)
         if verdict.beep:
-            self._answering = None
             self._hear(Event.BEEP)
 
     def _meet(self, verdict: Verdict) -> None:
         if verdict.who != "machine":
             self._welcome()
         elif self._agent.machine_message and verdict.sign not in NO_LISTENER:
-            self._timers[Timer.BEEP] = self._playout.now_ms + BEEP_WAIT_MS
+            self._timers.start(Timer.BEEP, BEEP_WAIT_MS)
             self._step(Event.MACHINE)
         else:
             self._step(Event.NO_MESSAGE)
@@ -481,11 +421,11 @@ class Call:
             self._do(action, meaning)
         self._hearing.guarded = self._state in (State.SPEAKING, State.CONTESTED)
         if self._state is not State.LISTENING:
-            self._timers.pop(Timer.SILENCE, None)
+            self._timers.stop(Timer.SILENCE)
         elif before is not State.LISTENING and not self._held:
-            self._timers[Timer.SILENCE] = self._playout.now_ms + self._agent.silence_ms
+            self._timers.start(Timer.SILENCE, self._agent.silence_ms)
         if self._state is not State.REPLYING:
-            self._timers.pop(Timer.SLOW, None)
+            self._timers.stop(Timer.SLOW)
         if self._state is not before:
             self._leave(before)
 
@@ -493,10 +433,9 @@ class Call:
         """What only one state waits for, nobody waits for in another."""
         match state:
             case State.CONNECTING:
-                self._timers.pop(Timer.TONE, None)
-                self._timers.pop(Timer.PERSON, None)
+                self._timers.stop(Timer.TONE, Timer.PERSON)
             case State.MACHINE:
-                self._timers.pop(Timer.BEEP, None)
+                self._timers.stop(Timer.BEEP)
 
     def _do(self, action: Action, meaning: str) -> None:
         match action:
@@ -557,7 +496,7 @@ class Call:
                 self._ask_for_person(meaning)
             case Action.KEEP_WAITING:
                 self._handoff.phrase_heard()
-                self._timers[Timer.TONE] = self._playout.now_ms + EVERY_MS
+                self._timers.start(Timer.TONE, EVERY_MS)
             case Action.RETURN:
                 self._speaker.stop()
                 self._hearing.reset()
@@ -571,7 +510,7 @@ class Call:
         self._hearing.forget_words()
         self._speaker.say("transfer", self._agent.transfer_phrase, said)
         self._handoff.begin(cast(Reason, why))
-        self._timers[Timer.PERSON] = self._playout.now_ms + LONGEST_WAIT_MS
+        self._timers.start(Timer.PERSON, LONGEST_WAIT_MS)
         self._services.journal.call(self._record())  # the edge, and who looks on, may want to know
 
     def _resume_phrase(self) -> str:
@@ -589,7 +528,7 @@ class Call:
 
     def _reply_to(self, said: str) -> None:
         self._prompts = 0
-        self._timers[Timer.SLOW] = self._playout.now_ms + self._agent.hold_after_ms
+        self._timers.start(Timer.SLOW, self._agent.hold_after_ms)
         self._speaker.grant(said)
 
     def _mark_turn(self) -> None:
@@ -622,13 +561,13 @@ class Call:
             cause=self._life.cause,
             ended_by=self._life.ended_by,
             turns=self._speaker.turns,
-            recording=recording_name(self._offer, self._recording, self._services.recordings),
+            recording=self._recording.name,
             late_frames=self._playout.late_frames + (before.late_frames if before else 0),
             part=self._offer.part,
             direction=self._offer.direction,
             transferred_to=handoff.transferred_to or (before.transferred_to if before else ""),
             summary=handoff.summary or (before.summary if before else ""),
-            answered_by=self._answered_by,
+            answered_by=self._callee.answered_by,
             memory=history.memory,
             remembered=history.remembered,
             facts=history.facts,

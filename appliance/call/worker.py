@@ -17,14 +17,14 @@ import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.call.admission import Admission, Sample
-from appliance.call.answering import Answering
+from appliance.call.answerer import Answerer
 from appliance.call.cached import CommonAnswers
 from appliance.call.composer import Composer
 from appliance.call.desk import Desk
 from appliance.call.kept import KeptAudio
 from appliance.call.past import PastCalls
 from appliance.call.release import Guarding
-from appliance.call.session import Services
+from appliance.call.services import Services
 from appliance.call.siterules import SiteRules
 from appliance.call.warmth import Warmth
 from appliance.engines.clients import Clients
@@ -123,8 +123,8 @@ class _Worker:
         self.rules = SiteRules(engine, self.guarding, settings.data_dir)
         kept = KeptAudio(voice)
         common = CommonAnswers(partial(load_answers, engine), kept)
-        answering = Answering(writer, self.search, settings.worker.search_deadline_ms)
-        self.composer = Composer(voice, answering, self.guarding, kept, common)
+        answerer = Answerer(writer, self.search, settings.worker.search_deadline_ms)
+        self.composer = Composer(voice, answerer, self.guarding, kept, common)
         turn = clients.pool("turn", engines.turn)
         self.judge = HttpTurnJudge(turn, http, engines.turn.timeout_ms)
         self._roster = clients.roster()

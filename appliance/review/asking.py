@@ -1,7 +1,7 @@
 """Asks an agent a question as a caller would be answered, without a call: nothing is spoken.
 
 Search, rewriting, prompt, language model, extract and guard are those of a call
-(:mod:`appliance.call.answering`, :mod:`appliance.call.release`). What differs: it is asked at the
+(:mod:`appliance.call.answerer`, :mod:`appliance.call.release`). What differs: it is asked at the
 lowest priority, the search may take its time, and every verdict is waited for, so that an answer
 depends on the knowledge and the rules and not on how busy the servers are.
 """
@@ -17,7 +17,7 @@ from time import perf_counter
 import aiohttp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from appliance.call.answering import Answering
+from appliance.call.answerer import Answerer
 from appliance.call.history import opening
 from appliance.call.release import Guarding, Release
 from appliance.call.reply import Reply
@@ -104,7 +104,7 @@ class Asker:
         self.embedder = embedder
         """For whoever compares answers."""
         self._search = search
-        self._answering = Answering(writer, search, SEARCH_DEADLINE_MS)
+        self._answerer = Answerer(writer, search, SEARCH_DEADLINE_MS)
         self._guarding = guarding
         self._embedder_is_up = embedder_is_up
 
@@ -123,7 +123,7 @@ class Asker:
             history.add(said, heard)
         reply = Reply("llm", question, RATE_HZ, lambda: round((perf_counter() - begin) * 1000))
         reply.speculative = True
-        await self._answering.look_up(reply, agent, history)
+        await self._answerer.look_up(reply, agent, history)
         if agent.knowledge and not self._embedder_is_up():
             reply.fail("no embedding server is up: passages were found by words alone")
         patient = dataclasses.replace(agent, guard_deadline_ms=VERDICT_DEADLINE_MS)
@@ -132,8 +132,8 @@ class Asker:
         release = self._guarding.open(patient, reply, history)
         failure_before = reply.failure
         release.look_at_caller()
-        texts = self._answering.write(reply, agent, history, CALL_ID)
-        hurry = self._answering.writer is not None
+        texts = self._answerer.write(reply, agent, history, CALL_ID)
+        hurry = self._answerer.writer is not None
         heard, stopped = await _released(reply, texts, release, hurry)
         if stopped:
             heard = f"{heard} {agent.safe_phrase}".strip()

@@ -25,8 +25,8 @@ LONGEST_REPLY_LETTERS = 2000
 would fill the memory ten times as fast as the caller hears it."""
 
 
-class Answering:
-    """Answers questions by ``writer``, or without one by sentences of the knowledge."""
+class Answerer:
+    """Answers callers' questions by ``writer``, or without one by sentences of the knowledge."""
 
     def __init__(self, writer: Writer | None, search: Search, search_deadline_ms: int) -> None:
         self.writer = writer
