@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from test_journal import a_call, a_turn
 
+from appliance.call import past as past_module
 from appliance.call.past import Past, PastCalls
 from appliance.events import Agent, CallRecord, Offer, Turn
 from appliance.ops.keeping.ports import free_port
@@ -48,6 +49,13 @@ def talk(*sources: str, call_id: str = "c1", said: str = "when are you open") ->
 
 
 TALK = ("greeting", "llm")
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found is tested here, not how long a busy machine takes to find it."""
+    monkeypatch.setattr(past_module, "STORE_TIMEOUT_S", 5.0)
+    monkeypatch.setattr(past_module, "READ_TIMEOUT_S", 5.0)
 
 
 @pytest.mark.parametrize(
