@@ -65,7 +65,26 @@ def test_the_first_phrase_is_ready_before_the_sentence() -> None:
 def test_only_a_code_that_may_follow_is_waited_for() -> None:
     """The first phrase stays short where no number can be meant."""
     assert Phrases().feed("Your account has been closed ") == ["Your account has been"]
-    assert Phrases().feed("Your account number is 1234 and ") == ["Your account number is 1234"]
+    assert Phrases().feed("Your account number is 1234 and ") == ["Your account number is 1234 and"]
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("A restart costs ninety rupees. Good bye.", "costs ninety rupees."),
+        ("It costs ninety for all of you.", "It costs ninety for"),
+        ("It is ninety, sir, and so on.", "ninety, sir,"),
+        ("It is ₹499, sir, and so on.", "₹499, sir,"),
+        ("It costs four hundred and ninety nine rupees a month.", "hundred and ninety nine rupees"),
+        ("It is two point five percent of that.", "two point five percent"),
+        ("आपका बिल चार सौ निन्यानवे रुपये है और कुछ नहीं", "चार सौ निन्यानवे रुपये"),
+        ("உங்கள் பில் நானூற்று தொண்ணூற்று ஒன்பது ரூபாய் ஆகும்", "தொண்ணூற்று ஒன்பது ரூபாய்"),
+    ],
+)  # fmt: skip
+def test_a_number_is_not_cut_off_from_what_it_counts(text: str, whole: str) -> None:
+    """Else "A restart costs ninety" would be heard before anybody knew that it is an amount."""
+    for chunks in ([text], tokens(text), list(text)):
+        assert any(whole in phrase for phrase in cut(*chunks)), cut(*chunks)
 
 
 def test_sentences_end_at_the_danda() -> None:

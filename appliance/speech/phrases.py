@@ -3,7 +3,8 @@
 Speech starts on the first words: the first phrase ends at the first clause, or after a few words;
 later ones are longer, for better prosody. A phrase never ends inside a number, a date, an
 abbreviation or an initial, nor between "your OTP is" and its digits: each phrase is made fit to be
-spoken alone (:mod:`appliance.speech.spoken_form`).
+spoken alone (:mod:`appliance.speech.spoken_form`). Nor does it end with a number in mid-sentence
+("ninety | rupees"): whoever judges the phrase could not know what it counts.
 """
 
 from __future__ import annotations
@@ -53,6 +54,24 @@ _MONTHS = frozenset(
 )
 _BINDING = _MONTHS | {"₹", "$", "€", "£", "Rs", "INR", "per", "प्रति"}
 """Words that belong with the next: a year, an amount."""
+_NUMBER_WORDS = frozenset(
+    word.casefold()
+    for language in LANGUAGES.values()
+    for said in (
+        *language.numbers.below_hundred,
+        *language.numbers.hundreds,
+        *language.numbers.hundreds_before,
+        *(text for s in language.numbers.scales for text in (s.one, s.many, *s.stems)),
+        *(text for s in language.numbers.scales for text in (s.one_before, s.many_before)),
+    )
+    for word in said.replace("{}", "").split()
+)
+"""Of every language; a model writes them as it likes."""
+_INSIDE_NUMBERS = frozenset(
+    word for language in LANGUAGES.values()
+    for word in (language.numbers.joiner, language.numbers.point) if word
+)  # fmt: skip
+"""A number may go on behind them: "four hundred and", "two point"."""
 # Words before which an English or Hindi listener expects no break to hurt.
 FUNCTION_WORDS = frozenset(
     "and or but so because if when while which that who where with from for to at by on in until "
@@ -97,14 +116,22 @@ class Phrases:
     def _natural_end(self) -> int | None:
         clause_words = FIRST_CLAUSE_WORDS if self._first else LATER_CLAUSE_WORDS
         hard_words = FIRST_HARD_WORDS if self._first else LATER_HARD_WORDS
+        after_number, previous = False, ""
         for count, word in enumerate(_WORD.finditer(self._text), start=1):
             if word.end() == len(self._text) and not self._complete(word.group()):
                 return None
-            if self._first and count > FIRST_SOFT_WORDS and word.group() in FUNCTION_WORDS:
+            before_number = after_number
+            goes_on = word.group() in _INSIDE_NUMBERS and not previous[-1:].isdigit()
+            after_number = (before_number and goes_on) or _is_number(word.group())
+            previous = word.group()
+            soft = self._first and count > FIRST_SOFT_WORDS and not before_number
+            if soft and word.group() in FUNCTION_WORDS:
                 if not awaits_code(self._text[: word.start()]):
                     return word.start()
             if _ends_sentence(word.group()) and not self._inside_name(word.end()):
                 return word.end()
+            if after_number:
+                continue
             if count >= clause_words and word.group()[-1] in CLAUSE_ENDS:
                 if word.group()[-1] in ",;" or not awaits_code(self._text[: word.end()]):
                     return word.end()
@@ -162,9 +189,15 @@ def _ends_sentence(word: str) -> bool:
 def _binds(word: str) -> bool:
     """Whether a word belongs with the next: "Rs. 500", "Dr. Rao", "5 January", "1800 425 4255"."""
     bare = word.rstrip(_CLOSERS)
-    if bare[-1:].isdigit() or bare in _BINDING:
+    if bare in _BINDING:
         return True
     return bare.endswith(".") and not _ends_sentence(word)
+
+
+def _is_number(word: str) -> bool:
+    """Whether a word is, or ends with, a number, in figures or in letters: "499,", "ninety"."""
+    bare = word.strip(_CLOSERS + CLAUSE_ENDS + "(“‘₹")
+    return bare[-1:].isdigit() or bare.casefold() in _NUMBER_WORDS
 
 
 def _speakable(text: str) -> bool:
