@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 
 from appliance.__main__ import main
 from appliance.errors import UserError
-from appliance.ops.documents import given
+from appliance.ops.knowledge.documents import given
 from tests.jobs_kit import Jobs
 from tests.knowledge_servers import EmbedProcess
 
@@ -91,6 +92,7 @@ def test_a_folder_is_added_waited_for_shown_and_removed(
     version = said["version"]
     _, said = ivr("show", "kb")
     assert {d["name"] for d in said["documents"]} == {"fees.md", "empty.txt"}
+    assert {d["added_by"] for d in said["documents"]} == {getpass.getuser()}
     _, said = ivr("versions", "kb")
     assert [v["version"] for v in said["versions"]] == list(range(version, 0, -1))
     assert said["versions"][0]["passages"] == 1

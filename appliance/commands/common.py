@@ -1,4 +1,4 @@
-"""What every file of commands needs: the settings, the log, the option ``--json``."""
+"""What every file of commands needs: the settings, the log, options that many have."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from appliance.settings import Settings
 from appliance.telemetry import configure
 
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+BY = click.option("--by", default="", help="Your name, instead of the account's.")
+AGENT = click.option("--agent", default="", help="Only of this agent.")
 
 
 def start(ctx: click.Context, process: str) -> Settings:

@@ -7,12 +7,10 @@ from typing import Any
 
 import click
 
-from appliance.commands.common import JSON, settings_of
+from appliance.commands.common import AGENT, BY, JSON, settings_of
 
-BY = click.option("--by", default="", help="Your name, instead of the account's.")
 NOTE = click.option("--note", default="", help="Why, kept with the decision.")
 SINCE = click.option("--since", default="", help="30m, 2h, 7d, or a date such as 2026-11-20.")
-AGENT = click.option("--agent", default="", help="Only of this agent.")
 
 
 @click.group(invoke_without_command=True)

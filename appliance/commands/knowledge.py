@@ -63,8 +63,8 @@ def knowledge_add(
 
     Example: ivr knowledge add helpline manuals/ --tag tariffs --wait
     """
-    from appliance.ops import documentsview as shown
-    from appliance.ops.documents import given
+    from appliance.ops.knowledge import documentsview as shown
+    from appliance.ops.knowledge.documents import given
 
     if not what and not lists:
         raise UserError("Name a file, a folder, a URL or a --list of URLs.")
@@ -93,7 +93,7 @@ def knowledge_load(ctx: click.Context, name: str, files: tuple[Path, ...], langu
 
     Example: ivr knowledge load helpline faq.md tariffs.md
     """
-    from appliance.ops.knowledge import load_files
+    from appliance.ops.knowledge.searching import load_files
 
     loaded = asyncio.run(load_files(start(ctx, "knowledge"), name, files, language))
     click.echo(f"{loaded.name} version {loaded.version}: {loaded.passages} passages.")
@@ -102,14 +102,14 @@ def knowledge_load(ctx: click.Context, name: str, files: tuple[Path, ...], langu
 @knowledge.command("search")
 @click.argument("name")
 @click.argument("question")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@JSON
 @click.pass_context
 def knowledge_search(ctx: click.Context, name: str, question: str, as_json: bool) -> None:
     """Show what the knowledge base NAME says to QUESTION, and how it was found.
 
     Example: ivr knowledge search sunrise-broadband "when are you open"
     """
-    from appliance.ops import knowledge as shown
+    from appliance.ops.knowledge import searching as shown
 
     result, version = asyncio.run(shown.search(start(ctx, "knowledge"), name, question))
     if as_json:
@@ -126,7 +126,7 @@ def knowledge_list(ctx: click.Context, as_json: bool) -> None:
 
     Example: ivr knowledge list
     """
-    from appliance.ops import documentsview as shown
+    from appliance.ops.knowledge import documentsview as shown
 
     asyncio.run(shown.print_bases(settings_of(ctx), as_json=as_json))
 
@@ -141,7 +141,7 @@ def knowledge_show(ctx: click.Context, base: str, document: str, as_json: bool) 
 
     Example: ivr knowledge show helpline tariffs.pdf
     """
-    from appliance.ops import documentsview as shown
+    from appliance.ops.knowledge import documentsview as shown
 
     asyncio.run(shown.print_documents(settings_of(ctx), base, document, as_json=as_json))
 
@@ -158,7 +158,7 @@ def knowledge_retry(
 
     Example: ivr knowledge retry helpline tariffs.pdf
     """
-    from appliance.ops import documentsview as shown
+    from appliance.ops.knowledge import documentsview as shown
 
     asyncio.run(shown.retry(settings_of(ctx), base, documents, _tell, as_json=as_json))
 
@@ -175,7 +175,7 @@ def knowledge_remove(
 
     Example: ivr knowledge remove helpline old-tariffs.pdf
     """
-    from appliance.ops import documentsview as shown
+    from appliance.ops.knowledge import documentsview as shown
 
     asyncio.run(shown.remove(settings_of(ctx), base, documents, as_json=as_json))
 
@@ -189,7 +189,7 @@ def knowledge_versions(ctx: click.Context, base: str, as_json: bool) -> None:
 
     Example: ivr knowledge versions helpline
     """
-    from appliance.ops import documentsview as shown
+    from appliance.ops.knowledge import documentsview as shown
 
     asyncio.run(shown.print_versions(settings_of(ctx), base, as_json=as_json))
 
@@ -206,7 +206,7 @@ def knowledge_reembed(ctx: click.Context, base: str, as_json: bool) -> None:
 
     Example: ivr knowledge reembed helpline
     """
-    from appliance.ops import documentsview as shown
+    from appliance.ops.knowledge import documentsview as shown
 
     asyncio.run(shown.reembed(settings_of(ctx), base, _tell, as_json=as_json))
 
@@ -225,6 +225,6 @@ def knowledge_allow(
 
     Example: ivr knowledge allow helpline 4711
     """
-    from appliance.ops import documentsview as shown
+    from appliance.ops.knowledge import documentsview as shown
 
     asyncio.run(shown.allow(settings_of(ctx), base, passages, as_json=as_json))

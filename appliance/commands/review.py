@@ -7,10 +7,7 @@ from pathlib import Path
 
 import click
 
-from appliance.commands.common import JSON, settings_of
-
-BY = click.option("--by", default="", help="Your name, instead of the account's.")
-AGENT = click.option("--agent", default="", help="Only of this agent.")
+from appliance.commands.common import AGENT, BY, JSON, settings_of
 
 
 @click.command()
@@ -26,7 +23,7 @@ def ask(
 
     Example: ivr ask sunrise "and how much is it?" --after "tell me about the home plan"
     """
-    from appliance.ops import ask as command
+    from appliance.ops.review import ask as command
 
     command.ask(settings_of(ctx), agent, question, after, as_json=as_json)
 
@@ -41,7 +38,7 @@ def golden(ctx: click.Context, agent: str, as_json: bool) -> None:
     Example: ivr golden
     """
     if ctx.invoked_subcommand is None:
-        from appliance.ops import golden as command
+        from appliance.ops.review import golden as command
 
         command.print_questions(settings_of(ctx), agent, as_json=as_json)
 
@@ -55,7 +52,7 @@ def golden_list(ctx: click.Context, agent: str, as_json: bool) -> None:
 
     Example: ivr golden list --agent sunrise
     """
-    from appliance.ops import golden as command
+    from appliance.ops.review import golden as command
 
     command.print_questions(settings_of(ctx), agent, as_json=as_json)
 
@@ -74,7 +71,7 @@ def golden_add(
 
     Example: ivr golden add sunrise "what is the late fee" --expect "100 rupees"
     """
-    from appliance.ops import golden as command
+    from appliance.ops.review import golden as command
     from appliance.store.golden import NewQuestion
 
     new = NewQuestion(agent, question, expect)
@@ -92,7 +89,7 @@ def golden_import(ctx: click.Context, agent: str, file: Path, by: str, as_json: 
 
     Example: ivr golden import sunrise questions.csv
     """
-    from appliance.ops import golden as command
+    from appliance.ops.review import golden as command
 
     command.import_file(settings_of(ctx), agent, file, by, as_json=as_json)
 
@@ -106,7 +103,7 @@ def golden_run(ctx: click.Context, agent: str, as_json: bool) -> None:
 
     Example: ivr golden run --agent sunrise
     """
-    from appliance.ops import golden as command
+    from appliance.ops.review import golden as command
 
     if not command.run(settings_of(ctx), agent, as_json=as_json):
         sys.exit(1)
@@ -121,7 +118,7 @@ def golden_remove(ctx: click.Context, number: int, as_json: bool) -> None:
 
     Example: ivr golden remove 3
     """
-    from appliance.ops import golden as command
+    from appliance.ops.review import golden as command
 
     command.remove(settings_of(ctx), number, as_json=as_json)
 
@@ -136,7 +133,7 @@ def answers(ctx: click.Context, agent: str, as_json: bool) -> None:
     Example: ivr answers
     """
     if ctx.invoked_subcommand is None:
-        from appliance.ops import answers as command
+        from appliance.ops.review import answers as command
 
         command.print_answers(settings_of(ctx), agent, as_json=as_json)
 
@@ -150,7 +147,7 @@ def answers_list(ctx: click.Context, agent: str, as_json: bool) -> None:
 
     Example: ivr answers list --agent sunrise
     """
-    from appliance.ops import answers as command
+    from appliance.ops.review import answers as command
 
     command.print_answers(settings_of(ctx), agent, as_json=as_json)
 
@@ -164,7 +161,7 @@ def answers_make(ctx: click.Context, agent: str, as_json: bool) -> None:
 
     Example: ivr answers make --agent sunrise
     """
-    from appliance.ops import answers as command
+    from appliance.ops.review import answers as command
 
     command.make(settings_of(ctx), agent, as_json=as_json)
 
@@ -179,6 +176,6 @@ def answers_withdraw(ctx: click.Context, agent: str, question: str, as_json: boo
 
     Example: ivr answers withdraw sunrise "what is the late fee"
     """
-    from appliance.ops import answers as command
+    from appliance.ops.review import answers as command
 
     command.withdraw(settings_of(ctx), agent, question, as_json=as_json)

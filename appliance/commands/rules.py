@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from appliance.commands.common import JSON, settings_of
+from appliance.commands.common import BY, JSON, settings_of
 
 AGENT = click.option("--agent", default=None, help="Only in calls of this agent; '': of all.")
 LANGUAGE = click.option("--language", default=None, help="Only of this language (hi); '': of all.")
@@ -42,7 +42,7 @@ def rules_list(ctx: click.Context, agent: str, as_json: bool) -> None:
 @rules.command("add")
 @click.argument("text")
 @click.option("--pattern", is_flag=True, help="TEXT is a regular expression (RE2), in any case.")
-@click.option("--by", default="", help="Your name, instead of the account's.")
+@BY
 @AGENT
 @LANGUAGE
 @SIDE

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.engines.clients import Clients
@@ -15,7 +14,7 @@ from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.pool import Pool
 from appliance.errors import EngineError, UserError
 from appliance.settings import Settings
-from appliance.store.database import database_url, explain, open_engine
+from appliance.store.database import opened
 
 EMBED_PATIENCE_MS = 10_000
 """Nobody is on the line: a server busy with calls may take its time."""
@@ -33,18 +32,12 @@ class Backends:
 @asynccontextmanager
 async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
     """Both servers, for the length of the block. Their failures leave it as a UserError."""
-    url = database_url(settings)
-    engine = open_engine(url, connect_timeout_s=settings.database.connect_timeout_s)
-    try:
-        async with aiohttp.ClientSession() as http:
-            clients = Clients(settings, http, EMBED_PATIENCE_MS)
-            embedder = clients.embedder
-            await clients.find_servers()
+    async with opened(settings) as engine, aiohttp.ClientSession() as http:
+        clients = Clients(settings, http, EMBED_PATIENCE_MS)
+        embedder = clients.embedder
+        await clients.find_servers()
+        try:
             yield Backends(engine, embedder, clients.embed_pool)
-    except EngineError as e:
-        urls = ", ".join(settings.engines.embed.addresses()) or "none set"
-        raise UserError(f"{e} (servers: {urls}). Start one with `ivr embed`.") from e
-    except SQLAlchemyError as e:
-        raise UserError(explain(url, e)) from e
-    finally:
-        await engine.dispose()
+        except EngineError as e:
+            urls = ", ".join(settings.engines.embed.addresses()) or "none set"
+            raise UserError(f"{e} (servers: {urls}). Start one with `ivr embed`.") from e

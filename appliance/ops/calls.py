@@ -6,13 +6,12 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-import orjson
 from rich.table import Table
 from rich.text import Text
 
 from appliance.errors import UserError
 from appliance.events import CallRecord, Turn
-from appliance.ops.console import console_here, passage_line
+from appliance.ops.console import console_here, passage_line, print_json
 from appliance.rehearsal.timeline import bar, slowest, spans
 from appliance.settings import Settings
 from appliance.store.calls import CallSummary, list_calls, read_call
@@ -59,7 +58,7 @@ def print_calls(
         settings, lambda e: list_calls(e, limit=limit, agent_id=agent, since=start), QUERY_TIMEOUT_S
     )
     if as_json:
-        print(orjson.dumps({"calls": found}).decode())
+        print_json({"calls": found})
         return
     console = console_here()
     if not found:
@@ -72,7 +71,7 @@ def print_call(settings: Settings, prefix: str, *, as_json: bool) -> None:
     """Print one call, turn by turn. Raises UserError for an unknown id or a lost database."""
     call, turns = answer(settings, lambda engine: read_call(engine, prefix), QUERY_TIMEOUT_S)
     if as_json:
-        print(orjson.dumps({"call": call, "turns": turns}).decode())
+        print_json({"call": call, "turns": turns})
         return
     console = console_here()
     console.print(_heading(call, len(turns)))

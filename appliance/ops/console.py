@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from appliance.settings import Settings
 
 PIPED_COLUMNS = 160
 """Width of a table that goes to a file or a pipe, where no terminal says one."""
+SHORT_LETTERS = 60
 
 
 def tell_change(
@@ -58,6 +60,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty:
 def plain(text: str) -> str:
     """``text`` without what a terminal would obey."""
     return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def short(text: str) -> str:
+    """The beginning of ``text``, for the cell of a table."""
+    return text if len(text) <= SHORT_LETTERS else text[: SHORT_LETTERS - 1] + "…"
+
+
+def who(by: str = "") -> str:
+    """The name of whoever types: as they give it, else that of the account."""
+    return by.strip() or getpass.getuser()
 
 
 def passage_line(passage: Passage) -> str:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import orjson
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError
 from appliance.events import Severity
-from appliance.ops.atlength import at_length
 from appliance.ops.calls import parse_since
-from appliance.ops.console import console_here, passage_line, plain, print_table
+from appliance.ops.console import (
+    console_here,
+    passage_line,
+    plain,
+    print_json,
+    print_table,
+    short,
+    who,
+)
+from appliance.privacy.recordings import path_of
 from appliance.review import flags as review
 from appliance.review.excerpt import cut
 from appliance.review.flags import FlagView
@@ -27,14 +33,8 @@ from appliance.store.flags import Answered, Retest, ReviewedFlag, Wanted
 
 QUERY_S = 10.0
 ID_SHOWN = 8
-PHRASE_SHOWN = 60
 SEVERITY_STYLES = {"high": "bold red", "medium": "yellow", "low": "dim"}
 Decision = Literal["confirm", "dismiss", "reopen"]
-
-
-def who(by: str) -> str:
-    """The reviewer's name: as given, else that of the account."""
-    return by.strip() or getpass.getuser()
 
 
 def print_flags(
@@ -44,13 +44,13 @@ def print_flags(
     wanted = _since(wanted, since)
     found = answer(settings, lambda e: store.list_flags(e, wanted, limit=limit), QUERY_S)
     if as_json:
-        _print({"flags": found})
+        print_json({"flags": found})
         return
     rows = (
         (
             *(one.flag.id[:ID_SHOWN], f"{one.flag.at.astimezone():%m-%d %H:%M}"),
             *(one.flag.severity, one.state, one.flag.agent_id, one.flag.side, one.flag.rule),
-            _short(one.flag.phrase),
+            short(one.flag.phrase),
         )
         for one in found
     )
@@ -64,7 +64,7 @@ def print_trends(settings: Settings, wanted: Wanted, since: str, by: str, *, as_
     zone = settings.switch.timezone
     counts = answer(settings, lambda e: store.count_flags(e, wanted, zone), QUERY_S)
     if as_json:
-        _print({"counts": counts})
+        print_json({"counts": counts})
         return
     totals: dict[str, dict[str, int]] = {}
     for one in counts:
@@ -81,7 +81,7 @@ def print_flag(settings: Settings, prefix: str, *, as_json: bool) -> None:
     """One flag with its question, answer, passages, place and retest."""
     view = answer(settings, lambda engine: review.show(engine, prefix), QUERY_S)
     if as_json:
-        _print({"flag": view, "audio_command": _audio_command(view)})
+        print_json({"flag": view, "audio_command": _audio_command(view)})
     else:
         _show(view)
 
@@ -93,7 +93,7 @@ def decide(
     work = {"confirm": review.confirm, "dismiss": review.dismiss, "reopen": review.reopen}[decision]
     decided = answer(settings, lambda engine: work(engine, prefix, who(by), note), QUERY_S)
     if as_json:
-        _print({"flag": decided.reviewed, "withdrawn": decided.withdrawn})
+        print_json({"flag": decided.reviewed, "withdrawn": decided.withdrawn})
         return
     reviewed = decided.reviewed
     print(
@@ -118,14 +118,14 @@ def add(
         settings, lambda e: review.flag_turn(e, call, turn, who(by), note, severity), QUERY_S
     )
     if as_json:
-        _print({"flag": added})
+        print_json({"flag": added})
     else:
-        print(f"Flag {added.flag.id[:ID_SHOWN]}: {plain(_short(added.flag.phrase))}")
+        print(f"Flag {added.flag.id[:ID_SHOWN]}: {plain(short(added.flag.phrase))}")
 
 
 def retest(settings: Settings, prefix: str, by: str, *, as_json: bool) -> None:
     """Ask a flag's question again, and show both answers."""
-    reviewed = at_length(settings, lambda e: review.retest(e, settings, prefix, who(by)))
+    reviewed = answer(settings, lambda e: review.retest(e, settings, prefix, who(by)))
     _tell_retest(reviewed, as_json=as_json)
 
 
@@ -151,7 +151,7 @@ def fix(
             return await review.fix_answer(engine, settings, prefix, text, who(by), question)
         return await review.fix_rule(engine, settings, prefix, who(by), rule_text)
 
-    _tell_retest(at_length(settings, work), as_json=as_json)
+    _tell_retest(answer(settings, work), as_json=as_json)
 
 
 def save_audio(settings: Settings, prefix: str, out: Path, *, as_json: bool) -> None:
@@ -162,13 +162,12 @@ def save_audio(settings: Settings, prefix: str, out: Path, *, as_json: bool) -> 
         raise UserError(f"Flag {flag.id[:ID_SHOWN]} has no recording.")
     if flag.begin_ms is None or flag.end_ms is None:
         raise UserError(f"It is not known where in {view.recording} that was said.")
-    folder = settings.recordings_dir.resolve()
-    recording = (folder / view.recording).resolve()
-    if not recording.is_relative_to(folder):
+    recording = path_of(settings.recordings_dir, view.recording)
+    if recording is None:
         raise UserError(f"{view.recording} is not in the recordings folder.")
     excerpt = cut(recording, flag.begin_ms, flag.end_ms, out)
     if as_json:
-        _print({"file": str(out), "begin_ms": excerpt.begin_ms, "end_ms": excerpt.end_ms})
+        print_json({"file": str(out), "begin_ms": excerpt.begin_ms, "end_ms": excerpt.end_ms})
     else:
         print(
             f"{out}: {excerpt.begin_ms / 1000:.1f} s to {excerpt.end_ms / 1000:.1f} s of the call."
@@ -184,14 +183,13 @@ def _since(wanted: Wanted, since: str) -> Wanted:
 
 def _tell_retest(reviewed: ReviewedFlag, *, as_json: bool) -> None:
     if as_json:
-        _print({"flag": reviewed})
+        print_json({"flag": reviewed})
         return
     console = console_here()
     if reviewed.retest is not None:
         console.print(_sides(reviewed.retest))
-    short = reviewed.flag.id[:ID_SHOWN]
     if reviewed.state == "open":
-        print(f"If that is right now: `ivr flags confirm {short}`.")
+        print(f"If that is right now: `ivr flags confirm {reviewed.flag.id[:ID_SHOWN]}`.")
 
 
 def _show(view: FlagView) -> None:
@@ -260,16 +258,8 @@ def _passages(one: Answered) -> str:
 
 def _findings(one: Answered) -> str:
     found = [
-        f"{finding.rule} ({finding.severity}): {_short(finding.phrase)}" for finding in one.findings
+        f"{finding.rule} ({finding.severity}): {short(finding.phrase)}" for finding in one.findings
     ]
     if one.failure:
         found.append(one.failure)
     return plain("; ".join(found)) or "nothing found"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= PHRASE_SHOWN else text[: PHRASE_SHOWN - 1] + "…"
-
-
-def _print(value: object) -> None:
-    print(orjson.dumps(value).decode())

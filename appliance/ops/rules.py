@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -12,7 +11,7 @@ from sqlalchemy import Connection
 
 from appliance.errors import UserError
 from appliance.events import Agent
-from appliance.ops.console import plain, print_json, print_table
+from appliance.ops.console import plain, print_json, print_table, who
 from appliance.safety.findings import Context, Finding
 from appliance.safety.guard import Guard
 from appliance.safety.rules import RuleSet, SiteRule
@@ -48,8 +47,7 @@ def print_list(settings: Settings, agent_id: str, *, as_json: bool) -> None:
 
 def add(settings: Settings, rule: SiteRule, note: str, by: str, *, as_json: bool) -> None:
     """Raises UserError when the rule is none."""
-    by = by.strip() or getpass.getuser()
-    rule_id = in_database(settings, lambda c: store.add_rule(c, rule, note, by))
+    rule_id = in_database(settings, lambda c: store.add_rule(c, rule, note, who(by)))
     _tell("added", rule_id, as_json)
 
 
@@ -113,9 +111,9 @@ def check(settings: Settings, text: str, agent_id: str, language: str, *, as_jso
             }
         )
         return
-    for who, findings, took_us in (("agent", said, agent_us), ("caller", heard, caller_us)):
+    for speaker, findings, took_us in (("agent", said, agent_us), ("caller", heard, caller_us)):
         print(
-            f"Said by the {who} ({took_us} µs): {'nothing found.' if not findings else ''}".strip()
+            f"Said by the {speaker} ({took_us} µs): {'nothing found.' if not findings else ''}".strip()
         )
         for one in findings:
             print(f"  {one.action} {one.severity} {one.category} {one.rule}: {plain(one.phrase)}")

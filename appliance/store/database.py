@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,8 @@ POOL_SIZE = 5
 """Connections a process keeps; searches on the call path take the most."""
 SYNC_POOL_SIZE = 3
 """Of a process that asks in threads: its snapshot, its journal, and one to spare."""
+COMMAND_POOL_SIZE = 3
+"""Of a command: what it does may keep a transaction open while it asks for more."""
 POOL_TIMEOUT_S = 5.0
 NO_EXTENSION = ("42501", "0A000", "58P01")
 """SQLSTATEs of CREATE EXTENSION: not permitted, not installed (two ways to say so)."""
@@ -155,29 +158,35 @@ def in_database(settings: Settings, work: Callable[[Connection], T]) -> T:
 
 
 def answer(
-    settings: Settings, question: Callable[[AsyncEngine], Awaitable[T]], timeout_s: float
+    settings: Settings,
+    question: Callable[[AsyncEngine], Awaitable[T]],
+    timeout_s: float | None = None,
 ) -> T:
-    """What one ``question`` of a program without an event loop is answered with, in ``timeout_s``.
+    """What one ``question`` of a program without an event loop is answered with, in ``timeout_s``;
+    None: however long it takes, for each wait in it has a limit of its own.
 
     Raises UserError where the database does not answer.
     """
-    url = database_url(settings)
-    try:
-        return asyncio.run(_answer(settings, url, question, timeout_s))
-    except (SQLAlchemyError, OSError, TimeoutError) as e:
-        raise UserError(explain(url, e)) from e
 
-
-async def _answer(
-    settings: Settings,
-    url: str,
-    question: Callable[[AsyncEngine], Awaitable[T]],
-    timeout_s: float,
-) -> T:
-    engine = open_engine(url, connect_timeout_s=settings.database.connect_timeout_s, pool_size=1)
-    try:
-        async with asyncio.timeout(timeout_s):
+    async def ask() -> T:
+        async with opened(settings) as engine, asyncio.timeout(timeout_s):
             return await question(engine)
+
+    try:
+        return asyncio.run(ask())
+    except OSError as e:  # TimeoutError is one
+        raise UserError(explain(database_url(settings), e)) from e
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    """The database for the length of the block, which its failures leave as a UserError."""
+    url, timeout_s = database_url(settings), settings.database.connect_timeout_s
+    engine = open_engine(url, connect_timeout_s=timeout_s, pool_size=COMMAND_POOL_SIZE)
+    try:
+        yield engine
+    except SQLAlchemyError as e:
+        raise UserError(explain(url, e)) from e
     finally:
         await engine.dispose()
 

@@ -39,6 +39,7 @@ class DocumentView:
     attempts: int
     next_at: datetime | None
     source: str
+    added_by: str
     tags: tuple[str, ...]
     language: str
     media_type: str
@@ -110,7 +111,8 @@ standing AS (
     (count(*) FILTER (WHERE suspicious))::integer AS suspicious
   FROM passages WHERE knowledge_base_id = (SELECT id FROM base)
     AND since_version IS NOT NULL AND until_version IS NULL GROUP BY document)
-SELECT d.id, d.name, d.state, d.error, d.done, d.total, d.attempts, d.next_at, d.source, d.tags,
+SELECT d.id, d.name, d.state, d.error, d.done, d.total, d.attempts, d.next_at,
+  d.source, d.added_by, d.tags,
   coalesce(nullif(d.language, ''), r.language, '') AS language,
   coalesce(r.media_type, '') AS media_type, coalesce(r.size_bytes, 0) AS size_bytes,
   coalesce(jsonb_array_length(r.pages), 0) AS pages, coalesce(r.notes, '{}') AS notes,

@@ -8,11 +8,10 @@ from contextlib import aclosing
 from dataclasses import asdict
 from datetime import datetime
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-
-from appliance.ops import documents
-from appliance.ops.console import console_here, plain, print_json, print_table
-from appliance.ops.documents import AddedAll, Given, Result, Tell
+from appliance.ops.console import plain, print_json, print_table
+from appliance.ops.knowledge import documents
+from appliance.ops.knowledge.bar import Bar
+from appliance.ops.knowledge.documents import AddedAll, Given, Result, Tell
 from appliance.settings import Settings
 from appliance.store.document_views import DocumentView, SuspiciousView
 from appliance.store.documents import State
@@ -35,7 +34,7 @@ async def add(
     as_json: bool,
 ) -> bool:
     """Add documents and say what became of each; whether all went well."""
-    with _Bar(shown=not as_json) as bar:
+    with Bar(shown=not as_json) as bar:
         adding = bar.add("storing", len(wanted))
         added = await documents.add(
             *(settings, base, wanted),
@@ -79,7 +78,7 @@ async def _wait(
     """Show how far the documents are until each is what it will be; then what became of them."""
     found: list[DocumentView] = []
     lonely_since, warned = time.monotonic(), False
-    with _Bar(shown=shown) as bar:
+    with Bar(shown=shown) as bar:
         all_of_them = bar.add("in force", len(ids))
         now = bar.add("", 0)
         async with aclosing(documents.watch(settings, base, ids)) as looks:
@@ -157,6 +156,7 @@ def _print_document(one: DocumentView) -> None:
         "trouble": one.error,
         "tried again": _when(one.next_at),
         "source": one.source,
+        "added by": one.added_by,
         "kind": one.media_type,
         "size": f"{one.size_bytes / 1000:.0f} kB",
         "language": one.language,
@@ -229,7 +229,7 @@ async def print_versions(settings: Settings, base: str, *, as_json: bool) -> Non
 
 async def reembed(settings: Settings, base: str, tell: Tell, *, as_json: bool) -> None:
     """Embed a base again, and say since which version."""
-    with _Bar(shown=not as_json) as bar:
+    with Bar(shown=not as_json) as bar:
         row = bar.add("embedding", 0)
         published = await documents.reembed(
             settings, base, lambda done: bar.at(row, done, done), tell
@@ -260,44 +260,3 @@ def _state(one: DocumentView) -> str:
 
 def _when(at: datetime | None) -> str:
     return at.astimezone().strftime("%Y-%m-%d %H:%M") if at else ""
-
-
-class _Bar:
-    """Rows of progress on a terminal; elsewhere, and with ``--json``, nothing."""
-
-    def __init__(self, *, shown: bool) -> None:
-        console = console_here()
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            console=console,
-            disable=not shown or not console.is_terminal,
-        )
-        self._shown = shown
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def add(self, words: str, total: int) -> TaskID:
-        """A row; one without words is hidden until it has some."""
-        return self._progress.add_task(words, total=total or None, visible=bool(words))
-
-    def step(self, row: TaskID) -> None:
-        """One more of it is done."""
-        self._progress.advance(row)
-
-    def at(self, row: TaskID, done: int, total: int, words: str = "") -> None:
-        """So many of it are done."""
-        if words:
-            self._progress.update(row, description=words, visible=True)
-        self._progress.update(row, completed=done, total=total or None)
-
-    def say(self, sentence: str) -> None:
-        """A line above the rows."""
-        if self._shown:
-            self._progress.console.print(sentence)

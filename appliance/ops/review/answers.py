@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import orjson
-
 from appliance.errors import UserError
-from appliance.ops.atlength import at_length
-from appliance.ops.console import plain, print_table
+from appliance.ops.console import plain, print_json, print_table, short
 from appliance.review.common import make_answers
 from appliance.settings import Settings
 from appliance.store import cached_answers as store
 from appliance.store.database import answer
 
 QUERY_S = 10.0
-SHOWN = 60
 
 
 def print_answers(settings: Settings, agent_id: str, *, as_json: bool) -> None:
     """Every answer made in advance, those asked most first."""
     found = answer(settings, lambda engine: store.list_answers(engine, agent_id), QUERY_S)
     if as_json:
-        print(orjson.dumps({"answers": found}).decode())
+        print_json({"answers": found})
         return
     rows = [
         (
             *(f"{one.agent_id}.{one.agent_version}", one.knowledge_version, one.calls),
             "no" if one.withdrawn else "yes",
-            *(_short(one.cached.question), _short(one.cached.answer)),
+            *(short(one.cached.question), short(one.cached.answer)),
         )
         for one in found
     ]
@@ -36,9 +32,9 @@ def print_answers(settings: Settings, agent_id: str, *, as_json: bool) -> None:
 
 def make(settings: Settings, agent_id: str, *, as_json: bool) -> None:
     """Make what is missing now, instead of waiting for the background job."""
-    made = at_length(settings, lambda engine: make_answers(engine, settings, agent_id))
+    made = answer(settings, lambda engine: make_answers(engine, settings, agent_id))
     if as_json:
-        print(orjson.dumps(made).decode())
+        print_json(made)
     else:
         print(
             f"{made.asked} questions asked, {made.kept} answers kept,"
@@ -53,10 +49,6 @@ def withdraw(settings: Settings, agent_id: str, question: str, *, as_json: bool)
     if not gone:
         raise UserError(f"Agent {agent_id} has no such answer in use: {question!r}.")
     if as_json:
-        print(orjson.dumps({"withdrawn": gone, "wording": wording}).decode())
+        print_json({"withdrawn": gone, "wording": wording})
     else:
         print(f"No longer answered in advance: {plain(wording)}")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-import orjson
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError
-from appliance.ops.atlength import at_length
-from appliance.ops.console import console_here, passage_line, plain
+from appliance.ops.console import console_here, passage_line, plain, print_json
 from appliance.review.asking import Asked, open_asker
 from appliance.settings import Settings
 from appliance.store.agents import load_agent
+from appliance.store.database import answer
 
 
 def ask(
@@ -23,9 +22,9 @@ def ask(
     caller said before, each answered first. Raises UserError."""
     if not question.strip():
         raise UserError("There is no question.")
-    asked = at_length(settings, lambda engine: _ask(engine, settings, agent_id, question, earlier))
+    asked = answer(settings, lambda engine: _ask(engine, settings, agent_id, question, earlier))
     if as_json:
-        print(orjson.dumps(dataclasses.asdict(asked)).decode())
+        print_json(dataclasses.asdict(asked))
     else:
         show(asked)
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import orjson
-
 from appliance.errors import UserError
-from appliance.ops.atlength import at_length
-from appliance.ops.console import plain, print_table
-from appliance.ops.flags import who
+from appliance.ops.console import plain, print_json, print_table, short, who
 from appliance.review.golden import ask_golden
 from appliance.settings import Settings
 from appliance.store import golden as store
@@ -19,14 +15,13 @@ from appliance.store.golden import NewQuestion
 
 QUERY_S = 30.0
 LARGEST_FILE_BYTES = 4 << 20
-SHOWN = 60
 
 
 def add(settings: Settings, new: NewQuestion, by: str, *, as_json: bool) -> None:
     """Add one question, or change what is expected of it."""
     (key,), added = answer(settings, lambda e: store.add_questions(e, [new], who(by)), QUERY_S)
     if as_json:
-        _print({"id": key, "added": added})
+        print_json({"id": key, "added": added})
     else:
         print(f"Golden question {key} is {'added' if added else 'changed'}.")
 
@@ -36,7 +31,7 @@ def import_file(settings: Settings, agent_id: str, path: Path, by: str, *, as_js
     new = [NewQuestion(agent_id, *row) for row in _rows(path)]
     ids, added = answer(settings, lambda e: store.add_questions(e, new, who(by)), QUERY_S)
     if as_json:
-        _print({"ids": ids, "added": added})
+        print_json({"ids": ids, "added": added})
     else:
         print(f"{added} golden questions added, {len(ids) - added} changed.")
 
@@ -62,14 +57,14 @@ def print_questions(settings: Settings, agent_id: str, *, as_json: bool) -> None
     found = answer(settings, lambda engine: store.list_questions(engine, agent_id), QUERY_S)
     found.sort(key=lambda one: (one.agent_id, one.id))
     if as_json:
-        _print({"questions": found})
+        print_json({"questions": found})
         return
     rows = [
         (
-            *(one.id, one.agent_id, _short(one.question), _short(one.expected)),
+            *(one.id, one.agent_id, short(one.question), short(one.expected)),
             f"{one.asked_at.astimezone():%Y-%m-%d %H:%M}" if one.asked_at else "never",
             one.last.verdict if one.last else "",
-            _short(one.last.answer) if one.last else "",
+            short(one.last.answer) if one.last else "",
         )
         for one in found
     ]
@@ -79,16 +74,16 @@ def print_questions(settings: Settings, agent_id: str, *, as_json: bool) -> None
 
 def run(settings: Settings, agent_id: str, *, as_json: bool) -> bool:
     """Ask them all now; whether all is as it should be."""
-    done = at_length(settings, lambda engine: ask_golden(engine, settings, agent_id))
+    done = answer(settings, lambda engine: ask_golden(engine, settings, agent_id))
     if as_json:
-        _print({"run": done})
+        print_json({"run": done})
     else:
         rows = [
             (
                 *(one.question.id, one.question.agent_id, one.verdict),
                 "" if one.similarity is None else f"{one.similarity:.2f}",
-                _short(one.question.question),
-                _short(one.asked.failure or one.asked.answer),
+                short(one.question.question),
+                short(one.asked.failure or one.asked.answer),
                 one.flag.id[:8] if one.flag else "",
             )
             for one in done.outcomes
@@ -104,14 +99,6 @@ def remove(settings: Settings, key: int, *, as_json: bool) -> None:
     """Delete a question with its answers."""
     gone = answer(settings, lambda engine: store.remove_question(engine, key), QUERY_S)
     if as_json:
-        _print({"removed": gone})
+        print_json({"removed": gone})
     else:
         print(f"Golden question {gone.id} is gone: {plain(gone.question)}")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
-
-
-def _print(value: object) -> None:
-    print(orjson.dumps(value).decode())

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError
@@ -18,9 +16,10 @@ from appliance.knowledge import ingest
 from appliance.knowledge.backends import open_backends
 from appliance.knowledge.fetching import fetch, shown, url_list
 from appliance.knowledge.reading.media_types import SUFFIXES
+from appliance.ops.console import who
 from appliance.settings import Settings
 from appliance.store import documents, leases, versions
-from appliance.store.database import database_url, explain, open_engine
+from appliance.store.database import opened
 from appliance.store.document_views import (
     BaseView,
     DocumentView,
@@ -132,7 +131,7 @@ async def add(
     Postgres is away, or the base's name will not do."""
     documents.check_names(base)
     results = []
-    async with database(settings) as engine:
+    async with opened(settings) as engine:
         for one in wanted:
             results.append(await _add_one(engine, settings, base, one, tuple(tags), language))
             progress(results[-1])
@@ -152,7 +151,7 @@ async def _add_one(
     try:
         original, media_type = await _original(settings, one)
         source = str(one.where) if isinstance(one.where, str) else "upload"
-        new = NewDocument(one.name, original, media_type, source, tags, language)
+        new = NewDocument(one.name, original, media_type, source, tags, language, who())
         added = await ingest.add(engine, base, new)
     except UserError as e:
         return Result(one.name, "refused", 0, str(e))
@@ -185,7 +184,7 @@ async def watch(
     settings: Settings, base: str, ids: Sequence[int], every_s: float = 0.5
 ) -> AsyncGenerator[list[DocumentView], None]:
     """How far the documents are, again and again, until each is what it will be."""
-    async with database(settings) as engine:
+    async with opened(settings) as engine:
         while True:
             found = await list_documents(engine, base, ids=ids)
             yield found
@@ -202,7 +201,7 @@ def is_open(document: DocumentView) -> bool:
 
 async def bases(settings: Settings) -> list[BaseView]:
     """All bases."""
-    async with database(settings) as engine:
+    async with opened(settings) as engine:
         return await list_bases(engine)
 
 
@@ -213,7 +212,7 @@ async def of_base(
 
     Raises UserError: there is no such base or document.
     """
-    async with database(settings) as engine:
+    async with opened(settings) as engine:
         await _must_exist(engine, base)
         found = await list_documents(engine, base, [name] if name else [])
         if name and not found:
@@ -225,7 +224,7 @@ async def of_base(
 
 async def retry(settings: Settings, base: str, names: Sequence[str], tell: Tell) -> AddedAll:
     """Have documents read again that failed or were refused. Raises UserError."""
-    async with database(settings) as engine:
+    async with opened(settings) as engine:
         await _must_exist(engine, base)
         ids = await documents.retry(engine, base, names)
         found = await list_documents(engine, base, ids=ids) if ids else []
@@ -235,14 +234,14 @@ async def retry(settings: Settings, base: str, names: Sequence[str], tell: Tell)
 
 async def remove(settings: Settings, base: str, names: Sequence[str]) -> Published | None:
     """Take documents out of the next version. Raises UserError."""
-    async with database(settings) as engine:
+    async with opened(settings) as engine:
         await _must_exist(engine, base)
         return await ingest.remove(engine, base, names)
 
 
 async def allow(settings: Settings, base: str, ids: Sequence[int]) -> tuple[int, int]:
     """Let suspicious passages in; how many, and the version that has them. Raises UserError."""
-    async with database(settings) as engine:
+    async with opened(settings) as engine:
         await _must_exist(engine, base)
         allowed, version = await versions.allow(engine, base, ids)
     if not allowed:
@@ -255,7 +254,7 @@ async def allow(settings: Settings, base: str, ids: Sequence[int]) -> tuple[int,
 
 async def list_versions(settings: Settings, base: str) -> list[Version]:
     """The versions of a base, the latest first. Raises UserError."""
-    async with database(settings) as engine:
+    async with opened(settings) as engine:
         await _must_exist(engine, base)
         return await versions.list_versions(engine, base)
 
@@ -275,19 +274,6 @@ async def reembed(
 async def _must_exist(engine: AsyncEngine, base: str) -> None:
     if await versions.base_of(engine, base) is None:
         raise UserError(f"There is no knowledge base {base}; `ivr knowledge list` shows all.")
-
-
-@asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    """Postgres for the length of the block. Its failures leave it as a UserError."""
-    url = database_url(settings)
-    engine = open_engine(url, connect_timeout_s=settings.database.connect_timeout_s, pool_size=2)
-    try:
-        yield engine
-    except SQLAlchemyError as e:
-        raise UserError(explain(url, e)) from e
-    finally:
-        await engine.dispose()
 
 
 def as_facts(document: DocumentView) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""`ivr knowledge`: documents added, watched and shown, versions loaded and searched."""

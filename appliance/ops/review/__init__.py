@@ -1,0 +1,1 @@
+"""`ivr ask`, `ivr golden` and `ivr answers`: what agents answer, asked without a call."""
