@@ -12,13 +12,22 @@ MOST_BYTES = 8 << 20
 """Of an answer: 64 vectors of 384 numbers are 0.5 MB."""
 
 
+REFUSED_TEXT = frozenset((400, 413, 422))
+"""Statuses that say: this text, never; all others may pass."""
+
+
+class RefusedTextError(EngineError):
+    """The server will not take this request, now or later."""
+
+
 async def post_json(
     http: aiohttp.ClientSession, url: str, body: bytes, limit_s: float, stage: str
 ) -> bytes:
     """The body of a good answer.
 
     Raises EngineError where the server refuses the request (4xx: it is well, and another would
-    refuse it too); aiohttp.ClientError and TimeoutError where the server is not well.
+    refuse it too), of these RefusedTextError for what it would refuse again; aiohttp.ClientError and
+    TimeoutError where the server is not well.
     """
     timeout = aiohttp.ClientTimeout(total=limit_s)
     async with http.post(url, data=body, headers=HEADERS, timeout=timeout) as response:
@@ -27,7 +36,8 @@ async def post_json(
         except ValueError as e:
             raise aiohttp.ClientPayloadError(str(e)) from e
         if 400 <= response.status < 500:
-            raise EngineError(stage, f"refused with status {response.status}")
+            refused = RefusedTextError if response.status in REFUSED_TEXT else EngineError
+            raise refused(stage, f"refused with status {response.status}")
         if response.status != 200:
             raise aiohttp.ClientError(f"status {response.status}")
     return answer

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.engines.base import Embedder
+from appliance.engines.posting import RefusedTextError
 from appliance.errors import EngineError, UserError, reason_of
 from appliance.knowledge.cutting import Draft
 from appliance.knowledge.drafts import cut_and_checked, new_passage
@@ -74,6 +75,11 @@ async def read_one(
         return await work.refused(str(e))
     except UserError as e:  # a reader that died or was too slow; vectors of another model
         return await work.failed(str(e))
+    except RefusedTextError as e:  # this document's text: waiting would not help
+        return await work.failed(
+            f"The embedding server refuses a passage of it ({e}); shorten its longest paragraphs and"
+            " table rows, or use a model that takes longer texts."
+        )
     except EngineError as e:
         return await work.failed(f"The embedding server is away: {e}.", outage=True)
     except (SQLAlchemyError, OSError):

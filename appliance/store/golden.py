@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import Select, delete, func, select, union_all, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -22,6 +22,8 @@ Verdict = Literal["same", "changed", "wrong", "stopped", "failed"]
 LONGEST_QUESTION_LETTERS = 500
 """As a search reads it."""
 LONGEST_EXPECTED_LETTERS = 500
+KEPT_ANSWERS = 30
+"""Of each question, and the last one that the next is compared with, however old it is."""
 MOST_QUESTIONS = 1000
 """Of one agent."""
 
@@ -196,10 +198,17 @@ def _question(row: Any) -> GoldenQuestion:
 async def keep_golden_answer(
     connection: AsyncConnection, question_id: int, answer: GoldenAnswer
 ) -> None:
-    """Store an answer. Raises IntegrityError when the question was removed meanwhile."""
+    """Store an answer, and forget the oldest. Raises IntegrityError when the question was removed
+    meanwhile."""
+    row = GoldenAnswerRow
     values = asdict(answer) | {"question_id": question_id}
     values["passages"] = [asdict(passage) for passage in answer.passages]
-    await connection.execute(insert(GoldenAnswerRow).values(values))
+    await connection.execute(insert(row).values(values))
+    newest = select(row.id).where(row.question_id == question_id).order_by(row.at.desc())
+    compared = newest.where(row.verdict != "failed").limit(1)
+    kept = union_all(newest.limit(KEPT_ANSWERS), compared)
+    statement = delete(row).where(row.question_id == question_id, row.id.not_in(kept))
+    await connection.execute(statement)
 
 
 async def remove_question(engine: AsyncEngine, question_id: int) -> GoldenQuestion:

@@ -67,7 +67,8 @@ async def due(engine: AsyncEngine) -> list[int]:
 async def take(engine: AsyncEngine, document_id: int) -> Taken | None:
     """The document, for who asks to work on it; None when it is not due or another has it.
 
-    One whose workers died every time is given up here.
+    One whose workers died every time is given up here. The attempt counts from the moment that it is
+    begun, also where fetching the original is what ends it.
     """
     d, r = DocumentRow, RevisionRow
     async with engine.begin() as connection:
@@ -87,18 +88,20 @@ async def take(engine: AsyncEngine, document_id: int) -> Taken | None:
             .values(taken_at=func.clock_timestamp())
             .returning(d.taken_at)
         )
-        row = (
-            await connection.execute(
-                select(
-                    *(d.id, d.knowledge_base_id.label("base_id"), d.name, d.language),
-                    KnowledgeBaseRow.name.label("base"),
-                    *(d.tags, d.revision_id, r.original, r.media_type, d.attempts),
-                )
-                .join(r, r.id == d.revision_id)
-                .join(KnowledgeBaseRow, KnowledgeBaseRow.id == d.knowledge_base_id)
-                .where(d.id == document_id)
-            )
-        ).one()
+    original = (
+        select(
+            *(d.id, d.knowledge_base_id.label("base_id"), d.name, d.language),
+            KnowledgeBaseRow.name.label("base"),
+            *(d.tags, d.revision_id, r.original, r.media_type, d.attempts),
+        )
+        .join(r, r.id == d.revision_id)
+        .join(KnowledgeBaseRow, KnowledgeBaseRow.id == d.knowledge_base_id)
+        .where(d.id == document_id, d.taken_at == lease)
+    )
+    async with engine.connect() as connection:
+        row = (await connection.execute(original)).one_or_none()
+    if row is None:  # somebody added it anew meanwhile
+        return None
     fields: dict[str, Any] = {**row._mapping, "tags": tuple(row.tags), "lease": lease}
     return Taken(**fields)
 

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 async def prune(engine: AsyncEngine, older_than: timedelta) -> int:
     """Erase the versions that were superseded longer than that ago, and since before the oldest call
-    that still lives; then originals that no version and no document has any more.
+    that still lives, and what was stored of documents that failed as long ago; then originals that no
+    version and no document has any more.
 
     Returns how many passages went.
     """
@@ -20,9 +21,12 @@ async def prune(engine: AsyncEngine, older_than: timedelta) -> int:
         )
         gone = await connection.execute(_PRUNE, {"before": before})
         await connection.execute(_PRUNED, {"before": before})
+        staged = await connection.execute(_PRUNE_STAGED, {"before": before})
+    async with engine.begin() as connection:
+        await connection.execute(_NOBODY_ADDS)
         await connection.execute(_PRUNE_REVISIONS, {"before": before})
         await connection.execute(_PRUNE_DOCUMENTS)
-        return gone.rowcount
+    return gone.rowcount + staged.rowcount
 
 
 # a call that seems to live for a day has lost its worker, and its end with it
@@ -44,6 +48,16 @@ WHERE next.knowledge_base_id = v.knowledge_base_id AND next.version = v.version 
   AND next.published_at < :before AND v.pruned_at IS NULL
 """
 )
+_PRUNE_STAGED = text(
+    """
+DELETE FROM passages p USING document_revisions r, documents d
+WHERE p.since_version IS NULL AND r.id = p.revision_id AND d.id = r.document_id
+  AND d.updated_at < :before
+  AND (d.revision_id <> r.id OR (d.state IN ('failed', 'refused', 'removed') AND d.next_at IS NULL))
+"""
+)
+# who adds an original again holds its base: else it could be erased under the document's hands
+_NOBODY_ADDS = text("SELECT id FROM knowledge_bases ORDER BY id FOR UPDATE")
 _PRUNE_REVISIONS = text(
     """
 DELETE FROM document_revisions r USING documents d
