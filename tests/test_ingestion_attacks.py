@@ -23,9 +23,9 @@ from appliance.knowledge import ingest
 from appliance.knowledge.reading import ReadOptions
 from appliance.knowledge.work import read_one
 from appliance.ops.keeping.ports import free_port
-from appliance.store import golden, leases, pruning, publishing
-from appliance.store.documents import NewDocument, State, add_in
-from appliance.store.golden import KEPT_ANSWERS, GoldenAnswer, NewQuestion
+from appliance.store import golden, leases, pruning
+from appliance.store.documents import NewDocument, State, add_in, lock_base
+from appliance.store.golden import KEPT_ANSWERS, GoldenAnswer, NewQuestion, Verdict
 from tests.jobs_kit import Jobs, until
 from tests.knowledge_servers import EmbedProcess
 from tests.letters import Letters
@@ -135,7 +135,7 @@ async def test_an_original_that_is_added_again_is_not_erased_under_it(engine: As
     await run(engine, "UPDATE knowledge_versions SET published_at = now() - '9 days'::interval")
     await run(engine, "UPDATE document_revisions SET created_at = now() - '9 days'::interval")
     async with engine.begin() as connection:
-        base = await publishing.lock_base(connection, "kb")
+        base = await lock_base(connection, "kb")
         again = NewDocument("a.md", b"# T\n\nVersion 1.")
         await add_in(connection, base, again)
         erasing = asyncio.create_task(pruning.prune(engine, AGE))
@@ -175,7 +175,7 @@ async def test_of_a_golden_question_the_latest_answers_are_kept(engine: AsyncEng
     (question,) = await golden.list_questions(engine)
     begin = datetime(2026, 1, 1, tzinfo=UTC)
 
-    async def answer(day: int, verdict: str) -> None:
+    async def answer(day: int, verdict: Verdict) -> None:
         said = GoldenAnswer(begin + timedelta(days=day), 1, 1, str(day), "llm", (), verdict, None)
         async with engine.begin() as connection:
             await golden.keep_golden_answer(connection, question.id, said)
