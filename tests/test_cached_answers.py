@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.events import Agent, Passage
-from appliance.safety.flag_id import flag_id
+from appliance.safety.flags import flag_id
 from appliance.store.agents import publish_agent
 from appliance.store.cached_answers import (
     CachedAnswer,

@@ -6,33 +6,21 @@ from datetime import UTC, datetime
 
 from appliance.call.reply import Found, Reply
 from appliance.events import Agent, Flag, Turn
-from appliance.safety.flag_id import flag_id
+from appliance.safety.flags import flag_of_turn
 
 
 def flag_of(found: Found, turn: Turn, reply: Reply, agent: Agent, begin_ms: int) -> Flag:
     """``begin_ms``: of the reply's first frame, on the call's media clock."""
-    finding = found.finding
-    begin, end = _place(found, turn, reply, begin_ms)
-    return Flag(
-        id=flag_id(turn.call_id, turn.index, found.side, finding.rule, finding.phrase),
-        at=datetime.now(UTC),
-        call_id=turn.call_id,
-        turn=turn.index,
-        agent_id=agent.id,
-        agent_version=agent.version,
-        knowledge=agent.knowledge,
-        knowledge_version=agent.knowledge_version,
+    return flag_of_turn(
+        found.finding,
+        turn,
+        agent,
         found_by="guard",
-        side=found.side,
-        rule=finding.rule,
-        category=finding.category,
-        severity=finding.severity,
-        action=found.action,
+        at=datetime.now(UTC),
         phrase=found.phrase,
-        question=turn.said,
-        answer=turn.reply,
-        begin_ms=begin,
-        end_ms=end,
+        place=_place(found, turn, reply, begin_ms),
+        side=found.side,
+        action=found.action,
     )
 
 

@@ -21,16 +21,15 @@ from appliance.review.asking import Asker, answered, open_asker
 from appliance.review.corrections import correct
 from appliance.review.places import Place, heard_phrases
 from appliance.safety.findings import Action, Finding
-from appliance.safety.flag_id import flag_id
+from appliance.safety.flags import flag_of_turn
 from appliance.settings import Settings
 from appliance.store import flags as store
 from appliance.store.agents import load_agent
 from appliance.store.cached_answers import withdraw_text
 from appliance.store.calls import read_call, read_past
-from appliance.store.flags import Answered, FlagState, Retest, ReviewedFlag
+from appliance.store.flags import BY_GOLDEN, Answered, FlagState, Retest, ReviewedFlag
 from appliance.store.rules_of_site import edit_rule, get_rule, set_enabled
 
-BY_GOLDEN = "golden"
 SITE_RULE = re.compile(r"site\.(\d{1,18})")
 EARLIER_TURNS = 16
 """Asked again with so many turns before it: what is in the prompt of a call."""
@@ -128,26 +127,14 @@ async def flag_turn(
     place = (
         Place(phrases[0].place.begin_ms, phrases[-1].place.end_ms) if phrases else Place(None, None)
     )
-    flag = Flag(
-        id=flag_id(call.call_id, index, "agent", "person", turn.heard),
-        at=datetime.now(UTC),
-        call_id=call.call_id,
-        turn=index,
-        agent_id=call.agent_id,
-        agent_version=call.agent_version,
-        knowledge=agent.knowledge if agent else "",
-        knowledge_version=agent.knowledge_version if agent else 0,
+    flag = flag_of_turn(
+        Finding("person", "wrong", severity, "flag", turn.heard),
+        turn,
+        agent or Agent(call.agent_id, call.agent_version, ""),
         found_by="person",
-        side="agent",
-        rule="person",
-        category="wrong",
-        severity=severity,
-        action="flagged",
+        at=datetime.now(UTC),
         phrase=turn.heard,
-        question=turn.said,
-        answer=turn.reply,
-        begin_ms=place.begin_ms,
-        end_ms=place.end_ms,
+        place=(place.begin_ms, place.end_ms),
     )
     async with engine.begin() as connection:
         await store.add_flags(connection, [flag])

@@ -21,10 +21,10 @@ from appliance.errors import UserError
 from appliance.events import Agent, Flag, Severity
 from appliance.review.asking import Asked, Asker, answered, open_asker
 from appliance.review.likeness import Said, cosine, has_changed, holds
-from appliance.safety.flag_id import flag_id
+from appliance.safety.flags import flag_id
 from appliance.settings import Settings
 from appliance.store.agents import load_agent
-from appliance.store.flags import Answered, Retest, add_flags, keep_retest
+from appliance.store.flags import BY_GOLDEN, Answered, Retest, add_flags, keep_retest
 from appliance.store.golden import (
     GoldenAnswer,
     GoldenQuestion,
@@ -43,7 +43,6 @@ QUESTION_S = 60.0
 """Of one question; who takes longer has failed."""
 MOST_FAILED_IN_A_ROW = 5
 """Then a server is away, and the rest is for the next night."""
-BY = "golden"
 _SEVERITY: dict[Verdict, Severity] = {"wrong": "high", "stopped": "medium", "changed": "medium"}
 
 
@@ -198,7 +197,7 @@ async def _keep(engine: AsyncEngine, outcome: Outcome) -> int:
     except IntegrityError:  # removed while it was asked
         return 0
     if new and outcome.flag and last:
-        retest = Retest(datetime.now(UTC), BY, "", _as_answered(last), answered(asked))
+        retest = Retest(datetime.now(UTC), BY_GOLDEN, "", _as_answered(last), answered(asked))
         await keep_retest(engine, outcome.flag.id, retest)
     return new
 

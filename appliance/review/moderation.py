@@ -1,7 +1,7 @@
 """Moderation after the fact: every call that is over is checked again, both sides, as a whole.
 
 The rules are those of now: a rule that was written after a call finds what it said. A flag that the
-guard raised in the call is the same one (:mod:`appliance.safety.flag_id`) and stays as it is.
+guard raised in the call is the same one (:mod:`appliance.safety.flags`) and stays as it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from appliance.engines.guard_model import GuardModel
 from appliance.errors import EngineError, UserError
 from appliance.events import Agent, Flag, Side, Turn
 from appliance.review.places import OWN_WORDS, Place, caller_place, heard_phrases
-from appliance.safety.flag_id import flag_id
+from appliance.safety.flags import flag_of_turn
 from appliance.safety.guard import Context, Finding, Guard
 from appliance.safety.rules import RuleSet
 from appliance.settings import Settings
@@ -182,26 +182,15 @@ class Moderator:
 def _flag(
     finding: Finding, turn: Turn, agent: Agent, side: Side, phrase: str, place: Place
 ) -> Flag:
-    return Flag(
-        id=flag_id(turn.call_id, turn.index, side, finding.rule, finding.phrase),
-        at=turn.at,
-        call_id=turn.call_id,
-        turn=turn.index,
-        agent_id=agent.id,
-        agent_version=agent.version,
-        knowledge=agent.knowledge,
-        knowledge_version=agent.knowledge_version,
+    return flag_of_turn(
+        finding,
+        turn,
+        agent,
         found_by="moderation",
-        side=side,
-        rule=finding.rule,
-        category=finding.category,
-        severity=finding.severity,
-        action="flagged",
+        at=turn.at,
         phrase=phrase,
-        question=turn.said,
-        answer=turn.reply,
-        begin_ms=place.begin_ms,
-        end_ms=place.end_ms,
+        place=(place.begin_ms, place.end_ms),
+        side=side,
     )
 
 

@@ -21,6 +21,8 @@ from appliance.store.review_models import FlagRow
 
 FlagState = Literal["open", "confirmed", "dismissed"]
 STATES: tuple[FlagState, ...] = ("open", "confirmed", "dismissed")
+BY_GOLDEN = "golden"
+"""Who asks golden questions again, in a ``Retest``."""
 AMBIGUOUS_SHOWN = 5
 LONGEST_NOTE_LETTERS = 2000
 
