@@ -43,6 +43,7 @@ class Jobs:
 
     def start(self) -> None:
         """Start the workers; they come up by themselves, Redis or not."""
+        self.settings.jobs_ready_file.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "appliance", "jobs"],
@@ -72,13 +73,31 @@ class Jobs:
             self.process = None
 
     def children(self) -> list[int]:
-        """Process ids of the workers, and of the clock."""
+        """Process ids of the workers, of the clock, and of theirs."""
+        assert self.process is not None
+        return children_of(self.process.pid)
+
+    def own_children(self) -> list[int]:
+        """Those that it has started itself: what takes long, the clock, then workers."""
         assert self.process is not None
         pid = self.process.pid
         return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
+    async def is_ready(self) -> bool:
+        """Whether it has taken jobs since it was started."""
+        return self.settings.jobs_ready_file.exists()
+
     def said(self) -> str:
         return self.log.read_text(errors="replace")
+
+
+def children_of(pid: int) -> list[int]:
+    """Process ids of all that ``pid`` has started, and of what these have."""
+    try:
+        own = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return []
+    return [found for one in own for found in (int(one), *children_of(int(one)))]
 
 
 async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 30.0) -> None:

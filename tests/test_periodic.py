@@ -40,7 +40,16 @@ def test_nightly_work_is_due_at_the_settings_time_in_their_zone(tmp_path: Path) 
     app = celery.make_app(settings)
     tasks.register(app, settings)
     assert str(app.timezone) == "Asia/Tokyo"
-    assert {name for name in app.tasks if name.startswith("ivr.")} == {"ivr.read", *entries}
+    assert {name for name in app.tasks if name.startswith("ivr.")} == {
+        *("ivr.read", "ivr.publish", *entries)
+    }
+
+
+def test_what_is_due_now_waits_for_nothing_that_takes_long(tmp_path: Path) -> None:
+    entries = schedule(settings_in(tmp_path))
+    soon = {name for name, entry in entries.items() if entry["options"]["queue"] == celery.SOON}
+    assert soon == {SWEEP, "ivr.moderate", "ivr.beep"}
+    assert celery.make_app(settings_in(tmp_path)).conf.task_default_queue == celery.LONG
 
 
 def test_nothing_but_json_and_no_result_is_carried(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from celery import Celery
 from appliance.settings import Settings
 from appliance.store.queue import redis_url
 
-SOON, BULK = 0, 6
-"""Priorities: documents of a folder of hundreds wait behind what is due now."""
+SOON, LONG = "soon", "long"
+"""Queues, each with processes of its own: what takes minutes holds up nothing that is due now."""
+FIRST, BULK = 0, 6
+"""Priorities in a queue: documents of a folder of hundreds wait behind what is done every night."""
 TIME_LIMIT_S = 4 * 3600
 """Longest that one job may take; a document of 100 000 passages takes half of it."""
 SOFT_LIMIT_S = TIME_LIMIT_S - 60
@@ -40,8 +42,8 @@ def make_app(settings: Settings) -> Celery:
         task_reject_on_worker_lost=True,
         task_time_limit=TIME_LIMIT_S,
         task_soft_time_limit=SOFT_LIMIT_S,
-        task_default_queue="jobs",
-        task_default_priority=SOON,
+        task_default_queue=LONG,
+        task_default_priority=FIRST,
         worker_prefetch_multiplier=1,
         worker_max_tasks_per_child=TASKS_PER_CHILD,
         worker_hijack_root_logger=False,
@@ -68,5 +70,5 @@ def _transport() -> dict[str, Any]:
         "health_check_interval": 10,
         "global_keyprefix": KEY_PREFIX,
         "queue_order_strategy": "priority",
-        "priority_steps": [SOON, BULK],
+        "priority_steps": [FIRST, BULK],
     }

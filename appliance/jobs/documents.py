@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,11 +14,22 @@ from appliance.knowledge.ingest import options_of, publish
 from appliance.knowledge.work import read_one
 from appliance.settings import Settings
 from appliance.store import leases, pruning, publishing
+from appliance.store.baseindex import is_large
 
 KEPT_DAYS = 30
 """Versions that were superseded longer ago are erased, with their originals."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the sweep leaves to be done at length."""
+
+    documents: Sequence[int]
+    """To be read: as many as are read at once, for each that has been read names the next."""
+    large_bases: Sequence[str]
+    """To be published."""
 
 
 async def read(settings: Settings, document_id: int) -> Sequence[int]:
@@ -28,18 +40,22 @@ async def read(settings: Settings, document_id: int) -> Sequence[int]:
     async with open_backends(settings) as backends:
         options = options_of(settings.knowledge)
         outcome = await read_one(backends.engine, backends.embedder, options, document_id)
-        await publish_ready(backends.engine)
+        await publish_all(backends.engine, settings)
         return (await leases.due(backends.engine))[:1] if outcome else ()
 
 
-async def sweep(engine: AsyncEngine, settings: Settings) -> Sequence[int]:
-    """Put in force what is ready, and say which documents are due: as many as are read at once, for
-    each that has been read names the next."""
-    await publish_ready(engine)
-    return (await leases.due(engine))[: settings.jobs.processes]
+async def sweep(engine: AsyncEngine, settings: Settings) -> Left:
+    """Put in force what is ready of small bases, and say what is to be done besides."""
+    large = []
+    for base in await publishing.bases_to_publish(engine):
+        if await is_large(engine, base):
+            large.append(base)
+        else:
+            await publish(engine, base)
+    return Left((await leases.due(engine))[: settings.jobs.processes], large)
 
 
-async def publish_ready(engine: AsyncEngine) -> None:
+async def publish_all(engine: AsyncEngine, settings: Settings) -> None:
     """Make a version of each base that has something to put in force, and nothing under way."""
     for base in await publishing.bases_to_publish(engine):
         await publish(engine, base)

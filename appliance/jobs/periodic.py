@@ -12,6 +12,7 @@ from celery.schedules import crontab
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.jobs.celery import LONG, SOON
 from appliance.settings import Settings
 
 Work = Callable[[AsyncEngine, Settings], Awaitable[Any]]
@@ -28,6 +29,8 @@ class Periodic:
     """``module:function``; imported when it is due, so that what one job needs burdens no other."""
     every_s: float = 0
     """0: once a night, at ``jobs.nightly``."""
+    queue: str = LONG
+    """SOON: it holds up nobody for longer than its period."""
 
     @property
     def task(self) -> str:
@@ -36,8 +39,8 @@ class Periodic:
 
 SWEEP = "ivr.sweep"
 PERIODIC = (
-    Periodic("moderate", "appliance.review.moderation:moderate_new", 60),
-    Periodic("beep", "appliance.privacy.beeping:beep_pending", 60),
+    Periodic("moderate", "appliance.review.moderation:moderate_new", 60, SOON),
+    Periodic("beep", "appliance.privacy.beeping:beep_pending", 60, SOON),
     Periodic("answers", "appliance.review.common:make_answers", 600),
     Periodic("golden", "appliance.review.golden:ask_golden"),
     Periodic("erase", "appliance.privacy.retention:erase_old"),
@@ -46,13 +49,14 @@ PERIODIC = (
 
 
 def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Celery's ``beat_schedule``. A run that nobody took before the next is due is dropped."""
+    """Celery's ``beat_schedule``. A run that nobody took before the one after the next is due is
+    dropped: of two that last longer than their period neither keeps the other out."""
     hour, minute = map(int, settings.jobs.nightly.split(":"))
     entries: dict[str, dict[str, Any]] = {
         SWEEP: {
             "task": SWEEP,
             "schedule": settings.jobs.sweep_s,
-            "options": {"expires": settings.jobs.sweep_s},
+            "options": {"queue": SOON, "expires": 2 * settings.jobs.sweep_s},
         }
     }
     for periodic in PERIODIC:
@@ -60,7 +64,8 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         entries[periodic.task] = {
             "task": periodic.task,
             "schedule": crontab(hour=hour, minute=minute) if nightly else periodic.every_s,
-            "options": {} if nightly else {"expires": periodic.every_s},
+            "options": {"queue": periodic.queue}
+            | ({} if nightly else {"expires": 2 * periodic.every_s}),
         }
     return entries
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -10,19 +9,19 @@ import sys
 import warnings
 from typing import Any
 
-from celery import signals
+from celery import Celery, signals
+from celery.beat import Service
 from celery.exceptions import SecurityWarning
 
 from appliance.errors import UserError
-from appliance.jobs.celery import make_app
+from appliance.jobs.beside import Beside, die_with
+from appliance.jobs.celery import LONG, SOON, make_app
 from appliance.jobs.tasks import register
 from appliance.settings import Settings
 from appliance.telemetry import configure
 
 NICE = 10
 """Calls go before jobs, wherever both want the same core."""
-PR_SET_PDEATHSIG = 1
-"""prctl(2)."""
 QUIET = ("celery", "kombu", "amqp", "celery.redirected")
 
 _log = logging.getLogger(__name__)
@@ -46,22 +45,49 @@ def run(settings: Settings, *, scheduled: bool = True) -> None:
     register(app, settings)
     _keep_our_log(settings)
     settings.jobs_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    beside = Beside()
+    beside.fork("what takes long", lambda: _work(_worker(app, LONG, settings.jobs.processes)))
+    if scheduled:
+        beside.fork("the clock", lambda: _tick(app, settings))
     _tell_when_ready(settings)
-    worker = app.Worker(
-        concurrency=settings.jobs.processes,
+    worker = _worker(app, SOON, 1)
+    beside.watch()
+    _log.info("= jobs: %d at once, queue %s", settings.jobs.processes, shown)
+    worker.start()
+    beside.finish()
+    sys.exit(1 if beside.died else worker.exitcode)
+
+
+def _work(worker: Any) -> None:
+    worker.start()
+    sys.exit(worker.exitcode)
+
+
+def _tick(app: Celery, settings: Settings) -> None:
+    """Say when it is time, until SIGTERM."""
+
+    def stop(*_: Any) -> None:
+        raise SystemExit  # it wakes, and notes down when each was due last
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGQUIT, stop)
+    _log_as_we_do(settings)
+    Service(app, schedule_filename=str(settings.jobs_dir / "schedule")).start()
+
+
+def _worker(app: Celery, queue: str, processes: int) -> Any:
+    return app.Worker(
+        queues=[queue],
+        concurrency=processes,
         pool="prefork",
-        beat=scheduled,
-        schedule_filename=str(settings.jobs_dir / "schedule"),
-        hostname=f"jobs@{os.uname().nodename}",
+        hostname=f"{queue}@{os.uname().nodename}",
         loglevel="WARNING",
         quiet=True,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
     )
-    _log.info("= jobs: %d at once, queue %s", settings.jobs.processes, shown)
-    worker.start()
-    sys.exit(worker.exitcode)
 
 
 def _tell_when_ready(settings: Settings) -> None:
@@ -76,22 +102,17 @@ def _keep_our_log(settings: Settings) -> None:
     """Celery logs as we do, and says only what is wrong; each child has a log thread of its own."""
 
     def ours(**_: Any) -> None:
-        configure("jobs", level=settings.log.level, json=settings.log.json_lines)
-        for name in QUIET:
-            logging.getLogger(name).setLevel(logging.WARNING)
+        _log_as_we_do(settings)
 
     def child(**_: Any) -> None:
-        _die_with_parent()
+        die_with(os.getppid())
         ours()
 
     signals.setup_logging.connect(ours, weak=False)
     signals.worker_process_init.connect(child, weak=False)
-    signals.beat_embedded_init.connect(child, weak=False)
 
 
-def _die_with_parent() -> None:
-    """A child whose parent was killed would go on asking the queue for jobs, unseen."""
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent or parent == 1:
-        os._exit(1)
+def _log_as_we_do(settings: Settings) -> None:
+    configure("jobs", level=settings.log.level, json=settings.log.json_lines)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

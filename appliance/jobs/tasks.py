@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import EngineError, UserError, reason_of
 from appliance.jobs import documents, periodic
-from appliance.jobs.enqueue import READ, send_documents
+from appliance.jobs.enqueue import PUBLISH, READ, send_documents, send_publishing
 from appliance.jobs.periodic import PERIODIC, SWEEP, Periodic
 from appliance.settings import Settings
 from appliance.store.database import database_url, open_engine
@@ -35,11 +35,19 @@ def register(app: Celery, settings: Settings) -> None:
         send_documents(app, ids or ())
 
     def sweep() -> None:
-        ids = _done("the sweep", lambda: _with_engine(settings, documents.sweep))
-        send_documents(app, ids or (), expires_s=settings.jobs.sweep_s)
+        left = _done("the sweep", lambda: _with_engine(settings, documents.sweep))
+        if left is None:
+            return
+        send_documents(app, left.documents, expires_s=settings.jobs.sweep_s)
+        if left.large_bases:
+            send_publishing(app, settings.jobs.sweep_s)
+
+    def publish() -> None:
+        _done("publishing", lambda: _with_engine(settings, documents.publish_all))
 
     app.task(name=READ)(read)
     app.task(name=SWEEP)(sweep)
+    app.task(name=PUBLISH)(publish)
     for entry in PERIODIC:
         app.task(name=entry.task)(_periodic(settings, entry))
     app.conf.beat_schedule = periodic.schedule(settings)

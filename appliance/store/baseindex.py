@@ -42,10 +42,8 @@ async def index_base(engine: AsyncEngine, name: str) -> bool:
     """
     async with engine.connect() as plain:
         connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
-        found = select(KnowledgeBaseRow.id).where(KnowledgeBaseRow.name == name)
-        base = await connection.scalar(found)
-        size = await connection.scalar(_SIZE, {"base": base, "most": EXACT_MOST + 1})
-        if base is None or not size or size <= EXACT_MOST:
+        base = await _large(connection, name)
+        if base is None:
             return False
         await connection.execute(text(f"SELECT pg_advisory_lock({LOCK}, {base})"))
         try:
@@ -55,6 +53,20 @@ async def index_base(engine: AsyncEngine, name: str) -> bool:
             await connection.execute(text("SELECT pg_advisory_unlock_all()"))
             await connection.execute(text("RESET maintenance_work_mem"))
     return True
+
+
+async def is_large(engine: AsyncEngine, name: str) -> bool:
+    """Whether the base has passages enough for indexes of its own: a version of it takes minutes."""
+    async with engine.connect() as connection:
+        return await _large(connection, name) is not None
+
+
+async def _large(connection: AsyncConnection, name: str) -> int | None:
+    """The id of the base, when it is a large one."""
+    found = select(KnowledgeBaseRow.id).where(KnowledgeBaseRow.name == name)
+    base = await connection.scalar(found)
+    size = await connection.scalar(_SIZE, {"base": base, "most": EXACT_MOST + 1})
+    return base if size is not None and size > EXACT_MOST else None
 
 
 async def _index(connection: AsyncConnection, base: int, kind: str) -> None:
