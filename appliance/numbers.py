@@ -24,6 +24,14 @@ _WRITTEN = re.compile(r"\+?[0-9][0-9 ().\-/]*", re.ASCII)
 """What may be a number: no letters (the library reads 1-800-FLOWERS), no digits but 0-9."""
 _NO_DIGIT = re.compile(r"[^0-9]")
 CACHED = 4096
+FEWEST_TELLING = 3
+"""Digits other than 0; of a long number, different ones."""
+_WITHHELD = (
+    "anonymous", "blocked", "caller id", "coinphone", "no number", "not available", "out of area",
+    "payphone", "private", "restricted", "unavailable", "unknown", "withheld",
+)  # fmt: skip
+_KEYS = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
+_TYPED = frozenset(word.replace(" ", "").translate(_KEYS) for word in _WITHHELD)
 
 
 def e164(number: str, country: str) -> str:
@@ -60,6 +68,23 @@ def for_trunk(number: str, fmt: NumberFormat, country: str) -> str:
     if fmt == "national":
         return _digits(phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL))
     return phonenumbers.national_significant_number(parsed)
+
+
+def tells_who(caller: str) -> bool:
+    """Whether what a trunk shows of a caller is a number of somebody's own.
+
+    Not for withheld numbers, which all who withhold theirs share, in every way that networks write
+    that: a word, noughts, one digit again and again, or the word as it is typed on a telephone's keys
+    (+266696687 is ANONYMOUS).
+    """
+    digits = _digits(caller)
+    if sum(digit != "0" for digit in digits) < FEWEST_TELLING:
+        return False
+    if any(word in caller.casefold() for word in _WITHHELD):
+        return False
+    if len(digits) >= SHORTEST_DIGITS and len(set(digits)) < FEWEST_TELLING:
+        return False
+    return digits.lstrip("0") not in _TYPED
 
 
 def candidates(did: str, country: str) -> tuple[str, ...]:

@@ -365,6 +365,8 @@ async def test_keys_reach_the_bot(tmp_path: Path) -> None:
         await scene.until(lambda: len(scene.bot.told("dtmf")) == 3)
         assert [m["dtmf"]["digit"] for m in scene.bot.told("dtmf")] == ["0", "5", "#"]
         assert not scene.edge.told("transfer")
+        # the bot may have asked for a PIN: who looks on does not see it
+        assert [e["digit"] for e in scene.door.events if e["event"] == "key"] == ["•"] * 3
 
 
 async def test_a_bot_that_closes_has_hung_up_once_its_words_are_heard(tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ async def test_rows_that_are_on_their_way_are_found_with_all_that_was_known(
         (offer(""), AGENT),
         (offer("anonymous"), AGENT),
         (offer("0000000"), AGENT),
+        (offer("+266696687"), AGENT),  # ANONYMOUS on the keys of a telephone
         (offer(direction="out"), AGENT),
         (offer(part=2), AGENT),
         (offer(), dataclasses.replace(AGENT, continue_minutes=0)),

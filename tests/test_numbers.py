@@ -13,6 +13,7 @@ from appliance.numbers import (
     e164,
     for_trunk,
     is_public,
+    tells_who,
 )
 
 MOBILES = st.builds("{}{:09d}".format, st.sampled_from("6789"), st.integers(0, 10**9 - 1))
@@ -98,3 +99,23 @@ def test_foreign_numbers_get_the_international_prefix() -> None:
 
 def test_a_ten_digit_number_that_begins_with_the_country_code_is_a_subscriber() -> None:
     assert e164("9198765432", "IN") == "+919198765432"
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        "", "+", "anonymous", "Anonymous", "Restricted", "unknown", "unavailable", "0000", "+0000000000",
+        "anonymous@10.11.12.13", "Anonymous <192.168.1.77>", "restricted 911",
+        "+266696687", "266696687", "00266696687", "+7378742833", "+86282452253", "+8656696", "+2562533",
+        "7748283", "1111111111", "+9999999999", "10000000000", "12", "2020202020",
+    ],
+)  # fmt: skip
+def test_a_withheld_number_is_nobodys(caller: str) -> None:
+    assert not tells_who(caller)
+
+
+@pytest.mark.parametrize(
+    "caller", ["+919876543210", "9876543210", "1234", "112", "+12025550123", "user417"]
+)
+def test_a_number_shown_is_somebodys(caller: str) -> None:
+    assert tells_who(caller)

@@ -167,7 +167,7 @@ class BotCall:
     def on_dtmf(self, key: Dtmf) -> None:
         """A key was pressed: the bot's, whatever it means."""
         self._log.info("< key")  # not which: it may be a PIN
-        self._show("key", digit=key.digit)
+        self._show("key", digit="•" if self._agent.redact else key.digit)
         if self._link is not None:
             self._link.send(self._protocol.dtmf(key.digit))
 

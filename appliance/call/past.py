@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.call.history import History
 from appliance.errors import reason_of
 from appliance.events import Agent, CallRecord, Offer, Turn
+from appliance.numbers import tells_who
 from appliance.store.calls import read_past
 from appliance.store.cutoff import read_cut_off
 from appliance.telemetry import CallLog
@@ -32,8 +33,6 @@ INDEX_GAP = 1000
 come later, and must find their place free. No call has so many turns."""
 MOST_CONTINUED = 3
 """Calls cut off one after the other, of which what is not in a summary yet is read."""
-FEWEST_DIGITS = 3
-"""Of a caller's number that tells who they are: none is "anonymous"."""
 
 T = TypeVar("T")
 _Away = (SQLAlchemyError, OSError, TimeoutError)
@@ -115,8 +114,11 @@ class PastCalls:
 
         Only for an agent with ``continue_minutes``, and a caller who shows a number.
         """
-        known = sum(c in "123456789" for c in offer.caller) >= FEWEST_DIGITS
-        if not (agent.continue_minutes and known) or offer.part > 1 or offer.direction == "out":
+        if (
+            not (agent.continue_minutes and tells_who(offer.caller))
+            or offer.part > 1
+            or offer.direction == "out"
+        ):
             return Past()
         call_log = CallLog(__name__, offer.call_id)
         since = datetime.now(UTC) - timedelta(minutes=agent.continue_minutes)
