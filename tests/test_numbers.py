@@ -104,8 +104,8 @@ def test_a_ten_digit_number_that_begins_with_the_country_code_is_a_subscriber() 
 @pytest.mark.parametrize(
     "caller",
     [
-        "", "+", "anonymous", "Anonymous", "Restricted", "unknown", "unavailable", "0000", "+0000000000",
-        "anonymous@10.11.12.13", "Anonymous <192.168.1.77>", "restricted 911",
+        "", "+", "anonymous", "Anonymous", "Restricted", "unknown", "unavailable", "0000",
+        "+0000000000", "anonymous@10.11.12.13", "Anonymous <192.168.1.77>", "restricted 911",
         "+266696687", "266696687", "00266696687", "+7378742833", "+86282452253", "+8656696", "+2562533",
         "7748283", "1111111111", "+9999999999", "10000000000", "12", "2020202020",
     ],
