@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from appliance.knowledge.followup_words import SmallWords, small_words
+from appliance.spelling import JOINERS, MARKS
 
 TURNS = 6
 """Earlier turns that are looked at: a topic older than that is not what "it" means."""
@@ -33,7 +34,7 @@ LISTED_WORDS = 2
 MOST_ANTECEDENT = 2
 """With more words of topic before a pronoun it means these, not an earlier turn."""
 
-_WORD = re.compile("(?:[^\\W_]|[̀-ͯऀ-ॣ०-෿\u0610-\u061a\u064b-\u065f‌‍'’-])+")
+_WORD = re.compile(f"(?:[^\\W_]|[{MARKS}{JOINERS}'’-])+")
 # "is it possible to move", "how long does it take to install": this "it" stands for what follows.
 _EXPLETIVE = re.compile(r"\b(?:it|that)\b(?:\s\w+){0,3}\s(?:to|if|when|that)\s(?:\w+\s)*\w{3,}")
 _THERE_IS = re.compile(

@@ -8,12 +8,9 @@ from appliance.knowledge.folding import folded
 from appliance.knowledge.stems import stem
 from appliance.knowledge.stopwords import stop_words
 from appliance.languages import primary
+from appliance.spelling import MARKS
 
-__all__ = ["content_words", "stem"]
-
-# letters and digits of any script, with the vowel signs that Indian scripts write as marks
-# (Devanagari to Sinhala, without the danda)
-_WORD = re.compile("(?:[^\\W_]|[\u0300-\u036f\u0900-\u0963\u0966-\u0dff])+")
+_WORD = re.compile(f"(?:[^\\W_]|[{MARKS}])+")
 
 
 def content_words(text: str, language: str = "") -> list[str]:

@@ -11,11 +11,11 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-_NUKTAS = "\u093c\u09bc\u0a3c\u0abc\u0b3c\u0cbc"
+from appliance.spelling import JOINERS, NUKTAS
+
 _NASALS = "".join(chr(block + at) for block in range(0x900, 0xD80, 0x80) for at in (1, 2))
 """Chandrabindu and anusvara of every Indic block (they are laid out alike)."""
-_JOINERS = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
-_DROPPED = {ord(c): None for c in _NUKTAS + _NASALS + _JOINERS + "\u0a70\u0a71"}
+_DROPPED = {ord(c): None for c in NUKTAS + _NASALS + JOINERS + "\u0a70\u0a71"}
 _DROPPED |= {at: None for at in range(0x300, 0x370)}
 _HALF_NASAL = re.compile("[\u0919\u091e\u0923\u0928\u092e]\u094d(?=[\u0915-\u092d])")
 """न् in पन्द्रह, which पंद्रह writes with a dot."""

@@ -13,32 +13,19 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-_MARKS = (
-    "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed"
-    "\u0900-\u0963\u0966-\u0dff"
-)
-"""Combining marks of Latin, Arabic and the Indic scripts, which ``\\w`` leaves out; no danda."""
-_WORD = re.compile(f"[^\\W_](?:['’]?[^\\W_]|[{_MARKS}])*")
+from appliance.spelling import ACCENTS, ARABIC_MARKS, MARKS, SAME_LETTERS, with_anusvara
+
+_WORD = re.compile(f"[^\\W_](?:['’]?[^\\W_]|[{MARKS}])*")
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
     "\U000e0000-\U000e01ef]"
 )
-_DROPPED = re.compile(
-    "['’\u0300-\u036f\u093c\u0a3c\u0abc\u0cbc\u200c\u200d\u0610-\u061a\u0640\u064b-\u065f\u0670]"
-)
-"""In decomposed text: apostrophes, accents, nuktas, Arabic vowel marks and tatweel."""
-_NASAL = re.compile(
-    "ङ्(?=[क-ङ])|ञ्(?=[च-ञ])|ण्(?=[ट-ण])|न्(?=[त-न])|म्(?=[प-म])"
-    "|ਙ੍(?=[ਕ-ਙ])|ਞ੍(?=[ਚ-ਞ])|ਣ੍(?=[ਟ-ਣ])|ਨ੍(?=[ਤ-ਨ])|ਮ੍(?=[ਪ-ਮ])"
-    "|ઙ્(?=[ક-ઙ])|ઞ્(?=[ચ-ઞ])|ણ્(?=[ટ-ણ])|ન્(?=[ત-ન])|મ્(?=[પ-મ])"
-)
-_NASAL_OF = {0x0900: "ं", 0x0A00: "ਂ", 0x0A80: "ં"}
+_DROPPED = re.compile(f"['’{ACCENTS}\u093c\u0a3c\u0abc\u0cbc\u200c\u200d{ARABIC_MARKS}]")
+"""In decomposed text. Of the nuktas those of Bengali and Odia stay: there they make another letter."""
 _SAME = str.maketrans(
-    {
-        "ँ": "ं", "ੰ": "ਂ", "ઁ": "ં", "ఁ": "ం", "ঁ": "",
-        "ൺ": "ണ്", "ൻ": "ന്", "ർ": "ര്", "ൽ": "ല്", "ൾ": "ള്", "ൿ": "ക്",
-        "ي": "ی", "ى": "ی", "ك": "ک", "ة": "ہ", "ه": "ہ", "ۂ": "ہ", "ھ": "ہ",
-        "أ": "ا", "إ": "ا", "ٱ": "ا",
+    SAME_LETTERS
+    | {
+        "\u0981": "",  # Bengali chandrabindu is left out rather than written otherwise
         "а": "a", "е": "e", "о": "o", "р": "p", "с": "c", "у": "y", "х": "x", "і": "i", "ѕ": "s",
         "ј": "j", "к": "k", "м": "m", "т": "t", "н": "h", "в": "b", "ԁ": "d", "ɡ": "g", "ı": "i",
         "α": "a", "ο": "o", "ρ": "p", "ε": "e", "ι": "i", "κ": "k", "ν": "v", "τ": "t", "υ": "u",
@@ -83,9 +70,7 @@ def fold_word(word: str) -> str:
         return word.lower().replace("'", "")
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", word).casefold())
     folded = unicodedata.normalize("NFKC", _DROPPED.sub("", folded)).casefold().translate(_SAME)
-    if _INDIC.search(folded):
-        folded = _NASAL.sub(lambda m: _NASAL_OF[ord(m[0][0]) & 0xFF80], folded)
-    return folded
+    return with_anusvara(folded) if _INDIC.search(folded) else folded
 
 
 def fold(text: str) -> Folded:
