@@ -13,6 +13,7 @@ from pgvector.sqlalchemy import Vector
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -43,6 +44,9 @@ class KnowledgeBaseRow(Base):
     embedder: Mapped[str] = mapped_column(server_default="")
     """Model whose vectors its passages have: those of two models cannot be compared."""
     published_at: Mapped[datetime | None]
+    dropped_at: Mapped[datetime | None]
+    """When it was taken away, until it is added to again. The row stays: a version that a worker or a
+    cached answer knows by its number is never another one."""
 
 
 class KnowledgeVersionRow(Base):
@@ -76,7 +80,14 @@ class DocumentRow(Base):
     name: Mapped[str]
     """File name or URL, as a citation says it."""
     source: Mapped[str] = mapped_column(server_default="")
-    """``upload``, or the URL or path that it is read from again."""
+    """``upload``, or the URL that it is read from again."""
+    etag: Mapped[str] = mapped_column(server_default="")
+    modified: Mapped[str] = mapped_column(server_default="")
+    """What the URL's server said of the revision: its ETag and Last-Modified headers."""
+    asked_at: Mapped[datetime | None]
+    """When the URL was last asked."""
+    source_error: Mapped[str] = mapped_column(server_default="")
+    """What was wrong with the URL then, in one sentence; what was read of it before stays."""
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{}'"))
     """What agents may filter by."""
     language: Mapped[str] = mapped_column(server_default="")
@@ -152,8 +163,8 @@ class PassageRow(Base):
     page: Mapped[int | None] = mapped_column(Integer)
     """From 1; null where the format has none."""
     heading: Mapped[str] = mapped_column(server_default="")
-    position: Mapped[int] = mapped_column(Integer)
-    """Order of the passage in its document, from 0."""
+    position: Mapped[float] = mapped_column(Double)
+    """Order of the passage in its document: what is new comes between what was there."""
     text: Mapped[str]
     language: Mapped[str] = mapped_column(server_default="en")
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{}'"))

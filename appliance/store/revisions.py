@@ -79,7 +79,7 @@ async def staged(engine: AsyncEngine, taken: Taken) -> dict[int, tuple[Any, ...]
         _staged(taken.revision_id)
     )
     async with engine.connect() as connection:
-        return {row[0]: tuple(row[1:]) for row in await connection.execute(query)}
+        return {int(row[0]): tuple(row[1:]) for row in await connection.execute(query)}
 
 
 async def forget_staged(

@@ -73,7 +73,8 @@ def upgrade() -> None:
 
 def _documents() -> None:
     op.add_column("knowledge_bases", _text("embedder"))
-    op.add_column("knowledge_bases", sa.Column("published_at", _TIME, nullable=True))
+    for name in ("published_at", "dropped_at"):
+        op.add_column("knowledge_bases", sa.Column(name, _TIME, nullable=True))
     # until now there was one embedding model, whose name stands nowhere
     op.execute(f"UPDATE knowledge_bases SET embedder = '{_MINILM}' WHERE version > 0")
     op.create_table(
@@ -100,7 +101,9 @@ def _documents() -> None:
         *_id("documents"),
         sa.Column("knowledge_base_id", sa.BigInteger(), nullable=False),
         _text("name", None),
-        _text("source"),
+        *(_text("source"), _text("etag"), _text("modified")),
+        sa.Column("asked_at", _TIME, nullable=True),
+        _text("source_error"),
         _texts("tags"),
         _text("language"),
         _text("state", "waiting"),
@@ -168,6 +171,7 @@ def _passages() -> None:
     op.drop_column("passages", "tsv")
     op.drop_constraint("uq_passages_knowledge_base_id_version_document_position", "passages")
     op.alter_column("passages", "version", new_column_name="since_version", nullable=True)
+    op.alter_column("passages", "position", type_=sa.Double())
     op.create_foreign_key(
         "fk_passages_revision_id_document_revisions",
         "passages",
@@ -365,6 +369,12 @@ def downgrade() -> None:
     for name in ("revision_id", "until_version", "page", "tags", "suspicious", "terms"):
         op.drop_column("passages", name)
     op.alter_column("passages", "since_version", new_column_name="version", nullable=False)
+    op.execute(
+        "UPDATE passages p SET position = o.place - 1 FROM (SELECT id, row_number() OVER"
+        " (PARTITION BY knowledge_base_id, document ORDER BY position, id) AS place FROM passages) o"
+        " WHERE o.id = p.id"
+    )
+    op.alter_column("passages", "position", type_=sa.Integer())
     op.create_unique_constraint(
         "uq_passages_knowledge_base_id_version_document_position",
         "passages",
@@ -379,4 +389,5 @@ def downgrade() -> None:
     op.drop_table("documents")
     op.drop_table("knowledge_versions")
     op.drop_column("knowledge_bases", "embedder")
-    op.drop_column("knowledge_bases", "published_at")
+    for name in ("published_at", "dropped_at"):
+        op.drop_column("knowledge_bases", name)
