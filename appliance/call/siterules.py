@@ -14,10 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.call.release import Guarding
-from appliance.errors import reason_of
+from appliance.errors import UserError, reason_of
 from appliance.files import write_whole
 from appliance.safety.guard import Guard
-from appliance.safety.rules import RuleSet, SiteRule
+from appliance.safety.rules import MOST_RULES, RuleSet, SiteRule
+from appliance.safety.site_rules import checked
 from appliance.seldom import Seldom
 from appliance.store.rules_of_site import load_rules, stamp
 
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 5.0
 FILE = "rules.json"
+FROM_FILE = "from the file"
+"""Stands for the stamp of rules that were read from there: no stamp of Postgres's is like it."""
 
 
 class SiteRules:
@@ -51,7 +54,7 @@ class SiteRules:
             self._seldom.warn(log, "away", "! the site's rules are not read: %s", reason_of(e))
             if self._stamp is None:
                 await self._enforce(await asyncio.to_thread(_read, self._file))
-                self._stamp = ""
+                self._stamp = FROM_FILE
             return
         await self._enforce(rules)
         self._stamp = now
@@ -72,9 +75,17 @@ def _write(file: Path, rules: Sequence[SiteRule]) -> None:
 
 def _read(file: Path) -> list[SiteRule]:
     try:
-        return [SiteRule(**fields) for fields in orjson.loads(file.read_bytes())]
+        rows = orjson.loads(file.read_bytes())
+        rules = [SiteRule(**fields) for fields in rows][:MOST_RULES]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError) as e:
         log.warning("! %s cannot be read: %s", file, e)
         return []
+    found = []
+    for rule in rules:
+        try:
+            found.append(checked(rule))
+        except (UserError, TypeError, AttributeError) as e:  # of another version's, or by hand
+            log.warning("! rule %s of %s is left out: %s", rule.id, file, reason_of(e))
+    return found
