@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from appliance.events import Passage
 from appliance.knowledge.answers import LONGEST_WORDS, extract
 from appliance.knowledge.scoring import ANSWER_FLOOR
-from appliance.knowledge.sentences import sentences
+from appliance.speech.sentences import sentences
 
 PAY = Passage(
     "1",

@@ -19,7 +19,7 @@ from appliance.knowledge.reading import (
 )
 from appliance.knowledge.reading.document import LONGEST_HEADING_CHARS, MOST_BLOCKS
 from appliance.knowledge.reading.wire import Progress, Refusal, read_reply
-from appliance.knowledge.sentences import sentences
+from appliance.speech.sentences import sentences
 from tests.reading_kit import drafts
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.errors import EngineError, UserError
 from appliance.knowledge import ingest
 from appliance.knowledge.cutting import LONGEST_WORDS, Draft
-from appliance.knowledge.sentences import sentences
+from appliance.speech.sentences import sentences
 from appliance.store.database import open_engine
 from appliance.store.passages import read, version_of
 from appliance.store.versions import list_versions

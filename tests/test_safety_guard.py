@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from appliance.events import Agent, Passage
 from appliance.knowledge.answers import extract
-from appliance.knowledge.sentences import sentences
 from appliance.safety.findings import Finding
 from appliance.safety.grounding import cited
 from appliance.safety.guard import Context, Guard
 from appliance.safety.rules import RuleSet, SiteRule
 from appliance.speech.phrases import Phrases
+from appliance.speech.sentences import sentences
 from tests.guard_scoring import counts, judge_all, sample_agent, sample_passages, wrong
 from tests.sunrise_questions import CALIBRATION, HELD_OUT
 

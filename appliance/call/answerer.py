@@ -18,7 +18,7 @@ from appliance.events import Agent
 from appliance.knowledge.answers import extract
 from appliance.knowledge.rewriting import rewrite
 from appliance.knowledge.search import Search
-from appliance.speech.phrases import SENTENCE_ENDS
+from appliance.speech.sentences import SENTENCE_ENDS
 
 LONGEST_REPLY_LETTERS = 2000
 """Over two minutes of speech. A model that never ends (and a server that heeds no ``max_tokens``)

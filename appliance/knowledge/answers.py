@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from appliance.events import Passage
 from appliance.knowledge.scoring import ANSWER_FLOOR
-from appliance.knowledge.sentences import sentences
 from appliance.knowledge.wordindex import idf
 from appliance.knowledge.words import content_words
+from appliance.speech.sentences import sentences
 
 LONGEST_WORDS = 35
 """About 12 s of speech; a single sentence may be longer, for it is never cut."""

@@ -16,7 +16,7 @@ from appliance.knowledge.reading.document import (
     Page,
     ReadDocument,
 )
-from appliance.knowledge.sentences import sentences
+from appliance.speech.sentences import sentences
 
 LONGEST_WORDS = 120
 """About 40 s of speech and 160 tokens: whole within the embedding model's 256."""

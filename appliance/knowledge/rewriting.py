@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from appliance.knowledge.followup_words import SmallWords, small_words
+from appliance.speech.sentences import sentences
 from appliance.spelling import JOINERS, MARKS
 
 TURNS = 6
@@ -45,7 +46,6 @@ _THERE_IS = re.compile(
 _CLAUSE = re.compile(
     r"\b(?!do\b|is\b|does\b|about\b|and\b|in\b|of\b|for\b)\w+\sthat\s(?:i|you|we|the|my|is|are|has)\b"
 )
-_SENTENCE_END = re.compile(r"(?<=[.!?।؟])\s+")
 _TIME_IT_IS = re.compile(r"\b(?:this|that)\s(?:is|was)\b.*\b(?:calling|speaking|my name)\b")
 
 
@@ -288,10 +288,10 @@ def _names_before(words: list[str], small: SmallWords) -> bool:
 
 def _offer(heard: str, small: SmallWords) -> tuple[str, ...]:
     """The words of topic in the question that the agent ended with; empty where it asked none."""
-    sentences = _SENTENCE_END.split(heard.strip())
-    if not sentences or not sentences[-1].endswith(("?", "؟")):
+    last = sentences(heard)[-1:]
+    if not last or not last[0].endswith(("?", "؟")):
         return ()
-    words = _words(sentences[-1])
+    words = _words(last[0])
     return tuple(words[-OFFER_WORDS:]) if _topical(words, small) else ()
 
 
@@ -300,7 +300,7 @@ def _picked(words: list[str], heard: str, small: SmallWords) -> list[str]:
     place = next((small.places[word] for word in words if word in small.places), None)
     if place is None:
         return []
-    for sentence in reversed(_SENTENCE_END.split(heard.strip())):
+    for sentence in reversed(sentences(heard)):
         items = _listed(sentence, small)
         if len(items) > 1 and place < len(items):
             return items[place][:DETAIL_WORDS]

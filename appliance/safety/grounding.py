@@ -19,6 +19,7 @@ from appliance.safety.facts import Fact, Known, facts, known
 from appliance.safety.findings import Context
 from appliance.safety.units import stop_words
 from appliance.safety.wordfold import fold, fold_kept
+from appliance.speech.sentences import SENTENCE_ENDS, sentences
 
 FEWEST_WORDS = 4
 """A phrase with fewer words that carry meaning states too little to be judged by them."""
@@ -31,10 +32,11 @@ LONGEST_TAIL = 160
 CITED_SHARE = 0.4
 """Of a sentence's words, in the passage that it rests on."""
 CITED_WORDS = 2
+MOST_REPLY_LETTERS = 8000
+"""Of a reply whose passages are looked for."""
 STEM_LETTERS = 5
 SCRIPT_LETTERS = 80
 """Looked at to tell the script of a text."""
-_ENDS = ".?!।॥…"
 _PAUSES = ",;:"
 _ENDINGS = ("ations", "ation", "ings", "ing", "ers", "er", "ied", "ies", "ed", "es", "s", "e", "y")
 
@@ -102,9 +104,9 @@ def learn(context: Context) -> None:
 def unfinished(before: str) -> str:
     """The last, unfinished sentence of what was said before; empty when it ended."""
     before = before.rstrip()
-    if not before or before[-1] in _ENDS:
+    if not before or before[-1] in SENTENCE_ENDS:
         return ""
-    start = max(before.rfind(end) for end in _ENDS) + 1
+    start = max(before.rfind(end) for end in SENTENCE_ENDS) + 1
     tail = before[start:]
     return tail[-LONGEST_TAIL:].partition(" ")[2] if len(tail) > LONGEST_TAIL else tail.lstrip()
 
@@ -115,7 +117,7 @@ def _judged(text: str, language: str) -> list[Fact]:
         return []
     found = list(facts(text, language))
     end = text.rstrip(_PAUSES + " ")
-    if text.rstrip()[-1:] not in _ENDS:
+    if text.rstrip()[-1:] not in SENTENCE_ENDS:
         found = [f for f in found if f.kind == "address" or not end.endswith(f.phrase)]
     return found
 
@@ -195,9 +197,6 @@ def _script_of(letter: str) -> str:
     return unicodedata.name(letter, "?").partition(" ")[0]
 
 
-_SENTENCE = re.compile(r"[^.?!।॥…]+(?:[.](?=\S)[^.?!।॥…]*)*")
-
-
 def cited(reply_text: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
     """The same passages, ``cited`` set on those that the reply rests on.
 
@@ -207,13 +206,10 @@ def cited(reply_text: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
     if not passages or not reply_text.strip():
         return tuple(replace(p, cited=False) for p in passages)
     marked: set[int] = set()
-    for sentence in _SENTENCE.findall(reply_text[:MOST_REPLY_LETTERS]):
+    for sentence in sentences(reply_text[:MOST_REPLY_LETTERS]):
         if not _UNKNOWING.search(sentence):
             marked |= _rests_on(sentence, passages)
     return tuple(replace(p, cited=number in marked) for number, p in enumerate(passages))
-
-
-MOST_REPLY_LETTERS = 8000
 
 
 def _rests_on(sentence: str, passages: Sequence[Passage]) -> set[int]:

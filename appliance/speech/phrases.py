@@ -14,8 +14,8 @@ import unicodedata
 
 from appliance.speech.codes import awaits_code
 from appliance.speech.languages import LANGUAGES
+from appliance.speech.sentences import ABBREVIATIONS, SENTENCE_ENDS
 
-SENTENCE_ENDS = ".?!।॥…"
 CLAUSE_ENDS = ",;:—–"
 _CLOSERS = "\"'”’)]"
 
@@ -30,10 +30,7 @@ LATER_HARD_WORDS = 28
 LONGEST_LETTERS = 500
 """However few words they are: whoever judges and speaks a phrase is as slow as it is long."""
 
-ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st no nos rs approx dept ext tel fig vs etc jan feb mar apr jun jul aug sep "
-    "sept oct nov dec e.g i.e a.m p.m inc ltd pvt co govt smt".split()
-)
+_ABBREVIATIONS = ABBREVIATIONS | {"etc"}
 _SHORT_CURRENCY_LETTERS = 2
 """Rupees are रु. for short; रुपये ends a sentence like any word."""
 NATIVE_ABBREVIATIONS = frozenset(
@@ -178,7 +175,7 @@ def _ends_sentence(word: str) -> bool:
         return True
     stem = bare.rstrip(".").lower().lstrip("(\"'“‘")
     if (
-        stem in ABBREVIATIONS
+        stem in _ABBREVIATIONS
         or stem in NATIVE_ABBREVIATIONS
         or (len(stem) == 1 and stem.isalpha() and stem != "i")
     ):

@@ -1,15 +1,18 @@
-"""Where a sentence ends, in the languages that end it with . ? ! or the danda."""
+"""Where a sentence ends, in the languages that end it with . ? ! or the danda, and in Urdu."""
 
 from __future__ import annotations
 
 import re
 
-_ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st no rs vs approx dept govt ltd pvt inc co jr sr e.g i.e a.m p.m".split()
+ABBREVIATIONS = frozenset(
+    "mr mrs ms dr prof smt st jr sr no nos rs approx dept govt ext tel fig vs inc ltd pvt co e.g i.e "
+    "a.m p.m jan feb mar apr jun jul aug sep sept oct nov dec".split()
 )
 """Words whose full stop does not end a sentence. ``etc.`` is left out: it often does."""
 
-_END = re.compile(r"(?<![.?!।॥])[.?!।॥]++[\"'”’)\]]*+(?=\s)")
+SENTENCE_ENDS = ".?!।॥…؟۔"
+"""The last two are Urdu's."""
+_END = re.compile(rf"(?<![{SENTENCE_ENDS}])[{SENTENCE_ENDS}]++[\"'”’)\]]*+(?=\s)")
 """Each row of marks is read once: a megabyte of full stops would take an hour otherwise."""
 _BESIDE_LETTERS = 40
 """So much of the text on either side of a full stop tells whether it ends a sentence."""
@@ -34,6 +37,6 @@ def _goes_on(text: str, begin: int, match: re.Match[str]) -> bool:
         return False
     words = text[max(begin, match.start() - _BESIDE_LETTERS) : match.start()].rsplit(maxsplit=1)
     word = words[-1].lower().lstrip("(\"'") if words else ""
-    if word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha()):
+    if word in ABBREVIATIONS or (len(word) == 1 and word.isalpha()):
         return True
     return text[match.end() : match.end() + _BESIDE_LETTERS].lstrip()[:1].islower()
