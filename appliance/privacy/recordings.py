@@ -75,7 +75,7 @@ def _neighbours(folder: Path, day: Path) -> list[Path]:
 
 
 def remove(path: Path) -> bool:
-    """Erase a file; True when it is gone, also when it was before. Folders left empty go too."""
+    """Erase a file; True when it is gone, also when it was before. Its folder stays (:func:`prune`)."""
     try:
         path.unlink(missing_ok=True)
     except OSError as e:

@@ -7,7 +7,6 @@ recognisers write. Here stand only the spellings that those tables lack.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
@@ -91,42 +90,25 @@ _REPEATS = {
     "ట్రిపల్ ಟ್ರಿಪಲ್ ട്രിപ്പിൾ ટ્રિપલ ਟ੍ਰਿਪਲ",
     4: "quadruple",
 }
-_ROMAN_SURE = {
+_ROMAN_SURE = (
     # Hindi in Latin letters; where the word is English too it stands in _ROMAN
-    **{1: "ek", 4: "chaar", 5: "paanch panch", 6: "chhe chhah cheh chhai chey", 7: "saat"},
-    **{8: "aath", 9: "nau", 0: "shunya shoonya sifar zeero jiro jeero", 11: "gyarah gyara"},
-    **{12: "barah baarah", 13: "terah", 14: "chaudah choudah", 15: "pandrah pandra", 16: "solah"},
-    **{
-        17: "satrah satra",
-        18: "atharah athara",
-        19: "unnis unnees",
-        20: "bees",
-        21: "ikkis ikkees",
-    },
-    **{22: "bais baees", 23: "teis teyis", 24: "chaubis", 25: "pachis pachees", 26: "chabbis"},
-    **{27: "sattais", 28: "atthais athais", 29: "untis unattis", 30: "tees", 31: "ikattis iktis"},
-    **{32: "battis", 33: "taintis tentis", 34: "chauntis", 35: "paintis", 36: "chhattis chattis"},
-    **{37: "saintis", 38: "adtis artis", 39: "untalis", 40: "chalis chaalis", 41: "iktalis"},
-    **{42: "bayalis", 43: "taintalis", 44: "chavalis chauvalis", 45: "paintalis", 46: "chhiyalis"},
-    **{47: "saintalis", 48: "adtalis artalis", 49: "unchas", 50: "pachas pachaas", 51: "ikyavan"},
-    **{52: "bavan", 53: "tirpan", 54: "chauvan", 55: "pachpan", 56: "chhappan chappan"},
-    **{57: "sattavan", 58: "atthavan", 59: "unsath", 61: "iksath", 62: "basath"},
-    **{
-        63: "tirsath",
-        64: "chausath",
-        65: "painsath",
-        66: "chhiyasath",
-        67: "sadsath",
-        68: "adsath",
-    },
-    **{69: "unhattar", 70: "sattar", 71: "ikhattar", 72: "bahattar", 73: "tihattar"},
-    **{74: "chauhattar", 75: "pachhattar pachattar", 76: "chhihattar", 77: "satattar sathattar"},
-    **{78: "athattar", 79: "unasi", 80: "assi", 81: "ikyasi", 82: "bayasi", 83: "tirasi"},
-    **{84: "chaurasi", 85: "pachasi", 86: "chhiyasi", 87: "sattasi", 88: "atthasi", 89: "navasi"},
-    **{90: "nabbe", 91: "ikyanve", 92: "banve", 93: "tiranve", 94: "chauranve", 95: "pachanve"},
-    **{96: "chhiyanve", 97: "sattanve", 98: "atthanve", 99: "ninyanve"},
-}
-_ROMAN_SURE_OTHERS = (
+    "ek=1 chaar=4 paanch=5 panch=5 chhe=6 chhah=6 cheh=6 chhai=6 chey=6 saat=7 aath=8 nau=9 "
+    "shunya=0 shoonya=0 sifar=0 zeero=0 jiro=0 jeero=0 gyarah=11 gyara=11 barah=12 baarah=12 "
+    "terah=13 chaudah=14 choudah=14 pandrah=15 pandra=15 solah=16 satrah=17 satra=17 atharah=18 "
+    "athara=18 unnis=19 unnees=19 bees=20 ikkis=21 ikkees=21 bais=22 baees=22 teis=23 teyis=23 "
+    "chaubis=24 pachis=25 pachees=25 chabbis=26 sattais=27 atthais=28 athais=28 untis=29 "
+    "unattis=29 tees=30 ikattis=31 iktis=31 battis=32 taintis=33 tentis=33 chauntis=34 "
+    "paintis=35 chhattis=36 chattis=36 saintis=37 adtis=38 artis=38 untalis=39 chalis=40 "
+    "chaalis=40 iktalis=41 bayalis=42 taintalis=43 chavalis=44 chauvalis=44 paintalis=45 "
+    "chhiyalis=46 saintalis=47 adtalis=48 artalis=48 unchas=49 pachas=50 pachaas=50 ikyavan=51 "
+    "bavan=52 tirpan=53 chauvan=54 pachpan=55 chhappan=56 chappan=56 sattavan=57 atthavan=58 "
+    "unsath=59 iksath=61 basath=62 tirsath=63 chausath=64 painsath=65 chhiyasath=66 sadsath=67 "
+    "adsath=68 unhattar=69 sattar=70 ikhattar=71 bahattar=72 tihattar=73 chauhattar=74 "
+    "pachhattar=75 pachattar=75 chhihattar=76 satattar=77 sathattar=77 athattar=78 unasi=79 "
+    "assi=80 ikyasi=81 bayasi=82 tirasi=83 chaurasi=84 pachasi=85 chhiyasi=86 sattasi=87 "
+    "atthasi=88 navasi=89 nabbe=90 ikyanve=91 banve=92 tiranve=93 chauranve=94 pachanve=95 "
+    "chhiyanve=96 sattanve=97 atthanve=98 ninyanve=99 "
+    # and the digits of other languages
     "onnu=1 rendu=2 moonu=3 naalu=4 anju=5 aaru=6 ezhu=7 ettu=8 onbadhu=9 onbathu=9 ombodhu=9 "
     "poojyam=0 okati=1 moodu=3 mudu=3 nalugu=4 naalugu=4 aidu=5 edu=7 enimidi=8 tommidi=9 sunna=0 "
     "shunno=0 shunyo=0 dui=2 chhoy=6 choy=6 shaat=7 noy=9 ondu=1 eradu=2 mooru=3 nalku=4 "
@@ -210,16 +192,12 @@ def _add_pairs(
 ) -> None:
     for pair in pairs.split():
         word, value = pair.split("=")
-        key = fold(re.sub(r"\d+$", "", word))
+        key = fold(word)
         if replace or key not in found:
             found[key] = NumberWord(Kind.SMALL, int(value), trust)
 
 
 def _add_roman(found: dict[str, NumberWord]) -> None:
-    for value, words in _ROMAN_SURE.items():
-        for word in words.split():
-            key = re.sub(r"\d+$", "", word)
-            found.setdefault(key, NumberWord(Kind.SMALL, value, Trust.ROMAN_SURE))
-    _add_pairs(found, _ROMAN_SURE_OTHERS, Trust.ROMAN_SURE, replace=False)
+    _add_pairs(found, _ROMAN_SURE, Trust.ROMAN_SURE, replace=False)
     for pairs, trust in ((_ROMAN, Trust.ROMAN), (_HOMOPHONES, Trust.HOMOPHONE)):
         _add_pairs(found, pairs, trust)

@@ -27,6 +27,8 @@ MOST_DROPPED = 8
 MOST_CORRECTIONS = 2
 """Looked into; a run with more is redacted by its cue alone."""
 MOST_RUN_DIGITS = 200
+LAST_WORDS = 30
+"""Of what was said before; further back is another matter."""
 LENGTHS: dict[Cue, range] = {
     Cue.OTP: range(3, 9),
     Cue.CARD: range(7, 20),
@@ -83,7 +85,7 @@ def find_numbers(numbers: Numbers, before: str = "") -> list[Found]:
     the OTP").
     """
     cues = find_cues(numbers.tokens)
-    asked = [place.cue for place in find_cues(tokens(before)[-_LAST_WORDS:])] if before else []
+    asked = [place.cue for place in find_cues(tokens(before)[-LAST_WORDS:])] if before else []
     harmless = [m.span() for p in (_DATE_OR_TIME, _GROUPED) for m in p.finditer(numbers.text)]
     found: list[Found] = []
     for at, run in enumerate(numbers.runs):
@@ -98,10 +100,6 @@ def find_numbers(numbers: Numbers, before: str = "") -> list[Found]:
         for pieces in _rows(run, left):
             found += _weak(look, pieces, harmless)
     return [*found, *_broken(numbers, cues, asked)]
-
-
-_LAST_WORDS = 30
-"""Of what was said before; further back is another matter."""
 
 
 @dataclass(frozen=True, slots=True)

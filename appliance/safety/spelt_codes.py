@@ -25,6 +25,7 @@ _AS_IN = frozenset(
 )
 _ENGLISH_NAMES = "aitch=H zed=Z zee=Z bee=B cee=C dee=D gee=G jay=J kay=K pee=P queue=Q tee=T vee=V"
 _LONGEST_CLUSTER = 5
+_FILLERS = frozenset("uh um umm er and then phir aur".split()) | {fold("और"), fold("फिर")}
 _MOST_FILLERS = 2
 
 
@@ -121,18 +122,7 @@ def _past_example(found: Sequence[Token], at: int, letter: str) -> int:
 
 
 def _is_filler(token: Token) -> bool:
-    return token.text in {
-        "uh",
-        "um",
-        "umm",
-        "er",
-        "and",
-        "then",
-        "phir",
-        "aur",
-        fold("और"),
-        fold("फिर"),
-    }
+    return token.text in _FILLERS
 
 
 def _letter(token: Token) -> str:

@@ -55,8 +55,8 @@ class PageLines:
 class _Type:
     """What the whole document is set in."""
 
-    body_pt: float
     levels: dict[float, int]
+    """Rounded size of a heading in points -> its level."""
     body_bold: bool
     known: set[str]
     """Words that keep their hyphen."""
@@ -96,7 +96,7 @@ def _type_of(lines: Sequence[Line]) -> _Type:
     larger = sorted((size for size in sizes if size >= HEADING_SIZE * body), reverse=True)
     levels = {size: min(n, MOST_LEVELS) for n, size in enumerate(larger, 1)}
     known = hyphenated(line.text for line in lines)
-    return _Type(body, {float(k): v for k, v in levels.items()}, bold > 0.5 * chars, known)
+    return _Type({float(k): v for k, v in levels.items()}, bold > 0.5 * chars, known)
 
 
 def _without_margins(pages: Sequence[PageLines], kind: _Type) -> list[PageLines]:
