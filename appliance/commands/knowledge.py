@@ -163,6 +163,23 @@ def knowledge_retry(
     asyncio.run(shown.retry(settings_of(ctx), base, documents, _tell, as_json=as_json))
 
 
+@knowledge.command("refresh")
+@click.argument("base")
+@JSON
+@click.pass_context
+def knowledge_refresh(ctx: click.Context, base: str, as_json: bool) -> None:
+    """Ask for the documents of BASE that came from URLs again, as `ivr jobs` does every night.
+
+    What changed is read by `ivr jobs`. What is gone, or whose server is away, stays in force.
+
+    Example: ivr knowledge refresh helpline
+    """
+    from appliance.ops.knowledge import documentsview as shown
+
+    if not asyncio.run(shown.refresh(settings_of(ctx), base, _tell, as_json=as_json)):
+        sys.exit(1)
+
+
 @knowledge.command("remove")
 @click.argument("base")
 @click.argument("documents", nargs=-1, required=True, metavar="DOCUMENT...")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.knowledge.backends import open_backends
 from appliance.knowledge.ingest import options_of, publish
+from appliance.knowledge.refreshing import refresh as ask_again
 from appliance.knowledge.work import read_one
 from appliance.settings import Settings
 from appliance.store import leases, pruning, publishing
@@ -59,6 +61,26 @@ async def publish_all(engine: AsyncEngine, settings: Settings) -> None:
     """Make a version of each base that has something to put in force, and nothing under way."""
     for base in await publishing.bases_to_publish(engine):
         await publish(engine, base)
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What became of the documents that have a URL."""
+
+    unchanged: int = 0
+    changed: int = 0
+    """To be read anew: the sweep finds them."""
+    gone: int = 0
+    away: int = 0
+    refused: int = 0
+
+
+async def refresh(engine: AsyncEngine, settings: Settings) -> Refreshed:
+    """Ask for every document that has a URL again."""
+    counts: Counter[str] = Counter(
+        one.outcome for one in await ask_again(engine, settings.knowledge)
+    )
+    return Refreshed(*(counts[field.name] for field in fields(Refreshed)))
 
 
 async def prune(engine: AsyncEngine, settings: Settings) -> int:

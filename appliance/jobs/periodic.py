@@ -44,6 +44,7 @@ PERIODIC = (
     Periodic("answers", "appliance.review.common:make_answers", 600),
     Periodic("golden", "appliance.review.golden:ask_golden"),
     Periodic("erase", "appliance.privacy.retention:erase_old"),
+    Periodic("refresh", "appliance.jobs.documents:refresh"),
     Periodic("prune", "appliance.jobs.documents:prune"),
 )
 

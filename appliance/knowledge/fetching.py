@@ -31,10 +31,19 @@ LONGEST_NAME_CHARS = 200
 LONGEST_URL_CHARS = 2000
 MOST_URLS = 10_000
 """Of one list."""
+GONE = frozenset((404, 410))
 AGAIN = frozenset((408, 425, 429))
 """Statuses below 500 that say: later."""
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _FILE_NAME = re.compile(r"filename\s*=\s*\"?([^\";]+)", re.IGNORECASE)
+
+
+class GoneDocumentError(RefusedDocumentError):
+    """The server says that there is no such document any more."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +240,10 @@ def _check_answer(response: aiohttp.ClientResponse, url: str, max_bytes: int) ->
             f"{shown(url)} answers with status {status}; it is tried again."
         )
     if status != 200:
-        raise RefusedDocumentError(
+        why = (
             f"{shown(url)} answers with status {status}; open it in a browser, and correct the URL."
         )
+        raise GoneDocumentError(why, status) if status in GONE else RefusedDocumentError(why)
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise RefusedDocumentError(

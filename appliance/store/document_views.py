@@ -40,6 +40,10 @@ class DocumentView:
     next_at: datetime | None
     source: str
     added_by: str
+    asked_at: datetime | None
+    """When its URL was last asked."""
+    source_error: str
+    """What was wrong with the URL then."""
     tags: tuple[str, ...]
     language: str
     media_type: str
@@ -112,7 +116,7 @@ standing AS (
   FROM passages WHERE knowledge_base_id = (SELECT id FROM base)
     AND since_version IS NOT NULL AND until_version IS NULL GROUP BY document)
 SELECT d.id, d.name, d.state, d.error, d.done, d.total, d.attempts, d.next_at,
-  d.source, d.added_by, d.tags,
+  d.source, d.added_by, d.asked_at, d.source_error, d.tags,
   coalesce(nullif(d.language, ''), r.language, '') AS language,
   coalesce(r.media_type, '') AS media_type, coalesce(r.size_bytes, 0) AS size_bytes,
   coalesce(jsonb_array_length(r.pages), 0) AS pages, coalesce(r.notes, '{}') AS notes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,8 @@ from appliance.errors import UserError
 from appliance.store.knowledge_models import DocumentRow, KnowledgeBaseRow, PassageRow, RevisionRow
 
 MOST_NAME_CHARS = 500
+URL = "^https?://"
+"""What a source begins with, in letters of either case, that can be asked again."""
 
 
 class State(StrEnum):
@@ -54,11 +57,14 @@ class NewDocument:
     original: bytes
     media_type: str = ""
     source: str = "upload"
-    """Or the path or URL that it was read from."""
+    """Or the URL that it was read from, and is asked for again."""
     tags: tuple[str, ...] = ()
     language: str = ""
     """BCP 47; empty: found in its text."""
     added_by: str = ""
+    etag: str = ""
+    modified: str = ""
+    """What the URL's server said of it: its ETag and Last-Modified headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,8 @@ async def add_in(connection: AsyncConnection, base_id: int, new: NewDocument) ->
     old = (await connection.execute(mine)).first()
     if old and (old.sha256, tuple(old.tags), old.language) == (sha256, new.tags, new.language):
         if old.state not in (State.FAILED, State.REFUSED, State.REMOVED):
+            now_from = update(d).where(d.id == old.id).values(_source_of(new))
+            await connection.execute(now_from)
             return Added(old.id, new.name, "unchanged")
     document_id = await _put(connection, base_id, new, sha256)
     return Added(document_id, new.name, "changed" if old else "added")
@@ -123,7 +131,7 @@ async def add_in(connection: AsyncConnection, base_id: int, new: NewDocument) ->
 
 async def _put(connection: AsyncConnection, base_id: int, new: NewDocument, sha256: str) -> int:
     values: dict[str, Any] = {
-        "source": new.source,
+        **_source_of(new),
         "tags": list(new.tags),
         "language": new.language,
         "added_by": new.added_by,
@@ -156,6 +164,21 @@ async def _put(connection: AsyncConnection, base_id: int, new: NewDocument, sha2
         update(DocumentRow).where(DocumentRow.id == document_id).values(revision_id=revision_id)
     )
     return document_id
+
+
+def is_url(source: str) -> bool:
+    """Whether a document can be asked for again."""
+    return bool(re.match(URL, source, re.IGNORECASE))
+
+
+def _source_of(new: NewDocument) -> dict[str, Any]:
+    return {
+        "source": new.source,
+        "etag": new.etag,
+        "modified": new.modified,
+        "asked_at": func.now() if is_url(new.source) else None,
+        "source_error": "",
+    }
 
 
 AFRESH: dict[str, Any] = {

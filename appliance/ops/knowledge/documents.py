@@ -1,4 +1,4 @@
-"""``ivr knowledge add|list|show|retry|remove|versions|reembed|allow``."""
+"""``ivr knowledge add|list|show|retry|refresh|remove|versions|reembed|allow``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.errors import UserError
 from appliance.knowledge import ingest
 from appliance.knowledge.backends import open_backends
-from appliance.knowledge.fetching import fetch, shown, url_list
+from appliance.knowledge.fetching import Seen, fetch, shown, url_list
 from appliance.knowledge.reading.media_types import SUFFIXES
+from appliance.knowledge.refreshing import Asked, changed
+from appliance.knowledge.refreshing import refresh as ask_again
 from appliance.ops.console import who
 from appliance.settings import Settings
 from appliance.store import documents, leases, versions
@@ -149,16 +151,19 @@ async def _add_one(
     language: str,
 ) -> Result:
     try:
-        original, media_type = await _original(settings, one)
+        original, media_type, seen = await _original(settings, one)
         source = str(one.where) if isinstance(one.where, str) else "upload"
-        new = NewDocument(one.name, original, media_type, source, tags, language, who())
+        new = NewDocument(
+            *(one.name, original, media_type, source, tags, language, who()),
+            *(seen.etag, seen.modified),
+        )
         added = await ingest.add(engine, base, new)
     except UserError as e:
         return Result(one.name, "refused", 0, str(e))
     return Result(one.name, added.outcome, added.document_id)
 
 
-async def _original(settings: Settings, one: Given) -> tuple[bytes, str]:
+async def _original(settings: Settings, one: Given) -> tuple[bytes, str, Seen]:
     most = settings.knowledge.max_document_mb * MB
     if isinstance(one.where, str):
         if not settings.knowledge.networks:
@@ -167,7 +172,7 @@ async def _original(settings: Settings, one: Given) -> tuple[bytes, str]:
                 " knowledge.networks."
             )
         fetched = await fetch(one.where, settings.knowledge.networks, most)
-        return fetched.content, fetched.media_type
+        return fetched.content, fetched.media_type, fetched.seen
     try:
         size = one.where.stat().st_size
         if size > most:
@@ -175,7 +180,7 @@ async def _original(settings: Settings, one: Given) -> tuple[bytes, str]:
                 f"{one.where} has {size / MB:.0f} MB, above the limit of {most / MB:.0f} MB; split"
                 " it, or raise knowledge.max_document_mb."
             )
-        return await asyncio.to_thread(one.where.read_bytes), ""
+        return await asyncio.to_thread(one.where.read_bytes), "", Seen()
     except OSError as e:
         raise UserError(f"{one.where} cannot be read: {e.strerror}.") from e
 
@@ -232,6 +237,18 @@ async def retry(settings: Settings, base: str, names: Sequence[str], tell: Tell)
     return AddedAll(results, await tell(settings, ids) if ids else True)
 
 
+async def refresh(
+    settings: Settings, base: str, tell: Tell, progress: Callable[[int, int], None]
+) -> tuple[list[Asked], bool]:
+    """Ask for the documents of a base that have a URL again, and have those read that changed; what
+    became of each, and whether the workers know of it. Raises UserError."""
+    async with opened(settings) as engine:
+        await _must_exist(engine, base)
+        asked = await ask_again(engine, settings.knowledge, base, progress)
+    ids = changed(asked)
+    return asked, await tell(settings, ids) if ids else True
+
+
 async def remove(settings: Settings, base: str, names: Sequence[str]) -> Published | None:
     """Take documents out of the next version. Raises UserError."""
     async with opened(settings) as engine:
@@ -278,4 +295,10 @@ async def _must_exist(engine: AsyncEngine, base: str) -> None:
 
 def as_facts(document: DocumentView) -> dict[str, Any]:
     """A document for ``--json``."""
-    return {name: getattr(document, name) for name in DocumentView.__slots__}
+    facts = {name: getattr(document, name) for name in DocumentView.__slots__}
+    return facts | {"source": source_shown(document)}
+
+
+def source_shown(document: DocumentView) -> str:
+    """Where the document is from, without what only its server shall know."""
+    return shown(document.source) if documents.is_url(document.source) else document.source

@@ -142,7 +142,7 @@ def _print_list(base: str, found: Sequence[DocumentView]) -> None:
         ("document", "state", "pages", "passages", "language", "tags", "changed", "trouble"),
         (
             (one.name, _state(one), one.pages or "", one.passages, one.language,
-             ", ".join(one.tags), _when(one.updated_at), one.error)
+             ", ".join(one.tags), _when(one.updated_at), one.error or one.source_error)
             for one in found
         ),
         f"{plain(base)} has no document.",
@@ -155,7 +155,9 @@ def _print_document(one: DocumentView) -> None:
         "state": _state(one),
         "trouble": one.error,
         "tried again": _when(one.next_at),
-        "source": one.source,
+        "source": documents.source_shown(one),
+        "asked for": _when(one.asked_at),
+        "trouble with the URL": one.source_error,
         "added by": one.added_by,
         "kind": one.media_type,
         "size": f"{one.size_bytes / 1000:.0f} kB",
@@ -196,6 +198,26 @@ async def retry(
     else:
         again = (Result(r.name, "to be read again", r.document_id) for r in added.results)
         _say_added(base, AddedAll(tuple(again), added.told), settings)
+
+
+async def refresh(settings: Settings, base: str, tell: Tell, *, as_json: bool) -> bool:
+    """Ask for documents that have a URL again, and say what became of each; whether all went well."""
+    with Bar(shown=not as_json) as bar:
+        row = bar.add("asking", 0)
+        asked, told = await documents.refresh(
+            settings, base, tell, lambda done, total: bar.at(row, done, total)
+        )
+    well = not any(one.why for one in asked)
+    if as_json:
+        print_json(
+            {"base": base, "told": told, "results": [asdict(a) for a in asked], "well": well}
+        )
+    elif asked:
+        results = (Result(one.name, one.outcome, one.document_id, one.why) for one in asked)
+        _say_added(base, AddedAll(tuple(results), told), settings)
+    else:
+        print(f"{plain(base)} has no document that came from a URL.")
+    return well
 
 
 async def remove(settings: Settings, base: str, names: Sequence[str], *, as_json: bool) -> None:
