@@ -60,6 +60,19 @@ async def test_what_was_asked_in_two_calls_the_commonest_first(engine: AsyncEngi
     assert await common_questions(engine, "nobody") == []
 
 
+async def test_what_one_caller_asks_again_and_again_is_their_own(engine: AsyncEngine) -> None:
+    mine = "has the loan of Asha Rao in Pune been approved"
+    own = CallRecord("o1", "1001", "+919876543210", "asha", 1, "en", NOW)
+    rows: list[CallRecord | Turn] = []
+    for number, said in enumerate((mine, f"uh {mine}", mine.upper(), "when are you open")):
+        call = replace(own, call_id=f"o{number}")
+        rows += [call, turn(call, 1, said)]
+    other = replace(own, call_id="p1", caller="+919876543211")
+    async with engine.begin() as connection:
+        await upsert(connection, [*rows, other, turn(other, 1, "When are you open?")])
+    assert await common_questions(engine, "asha") == [Question("when are you open", 2)]
+
+
 async def test_keys_silences_and_stories_are_no_questions(engine: AsyncEngine) -> None:
     story = "and then I told them that " * 20
     await log_of(engine, [("asha", 0, [story, " ?"]), ("asha", 0, [story, "?"])])

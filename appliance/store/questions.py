@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
-from sqlalchemy import func, select, text
+from sqlalchemy import case, func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.store.models import CallRow, TurnRow
@@ -21,6 +22,7 @@ LONGEST_LETTERS = 200
 STATEMENT_TIMEOUT_MS = 3000
 """It runs beside live calls, which need Postgres more."""
 LEAST_CALLS = 2
+LEAST_CALLERS = 2
 ANSWERED = ("llm", "extractive", "cached")
 """Sources of replies to what somebody asked; the others are to silence, keys or farewells."""
 
@@ -40,11 +42,14 @@ async def common_questions(
     """The ``most`` questions asked in at least two of the agent's calls of the last ``days``, the
     commonest first. Wordings that differ in case, punctuation or fillers are one question.
 
+    What only one caller asks, however often, is their own matter: it is kept for nobody else to be
+    answered with, nor beyond what is kept of their calls. Who shows no number counts by the call.
+
     Raises SQLAlchemyError or OSError when Postgres is away, or takes over 3 s.
     """
     since = datetime.now(UTC) - timedelta(days=days)
     latest = (
-        select(CallRow.call_id)
+        select(CallRow.call_id, _PERSON.label("person"))
         .where(CallRow.agent_id == agent_id, CallRow.started_at >= since)
         .order_by(CallRow.started_at.desc())
         .limit(MOST_CALLS)
@@ -53,7 +58,11 @@ async def common_questions(
     wording = func.lower(func.btrim(TurnRow.said, " .,?!।")).label("wording")
     asked = func.count(TurnRow.call_id.distinct()).label("asked")
     query = (
-        select(wording, asked)
+        select(
+            *(wording, asked),
+            func.min(latest.c.person).label("first"),
+            func.max(latest.c.person).label("last"),
+        )
         .join(latest, latest.c.call_id == TurnRow.call_id)
         .where(
             TurnRow.said != "",
@@ -67,15 +76,31 @@ async def common_questions(
     async with engine.begin() as connection:
         await connection.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}"))
         rows = (await connection.execute(query)).all()
-    return patterns(((row.wording, row.asked) for row in rows), most)
+    callers = {row.wording: frozenset((row.first, row.last)) for row in rows}
+    return patterns(((row.wording, row.asked) for row in rows), most, callers)
 
 
-def patterns(wordings: Iterable[tuple[str, int]], most: int) -> list[Question]:
-    """Questions out of ``(wording, calls)``, the same words under the commonest wording."""
+_PERSON = case(
+    (func.length(func.regexp_replace(CallRow.caller, "[^1-9]", "", "g")) >= 3, CallRow.caller),
+    else_=CallRow.call_id,
+)
+
+
+def patterns(
+    wordings: Iterable[tuple[str, int]],
+    most: int,
+    callers: Mapping[str, frozenset[str]] = MappingProxyType({}),
+) -> list[Question]:
+    """Questions out of ``(wording, calls)``, the same words under the commonest wording. ``callers``:
+    of a wording, some who asked it, two at least where there were two."""
     groups: dict[tuple[str, ...], list[tuple[int, str]]] = {}
     for wording, calls in wordings:
         if words := normal(wording):
             groups.setdefault(words, []).append((calls, wording))
+    for words, group in list(groups.items()):
+        known = [callers[wording] for _, wording in group if wording in callers]
+        if known and len(frozenset[str]().union(*known)) < LEAST_CALLERS:
+            del groups[words]
     found = [Question(max(group)[1], sum(calls for calls, _ in group)) for group in groups.values()]
     common = [question for question in found if question.calls >= LEAST_CALLS]
     return sorted(common, key=lambda question: (-question.calls, question.text))[:most]
