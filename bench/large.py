@@ -19,10 +19,10 @@ from appliance.knowledge.words import content_words
 from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.store.baseindex import index_base
 from appliance.store.database import migrate
-from appliance.store.passages import add_version
 from appliance.store.staging import NewPassage
 from bench.debian import Collection
 from tests.conftest import embedded_settings
+from tests.versions_kit import add_version
 
 BASE = "debian"
 OTHER = "debian-other"

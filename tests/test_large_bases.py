@@ -17,8 +17,9 @@ from appliance.store import baseindex, finding
 from appliance.store.baseindex import drop_orphans, index_base
 from appliance.store.finding import CANDIDATES, Found, Weights, find, plan_of
 from appliance.store.lanes import Driver, Lanes
-from appliance.store.passages import Scope, add_version, read
+from appliance.store.passages import Scope, read
 from appliance.store.staging import NewPassage
+from tests.versions_kit import add_version
 
 MANY = 1200
 EXACT = 300

@@ -31,8 +31,9 @@ from appliance.knowledge.memory import Memory
 from appliance.knowledge.questions import MOST_KEPT, QuestionVectors
 from appliance.knowledge.scoring import score
 from appliance.knowledge.wordindex import HEADING_WEIGHT, K1, B, WordIndex
-from appliance.store.passages import StoredPassage, add_version, stamp_of
+from appliance.store.passages import StoredPassage, stamp_of
 from appliance.store.staging import NewPassage
+from tests.versions_kit import add_version
 
 WORD = st.sampled_from("late fee router plan बिल fiber".split())
 DOCUMENTS = st.lists(

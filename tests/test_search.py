@@ -27,10 +27,11 @@ from appliance.knowledge.words import content_words
 from appliance.store.database import open_engine
 from appliance.store.finding import Found, Weights, find, plan_of
 from appliance.store.lanes import Driver, Lanes
-from appliance.store.passages import Scope, StoredPassage, add_version
+from appliance.store.passages import Scope, StoredPassage
 from appliance.store.staging import NewPassage
 from tests.knowledge_servers import EmbedProcess
 from tests.sunrise_questions import CALIBRATION, HELD_OUT, OFF_CALIBRATION, OFF_HELD_OUT
+from tests.versions_kit import add_version
 
 SAMPLE = Path("appliance/samples/sunrise-broadband.md")
 NAME = "sunrise-broadband"

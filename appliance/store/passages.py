@@ -1,17 +1,15 @@
-"""The SQL of passages: those of one version, read; and a version stored whole."""
+"""The SQL of passages: those of one version, read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, func, insert, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from appliance.store.knowledge_models import KnowledgeBaseRow, KnowledgeVersionRow, PassageRow
-from appliance.store.staging import NewPassage, write_passages
+from appliance.store.knowledge_models import KnowledgeBaseRow, PassageRow
 
 READ_AT_ONCE = 1000
 
@@ -108,37 +106,3 @@ async def stamp_of(engine: AsyncEngine, name: str, version: int) -> tuple[int, s
     async with engine.connect() as connection:
         count, total = (await connection.execute(query)).one()
         return int(count), f"{count}.{int(total)}"
-
-
-async def add_version(
-    engine: AsyncEngine, name: str, language: str, passages: Sequence[NewPassage]
-) -> int:
-    """Store ``passages`` as the next version of ``name`` and put it in force, in one transaction.
-
-    Older versions stay for the calls and agents that use them. Returns the new version's number.
-    """
-    async with engine.begin() as connection:
-        await connection.execute(
-            upsert(KnowledgeBaseRow).values(name=name).on_conflict_do_nothing()
-        )
-        row = await connection.execute(
-            update(KnowledgeBaseRow)  # locks the row: two loads at once get two versions
-            .where(KnowledgeBaseRow.name == name)
-            .values(version=KnowledgeBaseRow.version + 1)
-            .returning(KnowledgeBaseRow.id, KnowledgeBaseRow.version)
-        )
-        base, version = row.one()
-        await connection.execute(
-            update(PassageRow)
-            .where(
-                PassageRow.knowledge_base_id == base,
-                PassageRow.since_version.is_not(None),
-                PassageRow.until_version.is_(None),
-            )
-            .values(until_version=version)
-        )
-        await connection.execute(
-            insert(KnowledgeVersionRow).values(knowledge_base_id=base, version=version)
-        )
-        await write_passages(connection, base, passages, language=language, since=version)
-    return int(version)
