@@ -23,7 +23,7 @@ from secrets import token_hex
 import aiohttp
 
 from appliance.call.digest import digest
-from appliance.call.history import WINDOW_TURNS, History
+from appliance.call.history import WINDOW_TURNS, History, Leaving
 from appliance.engines.pool import Pool, Server
 from appliance.engines.writer import OpenAiWriter
 from appliance.events import Agent, Message, Passage
@@ -39,10 +39,10 @@ from tests.sunrise_questions import CALIBRATION
 SAMPLES = Path("appliance/samples")
 COUNTER = re.compile(r"^vllm:prefix_cache_(queries|hits)_total\S* (\S+)$", re.MULTILINE)
 
-Layout = Callable[
-    [Agent, Sequence[tuple[str, str, Sequence[Passage]]], Sequence[Passage], str], list[Message]
-]
-"""(agent, turns as (said, heard, passages), passages, question) -> the prompt."""
+Turns = Sequence[tuple[str, str, Sequence[Passage]]]
+"""(said, heard, passages)."""
+Layout = Callable[[Agent, Turns, Sequence[Passage], str], list[Message]]
+"""(agent, turns, passages, question) -> the prompt."""
 
 
 @dataclass(frozen=True)
@@ -53,66 +53,42 @@ class Count:
     found: float
 
 
-def in_steps(
-    agent: Agent,
-    turns: Sequence[tuple[str, str, Sequence[Passage]]],
-    known: Sequence[Passage],
-    said: str,
-) -> list[Message]:
+def in_steps(agent: Agent, turns: Turns, known: Sequence[Passage], said: str) -> list[Message]:
     """What the appliance does; the summary is a digest."""
-    history = History()
-    for asked, heard, _ in turns:
-        history.add(asked, heard)
-        if (leaving := history.leaving()) is not None:
-            history.remember(leaving, digest(leaving.memory, leaving.turns))
+    history = _stepped(turns, lambda leaving: digest(leaving.memory, leaving.turns))
     return history.messages(agent, known, said)
 
 
-def forgetting(
-    agent: Agent,
-    turns: Sequence[tuple[str, str, Sequence[Passage]]],
-    known: Sequence[Passage],
-    said: str,
-) -> list[Message]:
+def forgetting(agent: Agent, turns: Turns, known: Sequence[Passage], said: str) -> list[Message]:
     """The same steps without a summary of what has left."""
+    return _stepped(turns, lambda leaving: "").messages(agent, known, said)
+
+
+def _stepped(turns: Turns, memory: Callable[[Leaving], str]) -> History:
     history = History()
     for asked, heard, _ in turns:
         history.add(asked, heard)
         if (leaving := history.leaving()) is not None:
-            history.remember(leaving, "")
-    return history.messages(agent, known, said)
+            history.remember(leaving, memory(leaving))
+    return history
 
 
-def each_turn(
-    agent: Agent,
-    turns: Sequence[tuple[str, str, Sequence[Passage]]],
-    known: Sequence[Passage],
-    said: str,
-) -> list[Message]:
+def each_turn(agent: Agent, turns: Turns, known: Sequence[Passage], said: str) -> list[Message]:
     """A window of eight turns that slides with each one, and forgets the others."""
-    history = History()
-    for asked, heard, _ in deque(turns, maxlen=WINDOW_TURNS):
-        history.add(asked, heard)
-    return history.messages(agent, known, said)
+    return _stepped(deque(turns, maxlen=WINDOW_TURNS), lambda leaving: "").messages(
+        agent, known, said
+    )
 
 
 def passages_first(
-    agent: Agent,
-    turns: Sequence[tuple[str, str, Sequence[Passage]]],
-    known: Sequence[Passage],
-    said: str,
+    agent: Agent, turns: Turns, known: Sequence[Passage], said: str
 ) -> list[Message]:
     """Passages in the system message, as many retrieval chains do."""
     text = "\n".join(f"- {p.heading}: {p.text}" for p in known)
     return in_steps(replace(agent, prompt=f"{agent.prompt}\n{text}"), turns, (), said)
 
 
-def passages_stay(
-    agent: Agent,
-    turns: Sequence[tuple[str, str, Sequence[Passage]]],
-    known: Sequence[Passage],
-    said: str,
-) -> list[Message]:
+def passages_stay(agent: Agent, turns: Turns, known: Sequence[Passage], said: str) -> list[Message]:
     """Each turn keeps its passages: all is found again, and the prompt is four times as long."""
     history = History()
     for asked, heard, had in turns:
