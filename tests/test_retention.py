@@ -30,6 +30,8 @@ from appliance.store.erasing import Days
 from appliance.store.models import CallRow, DoNotCallRow, LegRow, OutboundRow, TurnRow
 from appliance.store.review_models import ErasureRow, FlagRow, RedactionRow
 from appliance.store.rows import upsert
+from appliance.store.shipper import QUARANTINE
+from appliance.store.spool import SUFFIX
 
 pytestmark = pytest.mark.server
 
@@ -426,6 +428,26 @@ async def test_calls_to_be_made_go_and_the_do_not_call_entry_stays(site: Site) -
     report = await erase_caller(site.engine, site.settings, NUMBER, "")
     assert report.left == 0
     assert await site.count(OutboundRow) == 0 and await site.count(DoNotCallRow) == 1
+
+
+async def test_what_lies_on_the_disk_of_a_caller_goes_or_counts_as_left(
+    site: Site, settings: Settings
+) -> None:
+    await site.call("mine", 1, caller=NUMBER)
+    folder = settings.spool_dir / "worker"
+    folder.mkdir(parents=True)
+    quarantine, spool = folder / QUARANTINE, folder / f"77-abc{SUFFIX}"
+    rows = [f'{{"call_id":"mine","said":"{n}"}}' for n in range(2)]
+    rows += [f'{{"call_id":"unknown","caller":"{NUMBER}"}}', '{"call_id":"other","said":"x"}']
+    lines = [json.dumps({"at": "2026-11-20T10:00:00+00:00", "row": row}) for row in rows]
+    quarantine.write_text("\n".join(lines) + "\n")
+    spool.write_text('{"call_id":"late","caller":"09876543210"}\n{"call_id":"o","caller":"1001"}\n')
+    report = await erase_caller(site.engine, site.settings, NUMBER, "")
+    assert quarantine.read_text() == lines[3] + "\n"
+    # a spool is its process's: what it will store yet is not gone, and that is said
+    assert report.left == 1 and "1 rows of theirs lie in spools" in report.limits[-1]
+    spool.unlink()
+    assert (await erase_caller(site.engine, site.settings, NUMBER, "")).left == 0
 
 
 async def test_a_live_call_is_refused(site: Site) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError
 from appliance.numbers import candidates, e164, is_public
-from appliance.privacy import recordings
+from appliance.privacy import recordings, spools
 from appliance.privacy.retention import CALLS_AT_ONCE, remove_files
 from appliance.settings import Settings
 from appliance.store import erasing
@@ -29,6 +29,12 @@ LIMITS = (
     "audio of phrases that voice servers have cached on their disks holds no number of a caller's,"
     " but may hold a name that the agent said: empty their cache folders",
     "database backups and the write-ahead log keep what they had until they are replaced",
+)
+
+
+WAITING = (
+    "{} rows of theirs lie in spools of this machine, on their way to the database or stored a moment"
+    " ago: erase again in two minutes, while the database and a worker run"
 )
 
 
@@ -79,17 +85,25 @@ async def erase_caller(
         raise UserError(
             f"A call with this number is live ({live[0]}). Erase again when it is over."
         )
-    done = await _erase_calls(engine, settings, forms)
-    done = replace(done, rows=done.rows + await erasing.erase_rest_of(engine, forms))
-    left = done.left + await erasing.count_of(engine, forms)
+    ids: set[str] = set()
+    done = await _erase_calls(engine, settings, forms, ids)
+    rows = done.rows + await erasing.erase_rest_of(engine, forms)
+    rows += await asyncio.to_thread(spools.erase_of, settings.spool_dir, forms, ids)
+    done = replace(done, rows=rows)
+    waiting = await asyncio.to_thread(spools.waiting_of, settings.spool_dir, forms, ids)
+    left = done.left + await erasing.count_of(engine, forms) + waiting
     key = key_of(number, settings)
     line = replace(done, left=left, asked_by=asked_by, note=f"caller {key}")
     await erasing.write_erasures(engine, [line])
-    return Report(key, line.calls, line.files, line.rows, line.left)
+    limits = (*LIMITS, WAITING.format(waiting)) if waiting else LIMITS
+    return Report(key, line.calls, line.files, line.rows, line.left, limits)
 
 
-async def _erase_calls(engine: AsyncEngine, settings: Settings, forms: tuple[str, ...]) -> Erased:
-    """Their files and rows; of a file that cannot be erased the rows stay, and count as left."""
+async def _erase_calls(
+    engine: AsyncEngine, settings: Settings, forms: tuple[str, ...], ids: set[str]
+) -> Erased:
+    """Their files and rows; of a file that cannot be erased the rows stay, and count as left. ``ids``
+    get those of the calls."""
     folder = settings.recordings_dir
     line = Erased("request", "", "caller", None)
     stuck: set[str] = set()
@@ -98,6 +112,7 @@ async def _erase_calls(engine: AsyncEngine, settings: Settings, forms: tuple[str
         calls = [call for call in calls if call.call_id not in stuck]
         if not calls:
             return line
+        ids |= {call.call_id for call in calls}
         gone, files = await asyncio.to_thread(remove_files, folder, calls)
         stuck |= {call.call_id for call in calls} - set(gone)
         rows = await erasing.erase_calls(engine, gone)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +17,8 @@ from appliance.store.shipper import QUARANTINE
 from appliance.store.spool import SUFFIX
 
 log = logging.getLogger(__name__)
+
+_DIGITS = re.compile(rb"[0-9]+")
 
 
 def erase_old(folder: Path, before: datetime, *, dry_run: bool = False) -> int:
@@ -28,8 +32,40 @@ def erase_old(folder: Path, before: datetime, *, dry_run: bool = False) -> int:
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
         count += _erase_spool(path, before, dry_run)
     for path in sorted(folder.rglob(QUARANTINE)):
-        count += _erase_rows(path, before, dry_run)
+        count += _erase_rows(path, lambda line: _at(line) < before, dry_run)
     return count
+
+
+def erase_of(folder: Path, forms: Collection[str], call_ids: Collection[str]) -> int:
+    """Erase what lies in quarantine of these calls, or with one of these numbers (``forms``: digits of
+    every way to write it) in it; how many rows. Blocks on the disk."""
+    if not folder.is_dir():
+        return 0
+    theirs = _theirs(forms, call_ids)
+    return sum(_erase_rows(path, theirs, False) for path in sorted(folder.rglob(QUARANTINE)))
+
+
+def waiting_of(folder: Path, forms: Collection[str], call_ids: Collection[str]) -> int:
+    """How many such rows lie in spools: on their way to Postgres, or stored a moment ago. They are not
+    ours to take. Blocks on the disk."""
+    if not folder.is_dir():
+        return 0
+    theirs, count = _theirs(forms, call_ids), 0
+    for path in sorted(folder.rglob(f"*{SUFFIX}")):
+        if path.name != QUARANTINE:
+            with suppress(OSError):
+                count += sum(map(theirs, path.read_bytes().splitlines()))
+    return count
+
+
+def _theirs(forms: Collection[str], call_ids: Collection[str]) -> Callable[[bytes], bool]:
+    numbers = frozenset(form.encode() for form in forms)
+    calls = [call_id.encode() for call_id in call_ids]
+
+    def theirs(line: bytes) -> bool:
+        return not numbers.isdisjoint(_DIGITS.findall(line)) or any(call in line for call in calls)
+
+    return theirs
 
 
 def _erase_spool(path: Path, before: datetime, dry_run: bool) -> int:
@@ -51,18 +87,18 @@ def _erase_spool(path: Path, before: datetime, dry_run: bool) -> int:
         os.close(descriptor)
 
 
-def _erase_rows(path: Path, before: datetime, dry_run: bool) -> int:
+def _erase_rows(path: Path, gone: Callable[[bytes], bool], dry_run: bool) -> int:
     """A writer opens the file by its name for each row, so that it can be moved away."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except OSError:
         return 0
-    old = sum(_at(line) < before for line in lines)
+    old = sum(map(gone, lines))
     if dry_run or not old:
         return old
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     os.rename(path, aside)
-    kept = [line for line in aside.read_bytes().splitlines(keepends=True) if _at(line) >= before]
+    kept = [line for line in aside.read_bytes().splitlines(keepends=True) if not gone(line)]
     if kept:
         with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
             out.writelines(kept)
