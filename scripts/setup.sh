@@ -51,6 +51,7 @@ missing_packages() {
     command -v espeak-ng >/dev/null || echo espeak-ng
     if [ "${1:-}" = test ]; then
         command -v sipp >/dev/null || echo sip-tester
+        command -v tesseract >/dev/null || echo tesseract-ocr tesseract-ocr-hin
     fi
 }
 

@@ -82,26 +82,36 @@ def _states(site: SwitchSite) -> dict[str, str]:
     return {str(call["caller"]): str(call["state"]) for call in site.live()}
 
 
+async def _is(site: SwitchSite, state: str, *numbers: str) -> None:
+    """Wait until these callers are talking, or waiting."""
+    await until(lambda: all(_states(site).get(number) == state for number in numbers))
+
+
+async def _all_busy(site: SwitchSite, fs: Standin) -> list[Party]:
+    """Callers who talk, one on each worker."""
+    calls = [await _ring(fs) for _ in range(2)]
+    await _is(site, "talking", *(number for _, number in calls))
+    return [caller for caller, _ in calls]
+
+
 @pytest.mark.server
 @pytest.mark.asyncio(loop_scope="module")
 async def test_who_finds_every_worker_full_holds_until_there_is_room(
     place: tuple[SwitchSite, Standin],
 ) -> None:
     site, fs = place
-    first, a = await _ring(fs)
-    second, b = await _ring(fs)
-    await until(lambda: [_states(site).get(n) for n in (a, b)] == ["talking", "talking"])
+    first, second = await _all_busy(site, fs)
     third, c = await _ring(fs)
-    await until(lambda: _states(site).get(c) == "waiting")
+    await _is(site, "waiting", c)
     fourth, d = await _ring(fs)
-    await until(lambda: _states(site).get(d) == "waiting")
+    await _is(site, "waiting", d)
     await sound_after(third, time.monotonic())  # told to hold; it rings
     await first.hang_up()
-    await until(lambda: _states(site).get(c) == "talking")
+    await _is(site, "talking", c)
     assert _states(site)[d] == "waiting", "the one who came later was served"
     record, _ = await _after_hangup(site, third, c)
     assert record.part == 1 and record.agent_id == "quick"
-    await until(lambda: _states(site).get(d) == "talking")
+    await _is(site, "talking", d)
     await fourth.hang_up()
     await second.hang_up()
     await until(lambda: not site.live())
@@ -113,15 +123,14 @@ async def test_who_comes_later_does_not_take_the_place_of_one_who_holds(
     place: tuple[SwitchSite, Standin],
 ) -> None:
     site, fs = place
-    talking = [await _ring(fs) for _ in range(2)]
-    await until(lambda: [_states(site).get(n) for _, n in talking] == ["talking", "talking"])
+    first, second = await _all_busy(site, fs)
     holds, h = await _ring(fs)
-    await until(lambda: _states(site).get(h) == "waiting")
+    await _is(site, "waiting", h)
     another, n = await _ring(fs)  # looks for a place five times a second
-    await talking[0][0].hang_up()
-    await until(lambda: _states(site).get(h) == "talking")
+    await first.hang_up()
+    await _is(site, "talking", h)
     assert _states(site).get(n) != "talking"
-    for call in (holds, another, talking[1][0]):
+    for call in (holds, another, second):
         await call.hang_up()
     await until(lambda: not site.live())
 
@@ -132,22 +141,21 @@ async def test_who_has_waited_too_long_gets_the_apology_and_hanging_up_leaves_th
     place: tuple[SwitchSite, Standin],
 ) -> None:
     site, fs = place
-    busy = [await _ring(fs) for _ in range(2)]
-    await until(lambda: [_states(site).get(n) for _, n in busy] == ["talking", "talking"])
+    busy = await _all_busy(site, fs)
     impatient, n = await _ring(fs)
-    await until(lambda: _states(site).get(n) == "waiting")
+    await _is(site, "waiting", n)
     await impatient.hang_up()
     patient, number = await _ring(fs)
     began_s = time.monotonic()
-    await until(lambda: _states(site).get(number) == "waiting")
+    await _is(site, "waiting", number)
     await until(lambda: number not in _states(site), WAIT_S + 25)
     assert time.monotonic() - began_s > WAIT_S - 2
     assert patient.heard()
-    for call, _ in busy:
+    for call in busy:
         await call.hang_up()
     await until(lambda: not site.live())
     again, number = await _ring(fs)
-    await until(lambda: _states(site).get(number) == "talking")
+    await _is(site, "talking", number)
     await again.hang_up()
 
 
@@ -180,12 +188,12 @@ async def test_the_same_with_freeswitch(open_tmp: Path, script: Path, agents: Ag
         second = await carrier.ring(to, "+919980010002")
         await until(lambda: list(_states(site).values()) == ["talking", "talking"])
         third = await carrier.ring(to, "+919980010003")
-        await until(lambda: _states(site).get("+919980010003") == "waiting")
+        await _is(site, "waiting", "+919980010003")
         await sound_after(third, time.monotonic())
         await first.hang_up()
-        await until(lambda: _states(site).get("+919980010003") == "talking")
+        await _is(site, "talking", "+919980010003")
         fourth = await carrier.ring(to, "+919980010004")
-        await until(lambda: _states(site).get("+919980010004") == "waiting")
+        await _is(site, "waiting", "+919980010004")
         await until(lambda: "+919980010004" not in _states(site), WAIT_S + 30)
         assert fourth.heard()
         await second.hang_up()
