@@ -22,10 +22,7 @@ def flags(ctx: click.Context, as_json: bool) -> None:
     Example: ivr flags
     """
     if ctx.invoked_subcommand is None:
-        from appliance.ops import flags as command
-        from appliance.store.flags import Wanted
-
-        command.print_flags(settings_of(ctx), Wanted(state="open"), "", 50, as_json=as_json)
+        ctx.invoke(flags_list, as_json=as_json)
 
 
 @flags.command("list")

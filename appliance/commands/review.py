@@ -38,9 +38,7 @@ def golden(ctx: click.Context, agent: str, as_json: bool) -> None:
     Example: ivr golden
     """
     if ctx.invoked_subcommand is None:
-        from appliance.ops.review import golden as command
-
-        command.print_questions(settings_of(ctx), agent, as_json=as_json)
+        ctx.invoke(golden_list, agent=agent, as_json=as_json)
 
 
 @golden.command("list")
@@ -133,9 +131,7 @@ def answers(ctx: click.Context, agent: str, as_json: bool) -> None:
     Example: ivr answers
     """
     if ctx.invoked_subcommand is None:
-        from appliance.ops.review import answers as command
-
-        command.print_answers(settings_of(ctx), agent, as_json=as_json)
+        ctx.invoke(answers_list, agent=agent, as_json=as_json)
 
 
 @answers.command("list")
