@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import getpass
+import os
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +158,42 @@ def test_what_is_given(tmp_path: Path) -> None:
 def test_urls_need_networks_of_the_operator(ivr: Ivr) -> None:
     status, said = ivr("add", "kb", "http://10.0.0.1/a.html")
     assert status == 1 and "knowledge.networks" in said["results"][0]["why"]
+
+
+class Silent(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        return None
+
+
+def test_a_url_is_asked_again_and_a_base_is_dropped(jobs: Jobs, ivr: Ivr, tmp_path: Path) -> None:
+    """Nobody reads the document: ``ivr jobs`` does not run."""
+    page = tmp_path / "site" / "fees.md"
+    page.parent.mkdir()
+    page.write_text("# Fees\n\nTen rupees.\n")
+    handler = partial(Silent, directory=str(page.parent))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/fees.md"
+    try:
+        jobs.environment["IVR_KNOWLEDGE__NETWORKS"] = '["127.0.0.0/8"]'
+        assert ivr("add", "helpline", f"{url}?key=secret")[1]["results"][0]["outcome"] == "added"
+        (document,) = ivr("show", "helpline")[1]["documents"]
+        assert document["source"] == url and document["asked_at"]
+        status, said = ivr("refresh", "helpline")
+        assert (status, said["results"][0]["outcome"], said["well"]) == (0, "unchanged", True)
+        page.write_text("# Fees\n\nTwenty rupees.\n")
+        os.utime(page, (2e9, 2e9))
+        status, said = ivr("refresh", "helpline")
+        assert (status, said["results"][0]["outcome"], said["told"]) == (0, "changed", True)
+        page.unlink()
+        status, said = ivr("refresh", "helpline")
+        assert (status, said["results"][0]["outcome"], said["well"]) == (1, "gone", False)
+    finally:
+        server.shutdown()
+        server.server_close()
+    (document,) = ivr("show", "helpline")[1]["documents"]
+    assert "is gone (status 404)" in document["source_error"] and "secret" not in str(document)
+    assert ivr("refresh", "nowhere")[0] == 1
+    assert ivr("drop", "helpline") == (0, {"base": "helpline", "documents": 1, "passages": 0})
+    assert ivr("list")[1] == {"bases": []}
+    assert ivr("drop", "helpline")[0] == 1

@@ -197,6 +197,25 @@ def knowledge_remove(
     asyncio.run(shown.remove(settings_of(ctx), base, documents, as_json=as_json))
 
 
+@knowledge.command("drop")
+@click.argument("base")
+@click.option("--yes", is_flag=True, help="Do not ask whether that is meant.")
+@JSON
+@click.pass_context
+def knowledge_drop(ctx: click.Context, base: str, yes: bool, as_json: bool) -> None:
+    """Take BASE away: its documents with their originals, its versions and passages.
+
+    Refused while a published agent, or a call, answers from it.
+
+    Example: ivr knowledge drop helpline-2024 --yes
+    """
+    from appliance.ops.knowledge import documentsview as shown
+
+    if not yes and not as_json:
+        click.confirm(f"Erase all documents of {base}?", abort=True)
+    asyncio.run(shown.drop(settings_of(ctx), base, as_json=as_json))
+
+
 @knowledge.command("versions")
 @click.argument("base")
 @JSON

@@ -16,7 +16,8 @@ from appliance.knowledge.refreshing import refresh as ask_again
 from appliance.knowledge.work import read_one
 from appliance.settings import Settings
 from appliance.store import leases, pruning, publishing
-from appliance.store.baseindex import is_large
+from appliance.store.baseindex import drop_orphans, is_large
+from appliance.store.dropping import finish_drops
 
 KEPT_DAYS = 30
 """Versions that were superseded longer ago are erased, with their originals."""
@@ -84,5 +85,8 @@ async def refresh(engine: AsyncEngine, settings: Settings) -> Refreshed:
 
 
 async def prune(engine: AsyncEngine, settings: Settings) -> int:
-    """Erase versions that no call can use any more; how many passages went."""
+    """Erase versions that no call can use any more, and what is left of bases that were dropped; how
+    many passages of versions went."""
+    await finish_drops(engine)
+    await drop_orphans(engine)
     return await pruning.prune(engine, timedelta(days=KEPT_DAYS))

@@ -89,7 +89,7 @@ async def _index(connection: AsyncConnection, base: int, kind: str) -> None:
 
 
 async def drop_orphans(engine: AsyncEngine) -> int:
-    """Take away the indexes of bases that are gone; how many there were."""
+    """Take away the indexes of bases that are gone, or dropped; how many there were."""
     async with engine.connect() as plain:
         connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
         names = await connection.execute(
@@ -97,8 +97,8 @@ async def drop_orphans(engine: AsyncEngine) -> int:
                 "SELECT c.relname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid"
                 " WHERE i.indrelid = 'passages'::regclass"
                 " AND c.relname ~ '^(hnsw|gin)_passages_[0-9]+$' AND NOT EXISTS ("
-                "  SELECT FROM knowledge_bases b"
-                "  WHERE c.relname ~ ('_passages_' || b.id::text || '$'))"
+                "  SELECT FROM knowledge_bases b WHERE b.dropped_at IS NULL"
+                "  AND c.relname ~ ('_passages_' || b.id::text || '$'))"
             )
         )
         gone = [str(name) for (name,) in names]

@@ -104,6 +104,7 @@ SELECT b.name, b.version, b.published_at, b.embedder,
   (SELECT count(*) FROM passages p WHERE p.knowledge_base_id = b.id
     AND p.since_version IS NOT NULL AND p.until_version IS NULL)::integer
 FROM knowledge_bases b LEFT JOIN documents d ON d.knowledge_base_id = b.id
+WHERE b.dropped_at IS NULL
 GROUP BY b.id ORDER BY b.name
 """
 )

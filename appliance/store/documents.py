@@ -9,12 +9,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, literal, select, update
+from sqlalchemy import ColumnElement, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from appliance.errors import UserError
-from appliance.store.knowledge_models import DocumentRow, KnowledgeBaseRow, PassageRow, RevisionRow
+from appliance.store.knowledge_models import (
+    DocumentRow,
+    KnowledgeBaseRow,
+    KnowledgeVersionRow,
+    PassageRow,
+    RevisionRow,
+)
 
 MOST_NAME_CHARS = 500
 URL = "^https?://"
@@ -99,10 +105,28 @@ def check_names(base: str, document: str = "-") -> None:
 
 
 async def lock_base(connection: AsyncConnection, base: str) -> int:
-    """The id of the base, made if it is not there; nobody else changes it in this transaction."""
-    await connection.execute(insert(KnowledgeBaseRow).values(name=base).on_conflict_do_nothing())
-    query = select(KnowledgeBaseRow.id).where(KnowledgeBaseRow.name == base).with_for_update()
-    return (await connection.execute(query)).scalar_one()
+    """The id of the base, made if it is not there; nobody else changes it in this transaction.
+
+    Raises UserError: it is being dropped.
+    """
+    b = KnowledgeBaseRow
+    await connection.execute(insert(b).values(name=base).on_conflict_do_nothing())
+    query = select(b.id, b.dropped_at).where(b.name == base).with_for_update()
+    row = (await connection.execute(query)).one()
+    if row.dropped_at is not None:
+        if await connection.scalar(select(b.id).where(b.id == row.id, what_is_left())):
+            raise UserError(
+                f"{base} is being dropped; wait for `ivr knowledge drop {base}`, or run it again."
+            )
+        await connection.execute(update(b).where(b.id == row.id).values(dropped_at=None))
+    return int(row.id)
+
+
+def what_is_left() -> ColumnElement[bool]:
+    """Whether there is anything of a base."""
+    of = KnowledgeBaseRow.id
+    tables = (PassageRow, DocumentRow, KnowledgeVersionRow)
+    return or_(*(select(1).where(table.knowledge_base_id == of).exists() for table in tables))
 
 
 async def add_in(connection: AsyncConnection, base_id: int, new: NewDocument) -> Added:

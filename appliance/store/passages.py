@@ -41,7 +41,8 @@ class Scope:
 
 async def version_of(engine: AsyncEngine, name: str) -> int:
     """The version of the knowledge base that is in force; 0 when there is none."""
-    query = select(KnowledgeBaseRow.version).where(KnowledgeBaseRow.name == name)
+    b = KnowledgeBaseRow
+    query = select(b.version).where(b.name == name, b.dropped_at.is_(None))
     async with engine.connect() as connection:
         return (await connection.scalar(query)) or 0
 

@@ -45,12 +45,15 @@ async def bases_to_publish(engine: AsyncEngine) -> list[str]:
     long_ago = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, PATIENCE_S)
     under_way = func.count().filter(d.state.in_((State.WAITING, *AT_WORK)))
     ready = select(b.name).join(d, d.knowledge_base_id == b.id).group_by(b.id, b.name)
-    ready = ready.having(waiting.is_not(None), or_(under_way == 0, waiting < long_ago))
+    ready = ready.where(b.dropped_at.is_(None)).having(
+        waiting.is_not(None), or_(under_way == 0, waiting < long_ago)
+    )
     gone = select(b.name).where(
+        b.dropped_at.is_(None),
         select(p.id)
         .join(d, and_(d.knowledge_base_id == p.knowledge_base_id, d.name == p.document))
         .where(d.knowledge_base_id == b.id, d.state == State.REMOVED, _not_yet_ended())
-        .exists()
+        .exists(),
     )
     async with engine.connect() as connection:
         return list((await connection.execute(ready.union(gone))).scalars())

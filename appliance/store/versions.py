@@ -127,7 +127,7 @@ async def base_of(engine: AsyncEngine, base: str) -> tuple[int, int, str] | None
     """Id, version in force and model of a base; None when there is none of this name."""
     b = KnowledgeBaseRow
     async with engine.connect() as connection:
-        query = select(b.id, b.version, b.embedder).where(b.name == base)
+        query = select(b.id, b.version, b.embedder).where(b.name == base, b.dropped_at.is_(None))
         row = (await connection.execute(query)).first()
     return None if row is None else (row[0], row[1], row[2])
 

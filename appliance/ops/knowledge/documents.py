@@ -1,4 +1,4 @@
-"""``ivr knowledge add|list|show|retry|refresh|remove|versions|reembed|allow``."""
+"""``ivr knowledge add|list|show|retry|refresh|remove|drop|versions|reembed|allow``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from appliance.knowledge.refreshing import Asked, changed
 from appliance.knowledge.refreshing import refresh as ask_again
 from appliance.ops.console import who
 from appliance.settings import Settings
-from appliance.store import documents, leases, versions
+from appliance.store import documents, dropping, leases, versions
 from appliance.store.database import opened
 from appliance.store.document_views import (
     BaseView,
@@ -31,6 +31,7 @@ from appliance.store.document_views import (
     list_suspicious,
 )
 from appliance.store.documents import NewDocument
+from appliance.store.dropping import Dropped
 from appliance.store.publishing import Published
 from appliance.store.versions import Version
 
@@ -254,6 +255,12 @@ async def remove(settings: Settings, base: str, names: Sequence[str]) -> Publish
     async with opened(settings) as engine:
         await _must_exist(engine, base)
         return await ingest.remove(engine, base, names)
+
+
+async def drop(settings: Settings, base: str, progress: Callable[[int], None]) -> Dropped:
+    """Take a base away. Raises UserError."""
+    async with opened(settings) as engine:
+        return await dropping.drop(engine, base, progress)
 
 
 async def allow(settings: Settings, base: str, ids: Sequence[int]) -> tuple[int, int]:

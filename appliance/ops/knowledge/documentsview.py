@@ -232,6 +232,17 @@ async def remove(settings: Settings, base: str, names: Sequence[str], *, as_json
         print(f"{plain(base)}: removed; nothing of it was in force.")
 
 
+async def drop(settings: Settings, base: str, *, as_json: bool) -> None:
+    """Take a base away, and say what went."""
+    with Bar(shown=not as_json) as bar:
+        row = bar.add("erasing", 0)
+        dropped = await documents.drop(settings, base, lambda done: bar.at(row, done, 0))
+    if as_json:
+        print_json(asdict(dropped))
+    else:
+        print(f"{plain(base)}: {dropped.documents} documents and {dropped.passages} passages went.")
+
+
 async def print_versions(settings: Settings, base: str, *, as_json: bool) -> None:
     """The versions of a base, the latest first."""
     found = await documents.list_versions(settings, base)
