@@ -193,7 +193,7 @@ def test_a_url_is_asked_again_and_a_base_is_dropped(jobs: Jobs, ivr: Ivr, tmp_pa
         server.server_close()
     (document,) = ivr("show", "helpline")[1]["documents"]
     assert "is gone (status 404)" in document["source_error"] and "secret" not in str(document)
-    assert ivr("refresh", "nowhere")[0] == 1
+    assert ivr("refresh", "nowhere")[0] == 2
     assert ivr("drop", "helpline") == (0, {"base": "helpline", "documents": 1, "passages": 0})
     assert ivr("list")[1] == {"bases": []}
-    assert ivr("drop", "helpline")[0] == 1
+    assert ivr("drop", "helpline")[0] == 2
