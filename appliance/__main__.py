@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
@@ -42,7 +43,25 @@ from appliance.settings import load
 
 
 class _Commands(click.Group):
-    """A group whose user errors end in one sentence and status 2, never in a traceback."""
+    """All commands, listed by what they are for. A user's error ends in one sentence and status 2,
+    never in a traceback."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sections: dict[str, tuple[click.Command, ...]] = {}
+
+    def add_section(self, title: str, *commands: click.Command) -> None:
+        """Add commands, to be listed together under ``title``."""
+        self._sections[title] = commands
+        for command in commands:
+            self.add_command(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list."""
+        letters = formatter.width - 6 - max(map(len, self.commands))
+        for title, commands in self._sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(str(c.name), c.get_short_help_str(letters)) for c in commands])
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -223,17 +242,25 @@ def demo(ctx: click.Context, as_json: bool) -> None:
     command.run(ctx.obj(), as_json=as_json)
 
 
-for _command in (
-    servers.stt, servers.tts, servers.turn, servers.embed, servers.rerank,
+main.add_section("Run it", up, demo, seed, db)
+main.add_section("Processes", worker, sip, switch.switch, jobs.jobs, pools.pools, cluster.cluster)
+main.add_section(
+    "Engine servers", servers.stt, servers.tts, servers.turn, servers.embed, servers.rerank, llm.llm,
     servers.emulate,
-    switch.switch, trunks.trunks, models.models, numbers.numbers, pools.pools, cluster.cluster,
-    privacy.retention, privacy.erase,
-    extensions.extensions, queues.queues, llm.llm,
-    live.call, live.live, live.outbound, live.supervise, donotcall.do_not_call, capacity.capacity,
-    rehearse.rehearse, rehearse.audit, rules.rules, jobs.jobs, knowledge.knowledge,
-    flags.flags, review.ask, review.golden, review.answers,
-):  # fmt: skip
-    main.add_command(_command)
+)  # fmt: skip
+main.add_section(
+    "Calls", calls, live.live, live.supervise, live.call, live.outbound, donotcall.do_not_call
+)
+main.add_section(
+    "Trunks and numbers", trunks.trunks, numbers.numbers, extensions.extensions, queues.queues
+)
+main.add_section(
+    "What agents answer", knowledge.knowledge, review.ask, review.answers, review.golden
+)
+main.add_section("Safety and privacy", rules.rules, flags.flags, privacy.retention, privacy.erase)
+main.add_section(
+    "Models and load", models.models, capacity.capacity, rehearse.rehearse, rehearse.audit
+)
 
 
 if __name__ == "__main__":

@@ -28,3 +28,9 @@ def test_every_command_has_help_with_an_example(
     assert f"Example: {' '.join(('ivr', *typed))}" in result.output
     silent = [p.name for p in command.params if isinstance(p, click.Option) and not p.help]
     assert silent == [], "these options do not say what they are for"
+
+
+def test_every_command_is_listed_once() -> None:
+    lines = CliRunner().invoke(main, ["--help"]).output.splitlines()
+    listed = [line.split()[0] for line in lines if line.startswith("  ") and line.split()]
+    assert sorted(name for name in listed if name in main.commands) == sorted(main.commands)
