@@ -1,1 +1,15 @@
-"""One live call, and the desk that admits and drains calls."""
+"""One live call, and the desk that admits and drains calls.
+
+* the worker: ``worker`` puts all together; ``admission``, ``warmth``, ``siterules``
+* a call's way in: ``desk`` -> ``lobby`` (``past``) -> ``session``; for an external bot ``botcall``
+  (``botlink``, ``botvoice``)
+* a call: ``session`` asks the floor and does its actions; ``services``, ``life``, ``timers``
+* the caller's side: ``hearing``, ``utterances``, ``callaudio``; ``callee``, of calls that we make
+* the agent's side: ``speaker`` -> ``composer`` -> ``answerer``, ``release`` (the guard's verdicts),
+  ``cached``, ``kept``; one ``reply`` and its ``timeline``
+* what is kept in mind: ``history``, ``remembering`` (``notes``, ``digest``, ``facts`` by
+  ``introductions``)
+* what is kept on disk: ``recorded``, ``redacting`` (``wordtimes``), ``flagging``
+* to a person: ``handoff``, ``summary``, ``holdtone``; the language model asks by ``marker``
+* text that others wrote: ``oneline``
+"""

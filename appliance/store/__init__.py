@@ -1,1 +1,17 @@
-"""Postgres: the one store of truth, and the journal that writes to it behind the call."""
+"""Postgres: the one store of truth, and the journal that writes to it behind the call. SQL stands here.
+
+What to look for where:
+
+* the database itself: ``database`` (where it is, migrations), ``models``, ``knowledge_models`` and
+  ``review_models`` (the tables), ``base`` (what they build on), ``queue`` (where Redis is)
+* who answers: ``agents``, ``directory`` (also with Postgres away)
+* telephony: ``trunks``, ``phonebook``, ``outbound``, ``legs``
+* the journal, written: ``journal`` -> ``spool`` (disk) -> ``shipper`` -> ``rows``
+* the journal, read: ``calls``, ``cutoff``, ``questions``, ``measures``, ``traffic``
+* documents on their way in: ``documents``, ``sources`` (URLs), ``leases``, ``revisions``, ``staging``,
+  ``publishing``; then ``reembedding``, ``versions``, ``pruning``, ``dropping``; to look at:
+  ``document_views``
+* passages found: ``passages``, ``finding``, ``baseindex``, ``lanes`` (the connections of searches)
+* review: ``flags``, ``moderating``, ``golden``, ``cached_answers``, ``corrections``, ``rules_of_site``
+* privacy: ``redactions``, ``erasing``
+"""
