@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import sys
 import time
@@ -54,6 +55,7 @@ def main() -> None:
 def _answer(request: Request, original: bytes, output: _Output) -> ReadDocument | Refusal:
     name = request.name
     try:
+        mimetypes.knownfiles.clear()  # files of other programs, which cannot be opened from here on
         confine(len(original), request.options.timeout_s)
         # after the limits: libraries are as hostile as what they read
         from appliance.knowledge.reading.formats import parse

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
+from io import BytesIO
+from types import SimpleNamespace
 
 SCRIPTS = {
     "en": "A-Za-z\u00c0-\u024f",
@@ -90,8 +92,11 @@ def _devanagari(text: str) -> str:
 @cache
 def _identifier():  # type: ignore[no-untyped-def]
     """Loaded when first needed: its model takes 0.2 s."""
+    from py3langid import modelio
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+    # it unpacks its model into a file, and a parser may write none (reading/limits.py)
+    modelio.tempfile = SimpleNamespace(TemporaryFile=lambda suffix: BytesIO())
     found = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     found.set_languages(["hi", "mr"])
     return found

@@ -7,6 +7,8 @@ import math
 import resource
 import signal
 
+from appliance.knowledge.reading.sandbox import shut_in
+
 MEMORY_BYTES = 2 * 1024**3
 """Of address space, before the document's own share: libraries take 0.4 GB of it, a page drawn for
 recognition 40 MB."""
@@ -30,6 +32,7 @@ def confine(size_bytes: int, timeout_s: float) -> None:
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     # who asked may be killed without a chance to end us
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    shut_in()
 
 
 def _limit(what: int, value: int) -> None:
