@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.knowledge.memory import Memory
 from appliance.knowledge.words import content_words
-from appliance.store import baseindex, finding
+from appliance.store import baseindex, documents, finding, leases, publishing, revisions
 from appliance.store.baseindex import drop_orphans, index_base
+from appliance.store.documents import NewDocument
 from appliance.store.finding import CANDIDATES, Found, Weights, find, plan_of
 from appliance.store.lanes import Driver, Lanes
 from appliance.store.passages import Scope, read
@@ -165,6 +166,32 @@ async def test_an_index_outlives_no_base_and_no_crash(lanes: Lanes, engine: Asyn
         assert {name for (name,) in await connection.execute(names)} == made
         await connection.execute(text("DELETE FROM knowledge_bases WHERE name = 'big'"))
     assert await drop_orphans(engine) == 2 and await drop_orphans(engine) == 0
+
+
+async def test_what_is_in_no_version_is_in_no_index(lanes: Lanes, engine: AsyncEngine) -> None:
+    """It would be indexed twice: when it is stored, and when it comes into force."""
+    size = text("SELECT pg_relation_size(indexname::regclass) FROM pg_indexes WHERE indexname ~ :k")
+
+    async def bytes_of(kind: str) -> int:
+        async with engine.connect() as connection:
+            return int(await connection.scalar(size, {"k": f"^{kind}_passages_"}) or 0)
+
+    before = await bytes_of("hnsw"), await bytes_of("gin")
+    added = await documents.add(engine, "big", NewDocument("new", b"new"))
+    taken = await leases.take(engine, added.document_id)
+    assert taken is not None
+    rows = [
+        NewPassage("new", "", n, f"{TEXTS[n]} new", -VECTORS[n], [f"new{n}"]) for n in range(200)
+    ]
+    lease = await revisions.stage(engine, taken, taken.lease, rows, model="", done=0, total=200)
+    assert (await bytes_of("hnsw"), await bytes_of("gin")) == before
+    await revisions.make_ready(engine, taken, lease)
+    published = await publishing.publish(engine, "big")
+    assert published is not None and published.added == 200
+    assert await bytes_of("hnsw") > before[0] and await bytes_of("gin") > before[1]
+    hits = await ask(lanes, Scope("big", 2), ["new5"], -VECTORS[5])
+    assert hits[0].passage.text == f"{TEXTS[5]} new"
+    assert (hits[0].dense_rank, hits[0].sparse_rank) == (1, 1)
 
 
 async def test_a_lane_that_died_is_replaced(lanes: Lanes, engine: AsyncEngine) -> None:

@@ -83,9 +83,15 @@ async def _index(connection: AsyncConnection, base: int, kind: str) -> None:
     await connection.execute(
         text(
             f"CREATE INDEX CONCURRENTLY {name} ON passages USING {using}{options}"
-            f" WHERE {own_passages(base)}"
+            f" WHERE {indexed(base)}"
         )
     )
+
+
+def indexed(base: int) -> str:
+    """The passages that the indexes are over: what is in no version yet joins them when it comes into
+    one, once. A search that asks for a version says as much: its comparison is true of no null."""
+    return f"{own_passages(base)} AND since_version IS NOT NULL"
 
 
 async def drop_orphans(engine: AsyncEngine) -> int:
