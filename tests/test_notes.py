@@ -94,3 +94,9 @@ def test_it_is_bounded() -> None:
     assert found is not None and len(found.text.split()) <= MOST_WORDS
     found = read_notes("w" * 20000 + " x", AGENT, LEAVING)
     assert found is not None and len(found.text) <= LONGEST_LETTERS
+
+
+def test_a_model_that_writes_a_megabyte_of_braces_holds_nobody_up() -> None:
+    # tried at each brace, this is an hour of the event loop that all calls share
+    found = read_notes("{x" + "}" * 1_000_000, AGENT, LEAVING)
+    assert found is None or len(found.text) <= 1500

@@ -17,6 +17,10 @@ from appliance.events import Agent, Message
 from appliance.turn.words import normal
 
 MOST_WORDS = 120
+LONGEST_WRITTEN = 8000
+"""Letters that are read of what a model wrote: this runs on the call's event loop."""
+MOST_ENDS = 20
+"""Braces at which the facts may end."""
 MOST_TOKENS = 480
 """120 words of an Indic language, and the facts before them."""
 LONGEST_TURN_LETTERS = 1200
@@ -71,6 +75,7 @@ def read_notes(text: str, agent: Agent, leaving: Leaving) -> Notes | None:
     A fact is taken only for a slot that the agent has, and only in words that the caller used: a
     model that completes a name, or heeds a caller who dictates facts of others, is not followed.
     """
+    text = text[:LONGEST_WRITTEN]
     marker = Marker()
     clean = marker.feed(_THOUGHT.sub("", text)) + marker.flush()
     found, rest = _object(clean)
@@ -96,7 +101,9 @@ def _object(text: str) -> tuple[dict[str, object], str]:
     if begin < 0:
         return {}, text
     end = text.find("}", begin)
-    while end >= 0:
+    for _ in range(MOST_ENDS):
+        if end < 0:
+            break
         try:
             found = orjson.loads(text[begin : end + 1])
         except orjson.JSONDecodeError:
