@@ -67,6 +67,9 @@ async def _stored(url: str) -> tuple[Assignment | None, int]:
 def test_load_and_search_at_the_keyboard(environment: dict[str, str], tmp_path: Path) -> None:
     loaded = _ivr(environment, "knowledge", "load", "help", str(SAMPLES / f"{SAMPLE}.md"))
     assert loaded.exit_code == 0 and "help version 1: 42 passages." in loaded.output
+    again = ("load", "again", str(SAMPLES / f"{SAMPLE}.md"), "--json")
+    told = json.loads(_ivr(environment, "knowledge", *again).stdout.splitlines()[-1])
+    assert told == {"name": "again", "version": 1, "passages": 42}
     found = _ivr(environment, "knowledge", "search", "help", "when do you open", "--json")
     result = json.loads(found.stdout.splitlines()[-1])
     assert result["version"] == 1 and result["source"] == "hybrid" and result["ms"] > 0

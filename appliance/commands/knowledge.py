@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -85,18 +86,25 @@ def knowledge_add(
 @click.argument("name")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--language", default="en", show_default=True, help="BCP 47: en, hi, ta, ….")
+@JSON
 @click.pass_context
-def knowledge_load(ctx: click.Context, name: str, files: tuple[Path, ...], language: str) -> None:
+def knowledge_load(
+    ctx: click.Context, name: str, files: tuple[Path, ...], language: str, as_json: bool
+) -> None:
     """Make FILES all that the next version of the knowledge base NAME has, at once.
 
     For a base kept in files, without `ivr jobs`; documents that are not among FILES go.
 
     Example: ivr knowledge load helpline faq.md tariffs.md
     """
+    from appliance.ops.console import print_json
     from appliance.ops.knowledge.searching import load_files
 
     loaded = asyncio.run(load_files(start(ctx, "knowledge"), name, files, language))
-    click.echo(f"{loaded.name} version {loaded.version}: {loaded.passages} passages.")
+    if as_json:
+        print_json(asdict(loaded))
+    else:
+        click.echo(f"{loaded.name} version {loaded.version}: {loaded.passages} passages.")
 
 
 @knowledge.command("search")
