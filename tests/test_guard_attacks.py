@@ -7,6 +7,7 @@ import gc
 import threading
 from typing import Any
 
+import pytest
 from telephone import agent_with
 from test_release import BAD, SAFE, SlowJudge, _one_question, telephone
 from virtualtime import run
@@ -16,7 +17,7 @@ from appliance.call.release import Guarding
 from appliance.call.reply import Reply, Safe
 from appliance.safety.findings import Context
 from appliance.safety.guard import Guard
-from appliance.safety.rules import RuleSet
+from appliance.safety.rules import RuleSet, SiteRule
 
 RATE_HZ = 8000
 
@@ -103,3 +104,25 @@ async def test_sources_are_read_beside_the_event_loop() -> None:
     await asyncio.sleep(0.05)
     assert await asyncio.to_thread(read.wait, 5.0)
     assert threads and threads[0] != threading.get_ident()
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "It is life-time free.", "It is life*time* fr*ee.", "It is life[time] free.",
+        "It is li\u2800fetime free.", "It is life\u2011time fr\u2013ee.", "It is life(time) free.",
+        "It is life\u200btime free.", "It is lіfetіme frее.", "It is 𝐥𝐢𝐟𝐞𝐭𝐢𝐦𝐞 ｆｒｅｅ.",
+        "It is l1fet1me fr33.", "It is lifetime\nfree.", "It is **lifetime** *free*.",
+    ],
+)  # fmt: skip
+def test_a_word_of_a_rule_is_found_however_it_is_broken(phrase: str) -> None:
+    guard = Guard(RuleSet([SiteRule(7, "words", "lifetime free")]))
+    context = Context(agent_with(grounding="off"), "", (), "", (), "")
+    assert [f.rule for f in guard.check_phrase(phrase, context) if f.action == "stop"] == ["site.7"]
+
+
+def test_a_hyphen_between_words_is_none_inside_of_one() -> None:
+    guard = Guard(RuleSet([SiteRule(7, "words", "lifetime free")]))
+    context = Context(agent_with(grounding="off"), "", (), "", (), "")
+    for phrase in ("It is lifetime-free.", "It is lifetime - free."):
+        assert [f.rule for f in guard.check_phrase(phrase, context)] == ["site.7"]

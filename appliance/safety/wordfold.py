@@ -96,12 +96,14 @@ _LEET = re.compile(
 )
 _LEET_LETTERS = str.maketrans("0134578@$!", "oieastbasi")
 _SPACED = re.compile(r"(?<!\w)(?:[^\W\d_][ .\-*_]{1,2}){2,}[^\W\d_](?!\w)")
+_BROKEN = re.compile(r"(?<=[^\W\d_])[-\u2010-\u2015\u2212\u2800*~^|\\()\[\]{}]{1,3}(?=[^\W\d_])")
 _NO_LETTER = re.compile(r"[\W_]+")
 
 
 def readings(text: str) -> list[Folded]:
     """``text`` and the other ways it may be meant: letters drawn out (fuuuck), digits and signs for
-    letters (sh1t), letters one by one (s h i t). Mostly there is but one."""
+    letters (sh1t), letters one by one (s h i t), words with marks inside (re*fund). Mostly there is
+    but one."""
     found = [fold(text)]
     plain = found[0].text
     if _ELONGATED.search(plain):
@@ -110,6 +112,8 @@ def readings(text: str) -> list[Folded]:
     leet = _LEET.sub(lambda m: m[0].lower().translate(_LEET_LETTERS), plain)
     if leet != plain:
         found.append(fold(leet))
+    if _BROKEN.search(plain):
+        found.append(fold(_BROKEN.sub("", plain)))
     if _SPACED.search(plain):
         found.append(fold(_SPACED.sub(lambda m: _NO_LETTER.sub("", m[0]), plain)))
     return found
