@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -124,3 +125,16 @@ def test_it_is_of_one_version_and_goes_when_withdrawn() -> None:
         assert kept.get(agent, RATE_HZ, HOURS) is None and kept.size_bytes == 0
 
     run(look())
+
+
+def test_a_database_that_hangs_does_not_hold_up_what_else_is_to_be_learned() -> None:
+    async def hangs(agent: Agent) -> Sequence[CachedAnswer]:
+        await asyncio.sleep(3600)
+        return ()
+
+    async def look() -> float:
+        answers = CommonAnswers(hangs, KeptAudio(FakeVoice()))
+        await answers.refresh([agent_with(knowledge="k", knowledge_version=1)])
+        return asyncio.get_running_loop().time()
+
+    assert run(look()) < 60

@@ -6,6 +6,7 @@ knowledge; a worker only loads and speaks them. A call that began with another v
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 MOST_AUDIO_BYTES = 200_000_000
 """Kept audio of a worker, fixed phrases included: some 400 answers of 10 s at both rates. Beyond it
 answers are known by their text alone, which still spares search and language model."""
+
+LOAD_TIMEOUT_S = 5.0
+"""A Postgres that hangs must not keep new versions and rules from being learned."""
 
 LoadAnswers = Callable[[Agent], Awaitable[Sequence[CachedAnswer]]]
 
@@ -55,7 +59,8 @@ class CommonAnswers:
         self._answers = {key: a for key, a in self._answers.items() if key in current}
         for context, agent in current.items():
             try:
-                found = await self._load(agent)
+                async with asyncio.timeout(LOAD_TIMEOUT_S):
+                    found = await self._load(agent)
             except (SQLAlchemyError, OSError, TimeoutError) as e:
                 self._seldom.warn(log, "away", "! common answers not loaded: %s", reason_of(e))
                 return
