@@ -26,6 +26,7 @@ from appliance.privacy.recordings import files_of, path_of
 from appliance.privacy.retention import Kept, erase_old, kept
 from appliance.settings import Database, Retention, Settings
 from appliance.store.agents import publish_agent
+from appliance.store.cached_answers import CachedAnswer, keep_answer, list_answers, wording_of
 from appliance.store.erasing import Days
 from appliance.store.models import CallRow, DoNotCallRow, LegRow, OutboundRow, TurnRow
 from appliance.store.review_models import ErasureRow, FlagRow, RedactionRow
@@ -416,6 +417,22 @@ async def test_a_caller_is_erased_however_trunks_wrote_the_number(site: Site, wr
         0,
     )
     assert "9876543210" not in str(dict(proof)) and report.key in proof["note"]
+
+
+async def test_what_was_answered_in_advance_to_them_goes(site: Site) -> None:
+    await site.call("mine", 1, caller=NUMBER)
+    await site.call("other", 1, caller="+919876543211")
+    agent = await publish_agent(site.engine, Agent("help", 1, "Help"))
+    async with site.engine.begin() as connection:
+        said = "what about my neighbour's divorce"
+        await connection.execute(
+            update(TurnRow).where(TurnRow.call_id == "mine").values(said=f"Um, {said}?")
+        )
+    for question in (said, "when are you open"):
+        cached = CachedAnswer(wording_of(question), question, "I do not know.", "llm", ())
+        await keep_answer(site.engine, agent, cached, 2, fit=False)
+    assert (await erase_caller(site.engine, site.settings, NUMBER, "")).left == 0
+    assert [one.cached.question for one in await list_answers(site.engine)] == ["when are you open"]
 
 
 async def test_calls_to_be_made_go_and_the_do_not_call_entry_stays(site: Site) -> None:

@@ -18,13 +18,13 @@ from appliance.privacy import recordings, spools
 from appliance.privacy.retention import CALLS_AT_ONCE, remove_files
 from appliance.settings import Settings
 from appliance.store import erasing
+from appliance.store.cached_answers import forget_questions_of
 from appliance.store.erasing import Erased
 
 ERASURE_SECRET = "erasure"
 """Key of the hash that stands for an erased number in ``erasures``."""
 LIMITS = (
     "do-not-call entries stay, so that the number is not called again",
-    "a worker's spool holds what was stored for another minute, while other calls live",
     "log files outside the appliance name the numbers of callers, until they are rotated",
     "audio of phrases that voice servers have cached on their disks holds no number of a caller's,"
     " but may hold a name that the agent said: empty their cache folders",
@@ -73,7 +73,8 @@ def key_of(number: str, settings: Settings) -> str:
 async def erase_caller(
     engine: AsyncEngine, settings: Settings, number: str, asked_by: str
 ) -> Report:
-    """Erase every call from or to ``number``: recordings, words, rows, calls still to be made.
+    """Erase every call from or to ``number``: recordings, words, rows, common questions
+    of theirs, calls still to be made.
 
     Raises UserError for what is no telephone number, and while a call with it lives.
     """
@@ -115,7 +116,8 @@ async def _erase_calls(
         ids |= {call.call_id for call in calls}
         gone, files = await asyncio.to_thread(remove_files, folder, calls)
         stuck |= {call.call_id for call in calls} - set(gone)
-        rows = await erasing.erase_calls(engine, gone)
+        rows = await forget_questions_of(engine, gone)  # which stand there in the caller's words
+        rows += await erasing.erase_calls(engine, gone)
         left = await erasing.count_calls(engine, gone)
         left += await asyncio.to_thread(_files_left, folder, set(gone))
         line = replace(

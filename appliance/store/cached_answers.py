@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.events import Agent, Passage, ReplySource
 from appliance.store.knowledge_models import CachedAnswerRow
+from appliance.store.models import TurnRow
 from appliance.turn.words import holds, normal, same_meaning
 
 MOST_ANSWERS = 64
@@ -135,6 +136,16 @@ async def forget_answers(engine: AsyncEngine, agent_id: str) -> int:
     """Delete every answer of an agent; returns how many."""
     statement = delete(CachedAnswerRow).where(CachedAnswerRow.agent_id == agent_id)
     async with engine.begin() as connection:
+        return (await connection.execute(statement)).rowcount
+
+
+async def forget_questions_of(engine: AsyncEngine, call_ids: Sequence[str]) -> int:
+    """Delete the answers to what was asked in these calls, while their turns are still there; returns
+    how many. What others ask as well is found and answered again."""
+    turns = select(TurnRow.said).where(TurnRow.call_id.in_(list(call_ids)), TurnRow.said != "")
+    async with engine.begin() as connection:
+        wordings = {wording_of(said) for said in await connection.scalars(turns)}
+        statement = delete(CachedAnswerRow).where(CachedAnswerRow.wording.in_(sorted(wordings)))
         return (await connection.execute(statement)).rowcount
 
 
