@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from appliance.errors import UserError
+from appliance.knowledge import fetching
 from appliance.knowledge.addresses import is_allowed
 from appliance.knowledge.fetching import Seen, fetch, fetch_changed, shown, url_list
 from appliance.knowledge.reading import RefusedDocumentError, UnreadableDocumentError
@@ -210,3 +211,15 @@ def test_lists_of_urls() -> None:
 
 def test_what_is_shown_of_a_url() -> None:
     assert shown("http://user:pw@host/a?token=t") == "http://host/a"
+
+
+@pytest.mark.parametrize("scheme", ["https", "HTTPS", "HttpS"])
+async def test_what_was_asked_for_over_tls_comes_over_tls(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    async def redirects(url: str, *_: object) -> str:
+        return "http://10.0.0.1/plain"
+
+    monkeypatch.setattr(fetching, "_asked", redirects)
+    with pytest.raises(RefusedDocumentError, match="from https to http"):
+        await fetch(f"{scheme}://10.0.0.1/a.pdf", OURS, 1000)

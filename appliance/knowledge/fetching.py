@@ -181,12 +181,16 @@ async def _followed(
         if not isinstance(found, str):
             return found
         target = urljoin(url, found)
-        if url.startswith("https:") and not target.startswith("https:"):
+        if _is_tls(url) and not _is_tls(target):
             raise RefusedDocumentError(f"{shown(url)} leads from https to http; use its new URL.")
         url = target
     raise RefusedDocumentError(
         f"{shown(url)} is reached by more than {MOST_REDIRECTS} redirects; use the URL they lead to."
     )
+
+
+def _is_tls(url: str) -> bool:
+    return url[:6].lower() == "https:"
 
 
 async def _asked(
