@@ -197,3 +197,12 @@ def test_a_url_is_asked_again_and_a_base_is_dropped(jobs: Jobs, ivr: Ivr, tmp_pa
     assert ivr("drop", "helpline") == (0, {"base": "helpline", "documents": 1, "passages": 0})
     assert ivr("list")[1] == {"bases": []}
     assert ivr("drop", "helpline")[0] == 2
+
+
+def test_a_link_in_a_folder_leads_to_nothing_outside(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    (tmp_path / "salaries.csv").write_text("name,salary\nAsha,100\n")
+    (folder / "prices.csv").symlink_to(tmp_path / "salaries.csv")
+    (folder / "same.md").symlink_to(folder / "fees.md")
+    names = [one.name for one in given([str(folder)])]
+    assert "same.md" in names and "prices.csv" not in names

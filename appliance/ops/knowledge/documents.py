@@ -97,9 +97,12 @@ def _named(what: Sequence[str], lists: Sequence[Path]) -> Iterator[Given]:
         if one.lower().startswith(URL_SCHEMES):
             yield Given(_url_name(one), one)
         elif path.is_dir():
+            root = path.resolve()
             files = (f for f in sorted(path.rglob("*")) if f.suffix[1:].lower() in SUFFIXES)
             for file in files:
                 inside = file.relative_to(path)
+                if not file.resolve().is_relative_to(root):
+                    continue  # a link that leads out: whoever fills the folder may not read that file
                 if file.is_file() and not any(part.startswith(".") for part in inside.parts):
                     yield Given(str(inside), file)
         elif path.is_file():
