@@ -6,6 +6,7 @@ that nothing half written is ever found and a call goes on with what it knew.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
@@ -13,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from appliance.store.documents import AT_WORK, State, lock_base
+from appliance.store.keeping import SAME, begin, keep_unchanged
 from appliance.store.knowledge_models import (
     DocumentRow,
     KnowledgeBaseRow,
@@ -139,9 +141,9 @@ async def _prepare(connection: AsyncConnection, base_id: int) -> int:
     b = KnowledgeBaseRow
     version = int(await connection.scalar(select(b.version + 1).where(b.id == base_id)) or 1)
     if part.ready or part.removed:
-        kept = await _keep_unchanged(connection, part)
-        await _end_old(connection, part, kept, version)
-        await _begin_new(connection, part, version)
+        kept = await keep_unchanged(connection, base_id, part.ready)
+        await _end_old(connection, part, kept.ids, version)
+        await begin(connection, part.ready, kept, version)
     return version
 
 
@@ -175,12 +177,6 @@ async def _part(connection: AsyncConnection, base_id: int) -> _Part:
     return _Part(base_id, ready, removed)
 
 
-_SAME = """
-  (o.knowledge_base_id, o.document, o.heading, o.text, o.language, o.tags)
-  = (s.knowledge_base_id, s.document, s.heading, s.text, s.language, s.tags)
-  AND o.page IS NOT DISTINCT FROM s.page
-  AND o.since_version IS NOT NULL AND o.until_version IS NULL AND o.embedding IS NOT NULL"""
-
 _STORED = text(
     """
 SELECT d.id FROM documents d WHERE d.id = ANY(:ready) AND EXISTS (
@@ -193,63 +189,14 @@ _LACKING = text(
     f"""
 SELECT DISTINCT d.id FROM documents d JOIN passages s ON s.revision_id = d.revision_id
 WHERE d.id = ANY(:ready) AND s.since_version IS NULL AND s.embedding IS NULL
-  AND NOT EXISTS (SELECT FROM passages o WHERE {_SAME})
-"""
-)
-
-# Texts that stand in a document twice are paired one to one. The old row stays as it is, place in
-# the document included: to write it again would write it into the index of vectors again.
-_KEPT = text(
-    """
-WITH s AS (
-  SELECT p.*, row_number() OVER (PARTITION BY document, heading, text, page, p.language, p.tags
-    ORDER BY position) AS nth
-  FROM passages p JOIN documents d ON d.revision_id = p.revision_id
-  WHERE d.id = ANY(:ready) AND p.since_version IS NULL),
-o AS (
-  SELECT p.*, row_number() OVER (PARTITION BY document, heading, text, page, language, tags
-    ORDER BY position) AS nth
-  FROM passages p
-  WHERE knowledge_base_id = :base AND document = ANY(:names) AND since_version IS NOT NULL
-    AND until_version IS NULL AND embedding IS NOT NULL)
-SELECT o.id AS old, s.id AS new FROM s JOIN o
-  ON (o.document, o.heading, o.text, o.language, o.tags, o.nth)
-   = (s.document, s.heading, s.text, s.language, s.tags, s.nth)
-  AND o.page IS NOT DISTINCT FROM s.page
+  AND NOT EXISTS (SELECT FROM passages o WHERE {SAME})
 """
 )
 
 
-async def _keep_unchanged(connection: AsyncConnection, part: _Part) -> list[int]:
-    """The passages in force that stay, each in the place of one just stored that is the same."""
-    rows = (
-        await connection.execute(
-            _KEPT,
-            {
-                "ready": list(part.ready),
-                "base": part.base_id,
-                "names": list(part.ready.values()),
-            },
-        )
-    ).all()
-    await connection.execute(
-        text("DELETE FROM passages WHERE id = ANY(:ids)"), {"ids": [row.new for row in rows]}
-    )
-    # a second copy of a text, of which one is in force: the vector is there, the row is not
-    await connection.execute(_FILL, {"ready": list(part.ready)})
-    return [row.old for row in rows]
-
-
-_FILL = text(
-    f"""
-UPDATE passages s SET embedding = o.embedding FROM passages o, documents d
-WHERE d.id = ANY(:ready) AND s.revision_id = d.revision_id AND s.since_version IS NULL
-  AND s.embedding IS NULL AND {_SAME}
-"""
-)
-
-
-async def _end_old(connection: AsyncConnection, part: _Part, kept: list[int], version: int) -> None:
+async def _end_old(
+    connection: AsyncConnection, part: _Part, kept: Sequence[int], version: int
+) -> None:
     """Passages that are not part of the version any more."""
     await connection.execute(
         text(
@@ -261,20 +208,8 @@ async def _end_old(connection: AsyncConnection, part: _Part, kept: list[int], ve
             "version": version,
             "base": part.base_id,
             "names": [*part.ready.values(), *part.removed.values()],
-            "kept": kept,
+            "kept": list(kept),
         },
-    )
-
-
-async def _begin_new(connection: AsyncConnection, part: _Part, version: int) -> None:
-    """Passages that are part of the version for the first time."""
-    await connection.execute(
-        text(
-            "UPDATE passages p SET since_version = :version FROM documents d"
-            " WHERE d.id = ANY(:ready) AND p.revision_id = d.revision_id"
-            " AND p.since_version IS NULL"
-        ),
-        {"version": version, "ready": list(part.ready)},
     )
 
 
