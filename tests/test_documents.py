@@ -335,3 +335,41 @@ async def test_versions_that_no_call_can_use_are_erased(engine: AsyncEngine) -> 
     assert [(v.passages, v.added, v.ended) for v in found[:2]] == [(2, 1, 1), (2, 1, 0)]
     assert {p.text for p in await read(engine, "kb", 2)} == {"Always.", "Version 2."}
     assert len(await column(engine, "id", "document_revisions")) == 3  # "Always." is of the first
+
+
+async def test_who_publishes_for_minutes_stops_nobody_who_stores(engine: AsyncEngine) -> None:
+    """Else the lease of the document being stored would run out meanwhile."""
+    await add(engine, "fees.md", FEES)
+    await work(engine)
+    other = await add(engine, "other.md", b"# O\n\nOther.")
+    async with engine.begin() as publishing_it:
+        await documents.lock_base(publishing_it, "kb")
+        async with asyncio.timeout(5):
+            outcome = await read_one(engine, Letters(), ReadOptions(), other.document_id)
+        assert outcome is not None and outcome.state == State.READY
+    async with engine.begin() as alone:
+        await documents.lock_base(alone, "kb", alone=True)
+        third = asyncio.create_task(add(engine, "third.md", b"# O\n\nThird."))
+        stored = asyncio.create_task(_claim(engine))
+        await asyncio.sleep(0.3)
+        assert not third.done() and not stored.done()
+    await asyncio.gather(third, stored)
+
+
+async def _claim(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await revisions.claim_model(connection, 1, "letters")
+
+
+async def test_two_models_that_come_first_at_once(engine: AsyncEngine) -> None:
+    await add(engine, "fees.md", FEES)
+
+    async def claim(model: str) -> None:
+        async with engine.begin() as connection:
+            await revisions.claim_model(connection, 1, model)
+            await asyncio.sleep(0.1)
+
+    said = await asyncio.gather(*map(claim, ("one", "two", "one")), return_exceptions=True)
+    (model,) = await column(engine, "embedder", "knowledge_bases")
+    wrong = [isinstance(one, revisions.OtherModelError) for one in said]
+    assert wrong == ([False, True, False] if model == "one" else [True, False, True])

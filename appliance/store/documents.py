@@ -104,14 +104,17 @@ def check_names(base: str, document: str = "-") -> None:
         )
 
 
-async def lock_base(connection: AsyncConnection, base: str) -> int:
-    """The id of the base, made if it is not there; nobody else changes it in this transaction.
+async def lock_base(connection: AsyncConnection, base: str, *, alone: bool = False) -> int:
+    """The id of the base, made if it is not there; nobody else adds to it or publishes in this
+    transaction. ``alone``: nor does anybody store passages of a document meanwhile, which one who
+    publishes for minutes must not keep from doing so.
 
     Raises UserError: it is being dropped.
     """
     b = KnowledgeBaseRow
     await connection.execute(insert(b).values(name=base).on_conflict_do_nothing())
-    query = select(b.id, b.dropped_at).where(b.name == base).with_for_update()
+    query = select(b.id, b.dropped_at).where(b.name == base)
+    query = query.with_for_update(key_share=not alone)
     row = (await connection.execute(query)).one()
     if row.dropped_at is not None:
         if await connection.scalar(select(b.id).where(b.id == row.id, what_is_left())):

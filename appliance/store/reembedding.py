@@ -49,7 +49,7 @@ async def put_vectors(
     """
     b, d, p = KnowledgeBaseRow, DocumentRow, PassageRow
     async with engine.begin() as connection:
-        base_id = await lock_base(connection, base)
+        base_id = await lock_base(connection, base, alone=True)
         ids = select(p.id).where(p.knowledge_base_id == base_id, standing())
         if set((await connection.execute(ids)).scalars()) != vectors.keys():
             return None

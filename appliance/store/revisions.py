@@ -50,11 +50,14 @@ async def claim_model(connection: AsyncConnection, base_id: int, model: str) -> 
     Raises OtherModelError. A base that has no vectors yet takes the model for its own.
     """
     b = KnowledgeBaseRow
-    query = select(b.name, b.embedder).where(b.id == base_id).with_for_update(read=True)
+    query = select(b.name, b.embedder).where(b.id == base_id)
+    query = query.with_for_update(read=True, key_share=True)
     name, embedder = (await connection.execute(query)).one()
-    if embedder == "":
-        await connection.execute(update(b).where(b.id == base_id).values(embedder=model))
-    elif embedder != model:
+    if embedder == "":  # who was quicker with another model is seen by the update
+        first = update(b).where(b.id == base_id, b.embedder.in_(("", model)))
+        await connection.execute(first.values(embedder=model))
+        embedder = (await connection.execute(query)).one().embedder
+    if embedder != model:
         raise OtherModelError(
             f"The vectors of {name} are of {embedder}, and the embedding server gives those of"
             f" {model}. Run `ivr knowledge reembed {name}`."

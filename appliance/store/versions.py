@@ -53,7 +53,7 @@ async def put_whole(
     """Make ``documents`` all that the next version has; returns its number, or that of the version
     in force when it is the same already. Every passage comes with its vector, of ``model``."""
     async with engine.begin() as connection:
-        base_id = await lock_base(connection, base)
+        base_id = await lock_base(connection, base, alone=True)
         b, d, p = KnowledgeBaseRow, DocumentRow, PassageRow
         before = await connection.scalar(select(b.embedder).where(b.id == base_id))
         await connection.execute(update(b).where(b.id == base_id).values(embedder=model))
