@@ -56,6 +56,8 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found is tested here, not how long a busy machine takes to find it."""
     monkeypatch.setattr(past_module, "STORE_TIMEOUT_S", 5.0)
     monkeypatch.setattr(past_module, "READ_TIMEOUT_S", 5.0)
+    # the suite may have run for minutes since this module was read
+    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC))
 
 
 @pytest.mark.parametrize(

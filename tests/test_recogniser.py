@@ -234,7 +234,7 @@ async def test_a_restarted_server_is_taught_again() -> None:
         assert taught == [{"language": "en", "texts": ["opening hours"]}]
         taught.clear()  # it is restarted and knows nothing
         caller = Caller(recogniser)
-        await until(lambda: pool.servers[0].in_flight == 1)
+        await until(lambda: pool.servers[0].in_flight == 1 and taught)
         assert taught == [{"language": "en", "texts": ["opening hours"]}]
         caller.session.close()
         await asyncio.sleep(0.02)
