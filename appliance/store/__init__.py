@@ -9,8 +9,8 @@ What to look for where:
 * the journal, written: ``journal`` -> ``spool`` (disk) -> ``shipper`` -> ``rows``
 * the journal, read: ``calls``, ``cutoff``, ``questions``, ``measures``, ``traffic``
 * documents on their way in: ``documents``, ``sources`` (URLs), ``leases``, ``revisions``, ``staging``,
-  ``publishing``; then ``reembedding``, ``versions``, ``pruning``, ``dropping``; to look at:
-  ``document_views``
+  ``publishing`` (``keeping``, ``ordering``); then ``reembedding``, ``versions``, ``pruning``,
+  ``dropping``; to look at: ``document_views``
 * passages found: ``passages``, ``finding``, ``baseindex``, ``lanes`` (the connections of searches)
 * review: ``flags``, ``moderating``, ``golden``, ``cached_answers``, ``corrections``, ``rules_of_site``
 * privacy: ``redactions``, ``erasing``
