@@ -164,7 +164,7 @@ class Composer:
         except* _UnsafeError:
             unsafe = True
         if unsafe:
-            await self._say_safe(reply, agent, rate_hz)
+            await self._speak(reply, agent, rate_hz, _one(agent.safe_phrase), None)
 
     async def _synthesise(
         self, reply: Reply, agent: Agent, rate_hz: int, synthesis: _Synthesis
@@ -196,20 +196,6 @@ class Composer:
                 raise chunk
             reply.sound(chunk)
         reply.end_phrase()
-
-    async def _say_safe(self, reply: Reply, agent: Agent, rate_hz: int) -> None:
-        """What is said in place of what the guard stops."""
-        if reply.safe.text != agent.safe_phrase:
-            reply.safe = self._safe(agent, rate_hz)
-        text = agent.safe_phrase
-        synthesis = _Synthesis(text, asyncio.Queue(CHUNKS_AHEAD), None)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._synthesise(reply, agent, rate_hz, synthesis))
-                await self._play(reply, synthesis, None)
-            reply.all_spoken()
-        except* EngineError as group:
-            self.apologise(reply, agent, rate_hz, str(group.exceptions[0]))
 
     def _safe(self, agent: Agent, rate_hz: int) -> Safe:
         audio = self._kept.get(agent, rate_hz, agent.safe_phrase)

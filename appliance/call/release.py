@@ -144,14 +144,13 @@ class Release:
 
     async def may_be_heard(self, verdict: Verdict) -> bool:
         """Wait for the verdict as the agent's mode says; what was found is noted with the reply."""
-        stopped = verdict.stops
-        if stopped is None and verdict.model is not None:
-            stopped = await self._model_says(verdict, verdict.model)
-        for finding in verdict.findings:
-            self._note(finding, verdict.phrase, stopped is not None)
-        if stopped is not None and stopped not in verdict.findings:
-            self._note(stopped, verdict.phrase, stopped.action == "stop")
-        return stopped is None or stopped.action != "stop"
+        findings = verdict.findings
+        if verdict.model is not None and (found := await self._model_says(verdict, verdict.model)):
+            findings += (found,)
+        stopped = any(finding.action == "stop" for finding in findings)
+        for finding in findings:
+            self._reply.found(Found(finding, "stopped" if stopped else "flagged", verdict.phrase))
+        return not stopped
 
     async def _model_says(
         self, verdict: Verdict, task: asyncio.Task[Finding | None]
@@ -184,9 +183,6 @@ class Release:
         if finding.action == "stop" and self._agent.guard_mode == "hold":
             self._reply.cut_short(phrase)
         self._reply.found(Found(finding, "late", phrase))
-
-    def _note(self, finding: Finding, phrase: str, stopped: bool) -> None:
-        self._reply.found(Found(finding, "stopped" if stopped else "flagged", phrase))
 
     def _looked(self, look: Callable[[], tuple[Finding, ...]]) -> tuple[Finding, ...]:
         """The border of a job: a guard that breaks (a bug) stops strict agents only."""
