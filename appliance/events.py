@@ -26,8 +26,11 @@ class Offer:
     """Where 20 ms L16 datagrams for the caller go: (host, UDP port)."""
     agent: str = ""
     """Id of the agent that the edge has chosen; empty: whoever answers ``did``."""
-    direction: Literal["in", "out"] = "in"
-    """``out``: we rang them, so it is first found out who, or what, has answered."""
+    direction: Literal["in", "out", "test"] = "in"
+    """``out``: we rang them, so it is first found out who, or what, has answered. ``test``: somebody
+    tries the agent from the console."""
+    draft: bool = False
+    """The agent's draft answers, not its published version; for ``test`` only."""
     recording: str = ""
     """Where the edge records the call, relative to the recordings folder; the worker then does not.
     Empty: the worker does, if the agent says so."""
@@ -70,6 +73,13 @@ class TransferFailed:
 @dataclass(frozen=True, slots=True)
 class Whisper:
     """Edge -> worker: what a supervisor tells the agent; the caller does not hear it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """Edge -> worker: what somebody at the console writes in place of saying it; a whole turn."""
 
     text: str
 
@@ -365,7 +375,7 @@ class CallRecord:
     late_frames: int = 0
     part: int = 1
     """How many workers have carried it; a row of a later part goes before one of an earlier."""
-    direction: Literal["in", "out"] = "in"
+    direction: Literal["in", "out", "test"] = "in"
     transferred_to: str = ""
     """Whom the agent asked to take the call over, and the one-line summary for them."""
     summary: str = ""

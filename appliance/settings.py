@@ -381,6 +381,36 @@ class Retention(_Section):
     log_days: int = Field(730, ge=0)
 
 
+class Admin(_Section):
+    """The console and its API (``ivr admin``)."""
+
+    enabled: bool = True
+    """Whether ``ivr up`` runs it."""
+    host: str = "127.0.0.1"
+    port: Port = 7900
+    tls: bool = True
+    """Off only behind a proxy that speaks HTTPS; cookies are for HTTPS alone either way."""
+    certificate: str = ""
+    """PEM file, the chain included; empty: one of our own making, which browsers warn of."""
+    key: str = ""
+    """PEM file of its private key."""
+    public_url: str = ""
+    """https://… as browsers write it; empty: whatever host they ask for."""
+    session_hours: float = Field(12, gt=0, le=168)
+    idle_minutes: float = Field(60, gt=0)
+    """A session that nothing is heard of for so long has ended."""
+    second_factor: Literal["optional", "required"] = "optional"
+    lock_after: int = Field(8, ge=3)
+    """Wrong passwords in a row after which a user is locked out for ``lock_minutes``."""
+    lock_minutes: float = Field(15, gt=0)
+    requests_a_minute: int = Field(600, ge=10)
+    """Of one address or API key; the next get 429."""
+    upload_mb: int = Field(50, ge=1, le=1000)
+    """Largest upload, documents and lists of contacts."""
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks that webhooks may go to beside the public internet; empty: no private address."""
+
+
 class Switch(_Section):
     """Call control of FreeSWITCH (``ivr switch``)."""
 
@@ -436,6 +466,7 @@ class Settings(_Section):
     knowledge: Knowledge = Knowledge()
     guard: Guard = Guard()
     retention: Retention = Retention()
+    admin: Admin = Admin()
     log: Log = Log()
 
     @property
@@ -473,6 +504,11 @@ class Settings(_Section):
     def jobs_ready_file(self) -> Path:
         """It stands while ``ivr jobs`` takes jobs."""
         return self.jobs_dir / "ready"
+
+    @property
+    def tls_dir(self) -> Path:
+        """The console's own certificate, where ``admin.certificate`` names none."""
+        return self.data_dir / "tls"
 
     @property
     def plan_file(self) -> Path:

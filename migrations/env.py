@@ -6,7 +6,13 @@ from alembic import context
 from sqlalchemy import create_engine, pool, text
 
 from appliance.settings import load
-from appliance.store import knowledge_models, models, review_models  # noqa: F401  (their tables)
+from appliance.store import (  # noqa: F401  (their tables)
+    access_models,
+    knowledge_models,
+    models,
+    outreach_models,
+    review_models,
+)
 from appliance.store.base import Base
 from appliance.store.database import database_url, sqlalchemy_url
 

@@ -10,7 +10,7 @@ uv=("$place/venv/bin/uv" pip compile --quiet --generate-hashes --python-version 
     --no-emit-index-url --no-emit-find-links --no-annotate --no-header)
 
 echo 'setuptools>=75' >"$place/build.in" # installs the appliance itself, with no network
-"${uv[@]}" pyproject.toml "$place/build.in" --extra embedded --extra switch --extra jobs --extra documents --extra dev \
+"${uv[@]}" pyproject.toml "$place/build.in" --extra embedded --extra switch --extra jobs --extra documents --extra admin --extra dev \
     --python-platform x86_64-manylinux_2_36 -o "$place/core"
 cat >"$place/weights.in" <<'EOF'
 silero-vad==6.2.3
@@ -20,7 +20,7 @@ EOF
 "${uv[@]}" --no-deps "$place/weights.in" -o "$place/weights"
 
 {
-    echo '# Every package of the core and of the extras embedded, switch, jobs, documents and dev, pinned with hashes; setuptools is'
+    echo '# Every package of the core and of the extras embedded, switch, jobs, documents, admin and dev, pinned with hashes; setuptools is'
     echo '# there to install the appliance itself. Made by make lock; never edited by hand.'
     cat "$place/core"
 } >requirements.lock

@@ -15,7 +15,13 @@ from appliance.__main__ import main
 from appliance.errors import UserError
 from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.settings import Database, Settings
-from appliance.store import knowledge_models, models, review_models  # noqa: F401  (their tables)
+from appliance.store import (  # noqa: F401  (their tables)
+    access_models,
+    knowledge_models,
+    models,
+    outreach_models,
+    review_models,
+)
 from appliance.store.base import Base
 from appliance.store.database import database_url as url_of
 from appliance.store.database import migrate, open_engine, sqlalchemy_url, unmigrate

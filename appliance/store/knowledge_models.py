@@ -27,6 +27,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
+from appliance.store.access_models import MAIN_TENANT
 from appliance.store.base import Base
 
 EMBEDDING_DIMENSIONS = 384
@@ -40,6 +41,9 @@ class KnowledgeBaseRow(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
+    tenant: Mapped[str] = mapped_column(
+        ForeignKey("tenants.id"), server_default=MAIN_TENANT, index=True
+    )
     version: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
     embedder: Mapped[str] = mapped_column(server_default="")
     """Model whose vectors its passages have: those of two models cannot be compared."""

@@ -1,5 +1,6 @@
-"""The tables of agents, telephony and journal, as SQLAlchemy sees them; those of knowledge and review
-stand in ``knowledge_models`` and ``review_models``. ``migrations/`` builds exactly these.
+"""The tables of agents, telephony and journal, as SQLAlchemy sees them; others stand in
+``knowledge_models``, ``review_models``, ``access_models`` and ``outreach_models``. ``migrations/``
+builds exactly these.
 
 Agents are versioned: a call keeps the version it was answered with. Calls and turns are the
 journal: they carry no foreign keys, because they are written behind the call and one bad or late
@@ -24,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
+from appliance.store.access_models import MAIN_TENANT
 from appliance.store.base import Base
 
 ANY_DID = "*"
@@ -37,6 +39,9 @@ class AgentRow(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
+    tenant: Mapped[str] = mapped_column(
+        ForeignKey("tenants.id"), server_default=MAIN_TENANT, index=True
+    )
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -52,6 +57,26 @@ class AgentVersionRow(Base):
     version: Mapped[int] = mapped_column(Integer, primary_key=True)
     config: Mapped[dict[str, Any]]
     published_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    published_by: Mapped[str] = mapped_column(server_default="")
+    note: Mapped[str] = mapped_column(server_default="")
+    """What was changed, as its author says it."""
+
+
+class AgentDraftRow(Base):
+    """What an agent shall become: tried and changed until somebody publishes it."""
+
+    __tablename__ = "agent_drafts"
+
+    agent_id: Mapped[str] = mapped_column(
+        ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True
+    )
+    config: Mapped[dict[str, Any]]
+    based_on: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """The version that it was begun from; 0: from none."""
+    revision: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    """Counts its changes: who saves says which one they saw, so that no two overwrite each other."""
+    updated_by: Mapped[str] = mapped_column(server_default="")
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class NumberRow(Base):
@@ -141,6 +166,8 @@ class DoNotCallRow(Base):
     """E.164."""
     reason: Mapped[str] = mapped_column(server_default="")
     added_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    tenant: Mapped[str] = mapped_column(server_default="")
+    """Whose people added it, and see it; empty: the operator. It holds for every tenant."""
 
 
 class OutboundRow(Base):
@@ -211,6 +238,7 @@ class CallRow(Base):
         Index("ix_calls_started_at", "started_at"),
         Index("ix_calls_agent_id_started_at", "agent_id", "started_at"),
         Index("ix_calls_caller_started_at", "caller", "started_at"),
+        Index("ix_calls_ended_at", "ended_at"),
         Index(
             "ix_calls_unmoderated",
             "ended_at",
@@ -233,6 +261,7 @@ class CallRow(Base):
     late_frames: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     part: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     direction: Mapped[str] = mapped_column(server_default="in")
+    """in, out or test (from the console: no caller, and in no statistics)."""
     transferred_to: Mapped[str] = mapped_column(server_default="")
     summary: Mapped[str] = mapped_column(server_default="")
     answered_by: Mapped[str] = mapped_column(server_default="")

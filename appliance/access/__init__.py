@@ -1,0 +1,4 @@
+"""Who may do what, and who did it.
+
+``roles`` the permissions, and which role has them · ``actor`` whoever asks for something
+"""
