@@ -5,7 +5,7 @@ What to look for where:
 * the database itself: ``database`` (where it is, migrations), ``models``, ``knowledge_models``,
   ``review_models``, ``access_models`` and ``outreach_models`` (the tables), ``base`` (what they build
   on), ``queue`` (where Redis is)
-* who answers: ``agents``, ``directory`` (also with Postgres away)
+* who answers: ``agents``, ``directory`` (also with Postgres away); whose they are: ``tenancy``
 * telephony: ``trunks``, ``phonebook``, ``outbound``, ``legs``
 * the journal, written: ``journal`` -> ``spool`` (disk) -> ``shipper`` -> ``rows``
 * the journal, read: ``calls``, ``cutoff``, ``questions``, ``measures``, ``traffic``
