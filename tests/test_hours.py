@@ -166,3 +166,19 @@ def test_exceptions_are_dates_of_the_zone() -> None:
     hours = parse_hours("; except 2026-01-26", INDIA)
     assert hours.spans(date(2026, 1, 26)) == ()
     assert not hours.open_at(datetime(2026, 1, 25, 19, 0, tzinfo=UTC))  # 00:30 on the 26th there
+
+
+@given(st.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 31)))
+def test_it_is_open_until_it_closes(at: datetime) -> None:
+    hours = parse_hours("mon-fri 09:00-13:00 13:00-18:00, sat 22:00-02:00", "Asia/Kolkata")
+    now = at.replace(tzinfo=UTC)
+    end = hours.closes_at(now)
+    assert hours.open_at(now) == (end > now)
+    if end > now:
+        assert not hours.open_at(end)
+        assert all(hours.open_at(now + (end - now) * share / 10) for share in range(10))
+
+
+def test_what_never_closes_ends_in_a_week() -> None:
+    now = datetime(2026, 5, 4, 6, tzinfo=UTC)
+    assert timedelta(days=6) <= parse_hours("", "UTC").closes_at(now) - now <= timedelta(days=7)

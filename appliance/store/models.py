@@ -63,7 +63,8 @@ class AgentVersionRow(Base):
 
 
 class AgentDraftRow(Base):
-    """What an agent shall become: tried and changed until somebody publishes it."""
+    """What an agent shall become: tried and changed until somebody publishes it. With an empty
+    ``config`` there is none now: the row tells who ended the last one."""
 
     __tablename__ = "agent_drafts"
 
@@ -72,7 +73,8 @@ class AgentDraftRow(Base):
     )
     config: Mapped[dict[str, Any]]
     based_on: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    """The version that it was begun from; 0: from none."""
+    """The version that it was begun from; 0: from none. Of one that ended: the version that it
+    became; 0: it was discarded."""
     revision: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     """Counts its changes: who saves says which one they saw, so that no two overwrite each other."""
     updated_by: Mapped[str] = mapped_column(server_default="")
@@ -158,7 +160,7 @@ class QueueRow(Base):
 
 
 class DoNotCallRow(Base):
-    """A number that is never called by us."""
+    """A number that is never called by us, and whose people said so."""
 
     __tablename__ = "do_not_call"
 
@@ -166,7 +168,7 @@ class DoNotCallRow(Base):
     """E.164."""
     reason: Mapped[str] = mapped_column(server_default="")
     added_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    tenant: Mapped[str] = mapped_column(server_default="")
+    tenant: Mapped[str] = mapped_column(server_default="", primary_key=True)
     """Whose people added it, and see it; empty: the operator. It holds for every tenant."""
 
 
@@ -273,6 +275,10 @@ class CallRow(Base):
     """When its whole transcript was checked again. This and what follows is not the worker's."""
     recording_erased_at: Mapped[datetime | None]
     transcript_erased_at: Mapped[datetime | None]
+    gap_p50_ms: Mapped[int | None] = mapped_column(Integer)
+    """Of its turns' gaps, counted when it ends (``rows.upsert``): a log of a million calls is searched
+    for slow ones without reading ten million turns."""
+    gap_p95_ms: Mapped[int | None] = mapped_column(Integer)
 
 
 class TurnRow(Base):

@@ -59,6 +59,8 @@ class DoNotCall:
     number: str
     reason: str
     added_at: datetime
+    tenant: str = ""
+    """Whose people added it; empty: the operator's."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -282,16 +284,24 @@ def do_not_call(connection: Connection, number: str) -> bool:
 
 
 def add_do_not_call(
-    connection: Connection, numbers: Iterable[str], reason: str, country: str
+    connection: Connection,
+    numbers: Iterable[str],
+    reason: str,
+    country: str,
+    tenant: str = "",
 ) -> int:
-    """Add ``numbers``, each in its normal form; how many were new. All or none.
+    """Add ``numbers``, each in its normal form, as ``tenant``'s people wish; how many were new. All or
+    none.
 
     Raises UserError naming the first that is no public number.
     """
     forms = list(dict.fromkeys(_public(number, country) for number in numbers))
     added = 0
     for start in range(0, len(forms), IMPORT_BATCH):
-        rows = [{"number": n, "reason": reason} for n in forms[start : start + IMPORT_BATCH]]
+        rows = [
+            {"number": n, "reason": reason, "tenant": tenant}
+            for n in forms[start : start + IMPORT_BATCH]
+        ]
         statement = insert(DoNotCallRow).values(rows).on_conflict_do_nothing()
         added += len(connection.execute(statement.returning(DoNotCallRow.number)).all())
     return added

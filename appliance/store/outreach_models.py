@@ -51,6 +51,8 @@ class CampaignRow(Base):
     created_by: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
+    running_since: Mapped[datetime | None]
+    """When it was last started: the circuit breaker looks at calls since then."""
     ended_at: Mapped[datetime | None]
 
 
@@ -60,7 +62,9 @@ class ContactRow(Base):
     __tablename__ = "campaign_contacts"
     __table_args__ = (
         UniqueConstraint("campaign_id", "number"),
-        Index("ix_campaign_contacts_campaign_id_state", "campaign_id", "state"),
+        Index("ix_campaign_contacts_due", "campaign_id", "state", "next_at", "id"),
+        Index("ix_campaign_contacts_campaign_id_called_at", "campaign_id", "called_at"),
+        Index("ix_campaign_contacts_number", "number"),
         Index("ix_campaign_contacts_outbound_id", "outbound_id"),
     )
 
@@ -78,6 +82,10 @@ class ContactRow(Base):
     attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
     outbound_id: Mapped[str] = mapped_column(server_default="")
     call_id: Mapped[str] = mapped_column(server_default="")
+    next_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    """Of one that waits: not rung before."""
+    called_at: Mapped[datetime | None]
+    """When the last call to them was over."""
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -46,6 +46,8 @@ NEXT_TRUNK_CAUSES = frozenset(
     }
 )  # fmt: skip
 """Q.850 words that say something of the trunk, not of the person; 403 comes as CALL_REJECTED."""
+NEVER_AGAIN = frozenset({"UNALLOCATED_NUMBER", "INVALID_NUMBER_FORMAT", "NUMBER_CHANGED"})
+"""Q.850 words after which a number is not dialled a second time."""
 
 
 class Kind(Enum):

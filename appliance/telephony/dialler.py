@@ -22,7 +22,14 @@ from appliance.store import outbound
 from appliance.store.outbound import CANCELLED, OutboundCall, Outcome
 from appliance.telephony.channel import LiveCall
 from appliance.telephony.clerk import Clerk
-from appliance.telephony.destinations import Attempt, Destination, Dialling, Kind, dial_plan
+from appliance.telephony.destinations import (
+    NEVER_AGAIN,
+    Attempt,
+    Destination,
+    Dialling,
+    Kind,
+    dial_plan,
+)
 from appliance.telephony.eventsocket import Event, SwitchError
 from appliance.telephony.facts import Facts
 from appliance.telephony.hours import parse_hours
@@ -41,7 +48,6 @@ ANSWER_MARGIN_S = 10
 """For FreeSWITCH to tell what became of an attempt, after its own time is up."""
 ADOPTED_RING_S = 60
 """A telephone that rang before we were there rings no longer than this."""
-NEVER_AGAIN = frozenset({"UNALLOCATED_NUMBER", "INVALID_NUMBER_FORMAT", "NUMBER_CHANGED"})
 NO_MESSAGE_SIGNS = ("machine:fax", "machine:intercept")
 FAULT = "INTERWORKING"
 STOPPED = "ORIGINATOR_CANCEL"

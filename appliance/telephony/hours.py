@@ -26,6 +26,8 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MIN = 24 * 60
 LONGEST_TEXT = 2000
 LONGEST_EXCEPTION_DAYS = 366
+LONGEST_SPAN_DAYS = 7
+"""Nobody asks when hours end that are longer than this: they are always open."""
 LOOK_AHEAD_DAYS = 2 * 366
 """A next opening further away than this is none: only exceptions could put it there."""
 
@@ -70,10 +72,31 @@ class Hours:
                     return moment
         return None
 
+    def closes_at(self, at: datetime) -> datetime:
+        """When the hours that hold at ``at`` (aware) end; ``at`` itself where it is closed. Hours
+        that hold for ``LONGEST_SPAN_DAYS`` on end there."""
+        end = at.astimezone(self.zone)
+        for _ in range(2 * LONGEST_SPAN_DAYS):
+            later = max(self._ends(end), default=end)
+            if later <= end or later - at > timedelta(days=LONGEST_SPAN_DAYS):
+                break
+            end = later
+        return end
+
     def spans(self, day: date) -> tuple[Span, ...]:
         """The spans that begin on ``day``, in their order."""
         found = self.exceptions.get(day)
         return self.weekly[day.weekday()] if found is None else found
+
+    def _ends(self, at: datetime) -> Iterator[datetime]:
+        """Where the spans end that ``at``, by the wall clock of ``zone``, lies in."""
+        minute = at.hour * 60 + at.minute
+        for back in (0, 1):
+            day = at.date() - timedelta(days=back)
+            for start, end in self.spans(day):
+                if start <= minute + back * DAY_MIN < end:
+                    midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)
+                    yield midnight + timedelta(minutes=end)
 
     def _starts(self, day: date) -> Iterator[datetime]:
         midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)

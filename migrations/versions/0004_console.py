@@ -23,6 +23,9 @@ BEGIN
     RAISE EXCEPTION 'the audit log is append-only';
 END $$
 """
+_FIRST_OF_EACH_NUMBER = """
+DELETE FROM do_not_call d USING do_not_call o WHERE o.number = d.number AND o.tenant < d.tenant
+"""
 _TRIGGER = """
 CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
@@ -63,6 +66,15 @@ def _reference(table: str, column: str, to: str, **options: str) -> sa.ForeignKe
     return sa.ForeignKeyConstraint([column], [to], name=name, **options)
 
 
+_GAPS = """
+UPDATE calls SET gap_p50_ms = g.p50, gap_p95_ms = g.p95 FROM (
+  SELECT call_id, round(percentile_cont(0.5) WITHIN GROUP (ORDER BY gap_ms))::integer AS p50,
+    round(percentile_cont(0.95) WITHIN GROUP (ORDER BY gap_ms))::integer AS p95
+  FROM turns WHERE gap_ms IS NOT NULL GROUP BY call_id) g
+WHERE calls.call_id = g.call_id AND calls.ended_at IS NOT NULL
+"""
+
+
 def upgrade() -> None:
     _access()
     _audit()
@@ -71,7 +83,8 @@ def upgrade() -> None:
     _campaigns()
     _webhooks()
     op.create_index("ix_calls_ended_at", "calls", ["ended_at"])
-    op.add_column("do_not_call", _text("tenant"))
+    _do_not_call()
+    _call_gaps()
 
 
 def _access() -> None:
@@ -201,6 +214,7 @@ def _campaigns() -> None:
         _text("created_by"),
         _now("created_at"),
         _time("started_at"),
+        _time("running_since"),
         _time("ended_at"),
         sa.PrimaryKeyConstraint("id", name="pk_campaigns"),
         _reference("campaigns", "agent_id", "agents.id", ondelete="CASCADE"),
@@ -218,6 +232,8 @@ def _campaigns() -> None:
         _integer("attempts"),
         _text("outbound_id"),
         _text("call_id"),
+        _now("next_at"),
+        _time("called_at"),
         _now("updated_at"),
         sa.PrimaryKeyConstraint("id", name="pk_campaign_contacts"),
         sa.UniqueConstraint(
@@ -226,9 +242,28 @@ def _campaigns() -> None:
         _reference("campaign_contacts", "campaign_id", "campaigns.id", ondelete="CASCADE"),
     )
     op.create_index(
-        "ix_campaign_contacts_campaign_id_state", "campaign_contacts", ["campaign_id", "state"]
+        "ix_campaign_contacts_due", "campaign_contacts", ["campaign_id", "state", "next_at", "id"]
     )
+    op.create_index(
+        "ix_campaign_contacts_campaign_id_called_at",
+        "campaign_contacts",
+        ["campaign_id", "called_at"],
+    )
+    op.create_index("ix_campaign_contacts_number", "campaign_contacts", ["number"])
     op.create_index("ix_campaign_contacts_outbound_id", "campaign_contacts", ["outbound_id"])
+
+
+def _do_not_call() -> None:
+    """A number may stand there once for each tenant: what one takes away, another still asked for."""
+    op.add_column("do_not_call", _text("tenant"))
+    op.drop_constraint("pk_do_not_call", "do_not_call")
+    op.create_primary_key("pk_do_not_call", "do_not_call", ["number", "tenant"])
+
+
+def _call_gaps() -> None:
+    for column in ("gap_p50_ms", "gap_p95_ms"):
+        op.add_column("calls", sa.Column(column, sa.Integer(), nullable=True))
+    op.execute(_GAPS)
 
 
 def _webhooks() -> None:
@@ -272,7 +307,11 @@ def _webhooks() -> None:
 
 
 def downgrade() -> None:
+    for column in ("gap_p50_ms", "gap_p95_ms"):
+        op.drop_column("calls", column)
+    op.execute(_FIRST_OF_EACH_NUMBER)
     op.drop_column("do_not_call", "tenant")
+    op.create_primary_key("pk_do_not_call", "do_not_call", ["number"])
     op.drop_index("ix_calls_ended_at", "calls")
     op.drop_table("webhook_deliveries")
     op.drop_table("webhooks")
