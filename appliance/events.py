@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
+from zlib import crc32
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +274,10 @@ class Agent:
 
     @property
     def context(self) -> str:
-        """Key of the recogniser's context built for this version of this agent."""
-        return f"{self.id}.{self.version}.{self.knowledge_version}"
+        """Key of the recogniser's context built for this version of this agent. A draft (version 0)
+        changes under its name: what its context is built from is in the key instead."""
+        version = self.version or f"draft-{crc32(f'{self.language} {self.knowledge}'.encode()):08x}"
+        return f"{self.id}.{version}.{self.knowledge_version}"
 
     @property
     def fixed_phrases(self) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ What to look for where:
 * the database itself: ``database`` (where it is, migrations), ``models``, ``knowledge_models``,
   ``review_models``, ``access_models`` and ``outreach_models`` (the tables), ``base`` (what they build
   on), ``queue`` (where Redis is)
-* who answers: ``agents``, ``directory`` (also with Postgres away); whose they are: ``tenancy``
+* who answers: ``agents``, ``directory`` (also with Postgres away); whose they are: ``tenancy``; as
+  people make them: ``drafts``, ``agent_views``
 * telephony: ``trunks``, ``phonebook``, ``outbound``, ``legs``
 * the journal, written: ``journal`` -> ``spool`` (disk) -> ``shipper`` -> ``rows``
 * the journal, read: ``calls``, ``cutoff``, ``questions``, ``measures``, ``traffic``

@@ -43,6 +43,8 @@ LONGEST_CONTINUE_MINUTES = 1440
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Agent))
 _ROW_FIELDS = frozenset({"id", "version", "name", "knowledge_version"})
 """Fields of Agent that have columns of their own; the rest is ``config``."""
+CONFIG_FIELDS = _FIELDS - (_ROW_FIELDS - {"name"})
+"""Fields that somebody writes who makes an agent."""
 _AGENT = TypeAdapter(Agent)
 
 
@@ -247,29 +249,37 @@ async def load_agents(engine: AsyncEngine) -> list[Agent]:
     return found
 
 
-async def publish_agent(engine: AsyncEngine, agent: Agent) -> Agent:
+async def publish_agent(engine: AsyncEngine, agent: Agent, who: str = "", note: str = "") -> Agent:
+    """As :func:`publish_in`, in a transaction of its own."""
+    async with engine.begin() as connection:
+        return await publish_in(connection, agent, who, note)
+
+
+async def publish_in(
+    connection: AsyncConnection, agent: Agent, who: str = "", note: str = ""
+) -> Agent:
     """Publish ``agent`` (its ``version`` is ignored) as the next version; calls from now get it.
+    ``note``: what was changed, in the words of ``who``.
 
     The same again is a no-op. Returns the agent with the version it has. Raises UserError when a
     field is wrong.
     """
     fields = agent_fields(parse_agent(agent_fields(agent)))
     config = {name: value for name, value in fields.items() if name not in _ROW_FIELDS}
-    async with engine.begin() as connection:
-        # the upsert locks the agent's row: two publishers never make the same version
-        await connection.execute(
-            insert(AgentRow)
-            .values(id=agent.id, name=agent.name)
-            .on_conflict_do_update(index_elements=[AgentRow.id], set_={"name": agent.name})
-        )
-        version = await _publish_config(connection, agent.id, config)
-        knowledge = select(KnowledgeBaseRow.version).where(KnowledgeBaseRow.name == agent.knowledge)
-        knowledge_version = (await connection.execute(knowledge)).scalar_one_or_none() or 0
+    # the upsert locks the agent's row: two publishers never make the same version
+    await connection.execute(
+        insert(AgentRow)
+        .values(id=agent.id, name=agent.name)
+        .on_conflict_do_update(index_elements=[AgentRow.id], set_={"name": agent.name})
+    )
+    version = await _publish_config(connection, agent.id, config, who, note)
+    knowledge = select(KnowledgeBaseRow.version).where(KnowledgeBaseRow.name == agent.knowledge)
+    knowledge_version = (await connection.execute(knowledge)).scalar_one_or_none() or 0
     return dataclasses.replace(agent, version=version, knowledge_version=knowledge_version)
 
 
 async def _publish_config(
-    connection: AsyncConnection, agent_id: str, config: dict[str, Any]
+    connection: AsyncConnection, agent_id: str, config: dict[str, Any], who: str, note: str
 ) -> int:
     latest = (
         select(AgentVersionRow.version, AgentVersionRow.config)
@@ -282,7 +292,9 @@ async def _publish_config(
         return int(row.version)
     version = row.version + 1 if row else 1
     await connection.execute(
-        insert(AgentVersionRow).values(agent_id=agent_id, version=version, config=config)
+        insert(AgentVersionRow).values(
+            agent_id=agent_id, version=version, config=config, published_by=who, note=note
+        )
     )
     log.info("= agent %s version %d published", agent_id, version)
     return int(version)
