@@ -112,6 +112,7 @@ async def test_rows_arrive_and_the_spool_goes(
             a_call(ended_at=START + timedelta(seconds=9), ended_by="caller", turns=2)
         )
         | dict.fromkeys(("moderated_at", "recording_erased_at", "transcript_erased_at"))
+        | {"gap_p50_ms": 400, "gap_p95_ms": 400}
         == call
     )
     first, second = rows(database_url, "turns")

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import and_, func, or_, select, tuple_, update
+from sqlalchemy import and_, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -91,6 +91,19 @@ async def upsert(connection: AsyncConnection, records: Sequence[Record]) -> None
     ):
         if found_rows:
             await connection.execute(statement, found_rows)
+    if ended := [r.call_id for r in calls.values() if r.ended_at is not None]:
+        await connection.execute(_COUNT_GAPS, {"ids": ended})
+
+
+_COUNT_GAPS = text(
+    """
+UPDATE calls SET gap_p50_ms = g.p50, gap_p95_ms = g.p95 FROM (
+  SELECT call_id, round(percentile_cont(0.5) WITHIN GROUP (ORDER BY gap_ms))::integer AS p50,
+    round(percentile_cont(0.95) WITHIN GROUP (ORDER BY gap_ms))::integer AS p95
+  FROM turns WHERE call_id = ANY(:ids) AND gap_ms IS NOT NULL GROUP BY call_id) g
+WHERE calls.call_id = g.call_id
+"""
+)
 
 
 def _sorted(records: Mapping[Any, Record]) -> list[dict[str, Any]]:
@@ -151,7 +164,9 @@ async def end_lost_calls(connection: AsyncConnection, lost: Mapping[str, int]) -
             turns=count,
         )
     )
-    return (await connection.execute(statement)).rowcount
+    ended = (await connection.execute(statement)).rowcount
+    await connection.execute(_COUNT_GAPS, {"ids": sorted(lost)})
+    return ended
 
 
 def _clean(value: Any) -> Any:
