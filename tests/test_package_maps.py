@@ -9,7 +9,7 @@ import re
 import pytest
 
 PACKAGES = (
-    *("call", "jobs", "knowledge", "knowledge.reading", "privacy", "review", "safety", "store"),
+    *("access", "call", "jobs", "knowledge", "knowledge.reading", "privacy", "review", "safety", "store"),
 )
 
 

@@ -12,8 +12,9 @@ What to look for where:
 * the journal, read: ``calls``, ``cutoff``, ``questions``, ``measures``, ``traffic``
 * documents on their way in: ``documents``, ``sources`` (URLs), ``leases``, ``revisions``, ``staging``,
   ``publishing`` (``keeping``, ``ordering``); then ``reembedding``, ``versions``, ``pruning``,
-  ``dropping``; to look at: ``document_views``
+  ``dropping``; to look at: ``document_views``, ``base_views`` (within a tenant)
 * passages found: ``passages``, ``finding``, ``baseindex``, ``lanes`` (the connections of searches)
+* who may do what, and who did it: ``audit_log``
 * review: ``flags``, ``moderating``, ``golden``, ``cached_answers``, ``corrections``, ``rules_of_site``
 * privacy: ``redactions``, ``erasing``
 """
