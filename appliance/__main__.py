@@ -16,6 +16,7 @@ import orjson
 
 from appliance import __version__
 from appliance.commands import (
+    admin,
     capacity,
     cluster,
     donotcall,
@@ -243,7 +244,9 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 
 
 main.add_section("Run it", up, demo, seed, db)
-main.add_section("Processes", worker, sip, switch.switch, jobs.jobs, pools.pools, cluster.cluster)
+main.add_section(
+    "Processes", worker, sip, switch.switch, jobs.jobs, admin.admin, pools.pools, cluster.cluster
+)
 main.add_section(
     "Engine servers", servers.stt, servers.tts, servers.turn, servers.embed, servers.rerank, llm.llm,
     servers.emulate,

@@ -48,6 +48,7 @@ database = {{ embedded_port = {postgres}, embedded_dir = "{embedded}" }}
 worker = {{ port = {worker}, drain_timeout_s = 5, admission = false }}
 sip = {{ port = {sip}, processes = 1, rtp_port = {rtp} }}
 jobs = {{ enabled = false }}
+admin = {{ enabled = false }}
 
 [engines.stt]
 timeout_ms = 5000

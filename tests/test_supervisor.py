@@ -233,7 +233,7 @@ def test_what_run_names_is_ours_and_urls_are_somebody_elses(tmp_path: Path) -> N
     assert planned.postgres is None
     names = [p.name for p in planned.programs]
     calls = ["stt.0", "stt.1", "stt.2", "tts.0", "tts.1", "worker", "sip"]
-    assert names == [*calls, "redis", "jobs"]
+    assert names == [*calls, "redis", "jobs", "admin"]
     assert [(g.name, len(g.programs)) for g in planned.engines] == [
         ("stt.0", 2), ("stt.1", 1), ("tts.0", 1), ("tts.1", 1)
     ]  # fmt: skip
@@ -387,6 +387,7 @@ def place(open_tmp: Path) -> tuple[Path, dict[str, str]]:
         "IVR_DATABASE__EMBEDDED_DIR": str(folder / "embedded"),
         "IVR_DATABASE__EMBEDDED_PORT": str(free_port()),
         "IVR_REDIS__EMBEDDED_PORT": str(free_port()),
+        "IVR_ADMIN__PORT": str(free_port()),
         "IVR_WORKER__PORT": str(free_port()),
         "IVR_WORKER__RECORDINGS": "false",
         "IVR_SIP__PORT": str(free_port()),
@@ -436,9 +437,9 @@ def test_it_comes_up_heals_and_leaves_nobody_behind_when_it_is_killed(
     assert facts["sip"] == f"sip:1001@127.0.0.1:{port}"
     assert facts["numbers"] == {"*": "sunrise"}
     assert _health(facts["worker"])
-    assert len(facts["pids"].keys() - {"redis", "jobs"}) == 8
+    assert len(facts["pids"].keys() - {"redis", "jobs", "admin"}) == 8
 
-    for name in ("redis", "jobs"):  # they come up behind the calls, and fall without them
+    for name in ("redis", "jobs", "admin"):  # they come up behind the calls, and fall without them
         _until(lambda name=name: f"= {name} is up" in appliance.errors.read_text())
         pid = re.search(rf"= {name} is up \(pid (\d+)\)", appliance.errors.read_text())
         assert pid

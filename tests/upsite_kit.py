@@ -26,7 +26,7 @@ COMMAND_TIMEOUT_S = 120.0
 READY_TIMEOUT_S = 30.0
 RTP_PORTS = (13000, 17800, 200)
 POLL_S = 0.05
-PORTS = ("postgres", "redis", "worker", "stt", "tts", "turn", "embed")
+PORTS = ("postgres", "redis", "worker", "stt", "tts", "turn", "embed", "admin")
 IVR = [sys.executable, "-m", "appliance"]
 
 
@@ -56,6 +56,7 @@ class UpSite:
             "IVR_DATABASE__EMBEDDED_PORT": str(self.ports["postgres"]),
             "IVR_DATABASE__EMBEDDED_DIR": str(embedded_dir),
             "IVR_REDIS__EMBEDDED_PORT": str(self.ports["redis"]),
+            "IVR_ADMIN__PORT": str(self.ports["admin"]),
             "IVR_JOBS__SWEEP_S": "1",
             "IVR_WORKER__PORT": str(self.ports["worker"]),
             "IVR_SIP__PORT": str(self.ports["sip"]),

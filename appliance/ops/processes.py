@@ -1,4 +1,5 @@
-"""What ``ivr up`` runs, made from the settings: Postgres, engine servers, worker, endpoint, jobs."""
+"""What ``ivr up`` runs, made from the settings: Postgres, engine servers, worker, endpoint, jobs, the
+console."""
 
 from __future__ import annotations
 
@@ -30,6 +31,7 @@ POSTGRES_STOP_S = 15.0
 JOBS_STOP_S = 5.0
 """A job under way that takes longer is cut off, and taken up again after the next start."""
 JOBS_PACKAGES = ("celery", "redis")
+CONSOLE_PACKAGES = ("nicegui", "fastapi", "uvicorn", "argon2")
 
 _log = logging.getLogger(__name__)
 
@@ -47,19 +49,26 @@ class Plan:
     redis: tuple[Program, ...] = ()
     jobs: tuple[Program, ...] = ()
     """Background work and its queue: calls need neither, and nobody waits for them."""
+    console: tuple[Program, ...] = ()
+    """``ivr admin``; no call needs it either."""
 
     @property
     def programs(self) -> tuple[Program, ...]:
         """In the order of their start, with those that run at the peak only."""
         calls = (*self.database, *servers(self.engines), self.worker, self.sip)
-        return (*calls, *self.redis, *self.jobs)
+        return (*calls, *self.redis, *self.jobs, *self.console)
 
 
 def plan(settings: Settings) -> Plan:
     """The programs for ``settings``. Raises UserError where an address cannot be served."""
     check_host(settings.sip.host)
     postgres = None if settings.database.url else EmbeddedPostgres(settings)
-    with_jobs = settings.jobs.enabled and _jobs_installed()
+    with_jobs = settings.jobs.enabled and _installed(
+        JOBS_PACKAGES, "jobs are left out", "so no documents are read", "jobs,documents"
+    )
+    with_console = settings.admin.enabled and _installed(
+        CONSOLE_PACKAGES, "the console is left out", "so there are commands only", "admin"
+    )
     return Plan(
         postgres=postgres,
         database=(_postgres(postgres),) if postgres else (),
@@ -68,6 +77,7 @@ def plan(settings: Settings) -> Plan:
         sip=_sip(settings),
         redis=(_redis(settings),) if with_jobs and not settings.redis.url else (),
         jobs=(_jobs(settings),) if with_jobs else (),
+        console=(_console(settings),) if with_console else (),
     )
 
 
@@ -196,13 +206,31 @@ def _jobs(settings: Settings) -> Program:
     )
 
 
-def _jobs_installed() -> bool:
-    missing = [name for name in JOBS_PACKAGES if importlib.util.find_spec(name) is None]
+def _console(settings: Settings) -> Program:
+    admin = settings.admin
+
+    async def ready() -> bool:  # it may speak TLS under any name: that it listens is enough
+        return probe.is_taken(admin.host, admin.port, socket.SOCK_STREAM)
+
+    return Program(
+        name="admin",
+        command=ivr("admin"),
+        ready=ready,
+        remedy="See its last words above; calls go on without it.",
+        addresses=(Address("admin.port", admin.host, admin.port),),
+    )
+
+
+def _installed(packages: tuple[str, ...], left_out: str, so: str, extra: str) -> bool:
+    """Whether all of ``packages`` are there; else what is left out is said once."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         _log.warning(
-            "! jobs are left out: %s is not installed, so no documents are read"
-            " (pip install 'ivr-appliance[jobs,documents]')",
+            "! %s: %s is not installed, %s (pip install 'ivr-appliance[%s]')",
+            left_out,
             " and ".join(missing),
+            so,
+            extra,
         )
     return not missing
 

@@ -96,7 +96,7 @@ class Site:
         await _all_healthy(self._begin((self.plan.sip,)))
         self._saying = [
             self._tasks.create_task(_say_when_up(keeper))
-            for keeper in self._begin((*self.plan.redis, *self.plan.jobs))
+            for keeper in self._begin((*self.plan.redis, *self.plan.jobs, *self.plan.console))
         ]
 
     async def close(self, at_once: asyncio.Event) -> None:
@@ -104,7 +104,8 @@ class Site:
         for saying in self._saying:
             saying.cancel()
         await asyncio.gather(
-            self._end((self.plan.sip,), at_once), self._end(self.plan.jobs, at_once)
+            self._end((self.plan.sip,), at_once),
+            self._end((*self.plan.jobs, *self.plan.console), at_once),
         )
         await self._end(self.plan.redis, at_once)
         await self._end((self.plan.worker,), at_once)

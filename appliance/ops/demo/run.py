@@ -174,6 +174,8 @@ processes = 1
 worker_urls = ["ws://127.0.0.1:{worker}"]
 [jobs]
 enabled = false
+[admin]
+enabled = false
 """
     file = folder / "ivr.toml"
     file.write_text(text)

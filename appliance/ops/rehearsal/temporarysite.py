@@ -163,6 +163,7 @@ def _environment(folder: Path, urls: dict[str, list[str]], max_calls: int) -> di
         "IVR_DATA_DIR": str(folder / "var"),
         "IVR_DATABASE__EMBEDDED_PORT": str(free_port()),
         "IVR_JOBS__ENABLED": "false",
+        "IVR_ADMIN__ENABLED": "false",
         "IVR_ENGINES__LLM__MODEL": "emulated",
         "IVR_WORKER__PORT": str(free_port()),
         "IVR_WORKER__MAX_CALLS": str(max_calls + SPARE_CALLS),

@@ -1,0 +1,69 @@
+"""The whole site as one ASGI application: gate, API, login, pages."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from importlib import resources
+
+import nicegui
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, RedirectResponse
+from nicegui import ui
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from appliance.access.actor import Actor
+from appliance.admin import login, pages
+from appliance.admin.api.app import PREFIX, error, make_api
+from appliance.admin.console import Console
+from appliance.admin.gate import LOGIN, Gate
+from appliance.admin.ui.layout import MENU
+
+NICEGUI_FILES = f"/_nicegui/{nicegui.__version__}/"
+_NO_ROUTE = "There is no such route; see /api/v1/openapi.json."
+
+
+def make_app(console: Console) -> ASGIApp:
+    """Everything behind one port. NiceGUI knows one application a process: call it once."""
+    app = make_api()
+    app.include_router(login.router)
+    app.mount("/static", StaticFiles(packages=[("appliance.admin", "static")]))
+    _add_roots(app)
+    for found in pkgutil.iter_modules(pages.__path__):
+        importlib.import_module(f"{pages.__name__}.{found.name}")
+    icon = resources.files("appliance.admin") / "static" / "icon.svg"
+    ui.run_with(
+        app,
+        title="IVR",
+        favicon=icon.read_text("utf-8"),
+        tailwind=False,
+        show_welcome_message=False,
+        gzip_middleware_factory=None,  # the gate puts nonces into pages first
+    )
+    return GZipMiddleware(Gate(app, console, NICEGUI_FILES), minimum_size=1000)
+
+
+def _add_roots(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def begin(request: Request) -> RedirectResponse:
+        actor: Actor = request.state.actor
+        return RedirectResponse(first_page(actor), 303)
+
+    @app.get("/health", include_in_schema=False)
+    async def health() -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    @app.api_route(f"{PREFIX}/{{rest:path}}", include_in_schema=False)
+    async def unknown(rest: str) -> JSONResponse:
+        return error(404, _NO_ROUTE)
+
+
+def first_page(actor: Actor) -> str:
+    """Where somebody begins: the first entry of their menu."""
+    for _, entries in MENU:
+        for entry in entries:
+            if entry.permission is None or actor.may(entry.permission):
+                return entry.path
+    return f"{LOGIN}/none"

@@ -1,0 +1,23 @@
+"""What the pages and the API share: one object for each ``ivr admin``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import aiohttp
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from appliance.admin.live.hub import LiveHub
+from appliance.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """Given to every service, first."""
+
+    settings: Settings
+    engine: AsyncEngine
+    live: LiveHub
+    """The calls in progress, as the workers tell of them."""
+    http: aiohttp.ClientSession
+    """For the appliance's own servers; each request has a timeout of its own."""

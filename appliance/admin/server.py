@@ -1,0 +1,74 @@
+"""``ivr admin``: the console and the API on one port, over HTTPS."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import aiohttp
+import uvicorn
+
+from appliance.admin import logins
+from appliance.admin.app import make_app
+from appliance.admin.console import Console
+from appliance.admin.live.hub import LiveHub
+from appliance.admin.tls import certificate
+from appliance.settings import Settings
+from appliance.store.database import database_url, open_engine
+
+log = logging.getLogger(__name__)
+
+POOL_SIZE = 10
+"""Connections to Postgres: pages ask several things at once."""
+STOP_TIMEOUT_S = 5
+"""Browsers keep their websockets open; after this they are closed."""
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises UserError: the certificate cannot be read."""
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    admin = settings.admin
+    files = certificate(settings) if admin.tls else None
+    async with open_console(settings) as console:
+        config = uvicorn.Config(
+            make_app(console),
+            host=admin.host,
+            port=admin.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=not admin.tls,
+            forwarded_allow_ips="127.0.0.1",
+            ssl_certfile=files[0] if files else None,
+            ssl_keyfile=files[1] if files else None,
+            timeout_graceful_shutdown=STOP_TIMEOUT_S,
+        )
+        scheme = "https" if files else "http"
+        log.info("= console at %s://%s:%d", scheme, admin.host, admin.port)
+        await uvicorn.Server(config).serve()
+
+
+@asynccontextmanager
+async def open_console(settings: Settings) -> AsyncIterator[Console]:
+    """What pages and API need, for the length of the block. Postgres may be away."""
+    url, timeout_s = database_url(settings), settings.database.connect_timeout_s
+    engine = open_engine(url, connect_timeout_s=timeout_s, pool_size=POOL_SIZE)
+    async with aiohttp.ClientSession() as http:
+        console = Console(settings, engine, LiveHub(settings, engine), http)
+        tasks = [
+            asyncio.create_task(console.live.run(), name="live hub"),
+            asyncio.create_task(logins.close_ended(console), name="ended sessions"),
+        ]
+        try:
+            yield console
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await engine.dispose()
