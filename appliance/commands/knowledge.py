@@ -44,6 +44,7 @@ async def _tell(settings: Settings, ids: Sequence[int]) -> bool:
 )
 @click.option("--tag", "tags", multiple=True, help="What agents may filter by; repeatable.")
 @click.option("--language", default="", help="BCP 47, such as hi; left out: found in the text.")
+@click.option("--tenant", default="", help="Whose a new base is; left out: main.")
 @click.option("--wait", is_flag=True, help="Stay until the documents are in force, or are not.")
 @JSON
 @click.pass_context
@@ -54,6 +55,7 @@ def knowledge_add(
     lists: tuple[Path, ...],
     tags: tuple[str, ...],
     language: str,
+    tenant: str,
     wait: bool,
     as_json: bool,
 ) -> None:
@@ -75,6 +77,7 @@ def knowledge_add(
         tags=tags,
         language=language,
         tell=_tell,
+        tenant=tenant,
         wait=wait,
         as_json=as_json,
     )

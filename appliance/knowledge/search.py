@@ -62,6 +62,8 @@ class Result:
     embed_ms: float
     total_ms: float
     reranked: bool = False
+    scored: tuple[Passage, ...] = ()
+    """``found`` with their scores, in its order, also those that are below the floor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class _Question:
     vector: Vector | None
     ends: float
     """When its deadline is, by the event loop's clock."""
+    most: int
+    """Passages that are wanted."""
 
     def left_ms(self) -> float:
         return (self.ends - asyncio.get_running_loop().time()) * 1000
@@ -135,9 +139,16 @@ class Search:
         return (await self.explain(scope_of(agent), text, deadline_ms, vector)).passages
 
     async def explain(
-        self, scope: Scope, text: str, deadline_ms: float, vector: Vector | None = None
+        self,
+        scope: Scope,
+        text: str,
+        deadline_ms: float,
+        vector: Vector | None = None,
+        *,
+        most: int = LIMIT,
     ) -> Result:
-        """As :meth:`search`, with how each passage was found and how long it took."""
+        """As :meth:`search`, with how each passage was found and how long it took. ``most``: passages
+        to be told of, more of which than :data:`LIMIT` no agent sees."""
         begin = perf_counter()
         said = text[:LONGEST_QUESTION_CHARS].strip()
         if not scope.knowledge or not said:
@@ -145,17 +156,22 @@ class Search:
         memory = self._library.get(scope.knowledge, scope.version)
         ends = asyncio.get_running_loop().time() + deadline_ms / 1000
         answer = await self._in_time(
-            self._ask(_Question(scope, said, vector, ends), memory), deadline_ms
+            self._ask(_Question(scope, said, vector, ends, most), memory), deadline_ms
         )
         if answer is None:
-            passages = memory.search(said, LIMIT, scope.tags, scope.languages) if memory else []
+            scored: list[Passage] = []
+            passages = memory.search(said, most, scope.tags, scope.languages) if memory else []
             source: Source = "memory" if memory else "none"
             answer = _Answer([], "", 0.0)
         else:
-            passages = _scored(said, answer, memory)
+            scored = _scored(said, answer, memory)
+            passages = best_first(scored, keep_order=answer.reranked)
             source = "hybrid" if any(hit.dense_rank for hit in answer.found) else "words"
         total_ms = (perf_counter() - begin) * 1000
-        return Result(passages, answer.found, source, answer.embed_ms, total_ms, answer.reranked)
+        return Result(
+            *(passages, answer.found, source, answer.embed_ms, total_ms, answer.reranked),
+            tuple(scored),
+        )
 
     async def close(self) -> None:
         """Give up what is still under way."""
@@ -216,7 +232,10 @@ class Search:
             connecting.cancel()
         reranked = await self._rerank(question, found)
         return _Answer(
-            (reranked or found)[:LIMIT], self._vectors.model, embed_ms, reranked is not None
+            (reranked or found)[: question.most],
+            self._vectors.model,
+            embed_ms,
+            reranked is not None,
         )
 
     async def _find(
@@ -228,7 +247,7 @@ class Search:
     ) -> list[Found]:
         words = content_words(question.text)
         weights = memory.weights(words) if memory else Weights()
-        limit = RERANKED if self._reranker else LIMIT
+        limit = max(RERANKED, question.most) if self._reranker else question.most
 
         async def work(connection: Driver) -> list[Found]:
             plan = await self._plans.of(connection, question.scope)
@@ -279,8 +298,7 @@ class Search:
 
 
 def _scored(question: str, answer: _Answer, memory: Memory | None) -> list[Passage]:
-    """What was found, with scores, those above the floor: best first, or as the reranker has it."""
+    """What was found, with scores, in its order."""
     weighing = memory or Memory([hit.passage for hit in answer.found])
     found = [(hit.passage, hit.similarity) for hit in answer.found]
-    passages = weighing.scored(question, found, answer.model)
-    return best_first(passages, keep_order=answer.reranked)
+    return weighing.scored(question, found, answer.model)

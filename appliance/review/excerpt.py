@@ -20,14 +20,16 @@ class Excerpt:
     end_ms: int
 
 
-def cut(recording: Path, begin_ms: int, end_ms: int, out: Path) -> Excerpt:
+def cut(
+    recording: Path, begin_ms: int, end_ms: int, out: Path, around_ms: int = AROUND_MS
+) -> Excerpt:
     """Write ``[begin_ms, end_ms)`` of ``recording``, and a little around it, to ``out``: both sides,
     caller left, agent right. Raises UserError: no such file, no WAV, a place outside it."""
     try:
         with wave.open(str(recording), "rb") as source:
             rate_hz, frames = source.getframerate(), source.getnframes()
             length_ms = frames * 1000 // rate_hz
-            begin, end = max(0, begin_ms - AROUND_MS), min(length_ms, end_ms + AROUND_MS)
+            begin, end = max(0, begin_ms - around_ms), min(length_ms, end_ms + around_ms)
             if begin >= end:
                 raise UserError(
                     f"The recording is {length_ms / 1000:.1f} s long; that place is not in it."

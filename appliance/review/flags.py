@@ -27,6 +27,7 @@ from appliance.store import flags as store
 from appliance.store.agents import load_agent
 from appliance.store.cached_answers import withdraw_text
 from appliance.store.calls import read_call, read_past
+from appliance.store.database import Also, nothing_else
 from appliance.store.flags import BY_GOLDEN, Answered, FlagState, Retest, ReviewedFlag
 from appliance.store.rules_of_site import edit_rule, get_rule, set_enabled
 
@@ -76,14 +77,20 @@ async def show(engine: AsyncEngine, prefix: str) -> FlagView:
 
 
 async def confirm(
-    engine: AsyncEngine, prefix: str, by: str, note: str = "", *, seen: FlagState = "open"
+    engine: AsyncEngine,
+    prefix: str,
+    by: str,
+    note: str = "",
+    *,
+    seen: FlagState = "open",
+    also: Also = nothing_else,
 ) -> Decided:
     """It was wrong: what was said is answered from no cache any more.
 
     Raises DecidedMeanwhileError when somebody else has decided since it was ``seen``.
     """
     flag = (await store.read_flag(engine, prefix)).flag
-    reviewed = await store.decide(engine, flag.id, "confirmed", by, note, seen=seen)
+    reviewed = await store.decide(engine, flag.id, "confirmed", by, note, seen=seen, also=also)
     withdrawn = 0
     if flag.side == "agent":
         withdrawn = await withdraw_text(engine, flag.agent_id, flag.phrase, flag.answer)
@@ -91,20 +98,34 @@ async def confirm(
 
 
 async def dismiss(
-    engine: AsyncEngine, prefix: str, by: str, note: str = "", *, seen: FlagState = "open"
+    engine: AsyncEngine,
+    prefix: str,
+    by: str,
+    note: str = "",
+    *,
+    seen: FlagState = "open",
+    also: Also = nothing_else,
 ) -> Decided:
     """Nothing was wrong. Raises DecidedMeanwhileError."""
     flag = (await store.read_flag(engine, prefix)).flag
-    reviewed = await store.decide(engine, flag.id, "dismissed", by, note, seen=seen)
+    reviewed = await store.decide(engine, flag.id, "dismissed", by, note, seen=seen, also=also)
     return Decided(reviewed, 0)
 
 
 async def reopen(
-    engine: AsyncEngine, prefix: str, by: str, note: str = "", *, seen: FlagState | None = None
+    engine: AsyncEngine,
+    prefix: str,
+    by: str,
+    note: str = "",
+    *,
+    seen: FlagState | None = None,
+    also: Also = nothing_else,
 ) -> Decided:
     """To be decided again; ``seen``: how it stood, if the reviewer has looked."""
     now = await store.read_flag(engine, prefix)
-    reviewed = await store.decide(engine, now.flag.id, "open", by, note, seen=seen or now.state)
+    reviewed = await store.decide(
+        engine, now.flag.id, "open", by, note, seen=seen or now.state, also=also
+    )
     return Decided(reviewed, 0)
 
 
@@ -115,8 +136,11 @@ async def flag_turn(
     by: str,
     note: str = "",
     severity: Severity = "medium",
+    *,
+    also: Also = nothing_else,
 ) -> ReviewedFlag:
-    """A person says that an answer was wrong, which no rule has found. Raises UserError."""
+    """A person says that an answer was wrong, which no rule has found. ``also``: written with it.
+    Raises UserError."""
     call, turns = await read_call(engine, call_prefix)
     turn = next((turn for turn in turns if turn.index == index), None)
     if turn is None or not turn.heard:
@@ -138,6 +162,7 @@ async def flag_turn(
     )
     async with engine.begin() as connection:
         await store.add_flags(connection, [flag])
+        await also(connection)
     if note:
         return await store.decide(engine, flag.id, "open", by, note)
     return await store.read_flag(engine, flag.id)
@@ -168,7 +193,13 @@ async def fix_answer(
 
 
 async def fix_rule(
-    engine: AsyncEngine, settings: Settings, prefix: str, by: str, text: str = ""
+    engine: AsyncEngine,
+    settings: Settings,
+    prefix: str,
+    by: str,
+    text: str = "",
+    *,
+    also: Also = nothing_else,
 ) -> ReviewedFlag:
     """Give the site's rule that raised a flag another text, or (empty) switch it off; then ask the
     question again under the rules as they are then. Raises UserError: a built-in rule."""
@@ -183,6 +214,7 @@ async def fix_rule(
     number = int(found[1])
     async with engine.begin() as connection:
         await connection.run_sync(lambda sync: _change_rule(sync, number, text))
+        await also(connection)
     fix = f"rule {number} now: {text}" if text else f"rule {number} switched off"
     async with open_asker(engine, settings) as asker:
         return await _ask_again(engine, asker, view, agent, by, fix)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -78,8 +78,18 @@ class GoldenRun:
         return bool(self.outcomes or self.left)
 
 
-async def ask_golden(engine: AsyncEngine, settings: Settings, agent_id: str = "") -> GoldenRun:
+Progress = Callable[[Outcome, int, int], None]
+"""Told of an outcome, how many there are by now, and of how many questions."""
+
+
+async def ask_golden(
+    engine: AsyncEngine,
+    settings: Settings,
+    agent_id: str = "",
+    progress: Progress = lambda outcome, done, total: None,
+) -> GoldenRun:
     """Ask the enabled golden questions of one agent or (empty) of all, those asked longest ago first.
+    ``progress`` is told of each as it is answered.
 
     Raises SQLAlchemyError or OSError when Postgres is away; UserError for an unknown agent.
     """
@@ -89,10 +99,12 @@ async def ask_golden(engine: AsyncEngine, settings: Settings, agent_id: str = ""
             raise UserError(f"There is no agent {agent_id!r}.")
         return GoldenRun()
     async with open_asker(engine, settings) as asker:
-        return await _run(engine, asker, questions)
+        return await _run(engine, asker, questions, progress)
 
 
-async def _run(engine: AsyncEngine, asker: Asker, questions: Sequence[GoldenQuestion]) -> GoldenRun:
+async def _run(
+    engine: AsyncEngine, asker: Asker, questions: Sequence[GoldenQuestion], progress: Progress
+) -> GoldenRun:
     until = monotonic() + RUN_S
     agents: dict[str, Agent | None] = {}
     outcomes: list[Outcome] = []
@@ -109,6 +121,7 @@ async def _run(engine: AsyncEngine, asker: Asker, questions: Sequence[GoldenQues
         outcome = await _outcome(asker, agent, question)
         flags += await _keep(engine, outcome)
         outcomes.append(outcome)
+        progress(outcome, len(outcomes), len(questions))
         failed_in_a_row = failed_in_a_row + 1 if outcome.verdict == "failed" else 0
     left = len(questions) - len(outcomes) - nobodys
     verdicts = Counter(str(outcome.verdict) for outcome in outcomes)

@@ -12,8 +12,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.events import Agent, Passage, ReplySource
+from appliance.store.database import Also, nothing_else
 from appliance.store.knowledge_models import CachedAnswerRow
 from appliance.store.models import TurnRow
+from appliance.store.tenancy import of_visible_agent
 from appliance.turn.words import holds, normal, same_meaning
 
 MOST_ANSWERS = 64
@@ -70,10 +72,13 @@ async def load_answers(engine: AsyncEngine, agent: Agent) -> list[CachedAnswer]:
     ][:MOST_ANSWERS]
 
 
-async def list_answers(engine: AsyncEngine, agent_id: str = "") -> list[KeptAnswer]:
-    """Every row, of one agent or (empty) of all, those asked most first."""
+async def list_answers(
+    engine: AsyncEngine, agent_id: str = "", tenant: str | None = None
+) -> list[KeptAnswer]:
+    """Every row, of one agent or (empty) of all of ``tenant``, those asked most first."""
     row = CachedAnswerRow
     query = select(row).order_by(row.agent_id, row.calls.desc(), row.wording)
+    query = query.where(of_visible_agent(row.agent_id, tenant))
     if agent_id:
         query = query.where(row.agent_id == agent_id)
     async with engine.connect() as connection:
@@ -149,7 +154,9 @@ async def forget_questions_of(engine: AsyncEngine, call_ids: Sequence[str]) -> i
         return (await connection.execute(statement)).rowcount
 
 
-async def withdraw(engine: AsyncEngine, agent_id: str, wordings: Sequence[str]) -> int:
+async def withdraw(
+    engine: AsyncEngine, agent_id: str, wordings: Sequence[str], also: Also = nothing_else
+) -> int:
     """Have these questions (as :func:`wording_of` folds them) no longer answered from the cache;
     returns in how many rows that was a change."""
     row = CachedAnswerRow
@@ -159,7 +166,10 @@ async def withdraw(engine: AsyncEngine, agent_id: str, wordings: Sequence[str]) 
         .values(withdrawn=True)
     )
     async with engine.begin() as connection:
-        return (await connection.execute(statement)).rowcount
+        changed = (await connection.execute(statement)).rowcount
+        if changed:
+            await also(connection)
+        return changed
 
 
 async def withdraw_text(engine: AsyncEngine, agent_id: str, phrase: str, answer: str) -> int:

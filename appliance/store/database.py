@@ -14,7 +14,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from appliance.errors import UserError, reason_of
 from appliance.settings import Settings
@@ -40,6 +40,8 @@ UNDEFINED_TABLE = "42P01"
 UNANSWERED_MS = 10_000
 """A host that acknowledges nothing this long is gone (a pulled cable), and so is the connection."""
 T = TypeVar("T")
+Also = Callable[[AsyncConnection], Awaitable[None]]
+"""What else is written in the transaction of a change, such as its line in the audit log."""
 
 
 def database_url(settings: Settings) -> str:
@@ -200,3 +202,7 @@ def explain(url: str, error: BaseException) -> str:
         f"The database {without_password(url)} did not answer as it should: {reason}."
         " Start it with `ivr up`, or set database.url to one that runs."
     )
+
+
+async def nothing_else(connection: AsyncConnection) -> None:
+    """The :data:`Also` of a change that stands alone."""

@@ -11,9 +11,11 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from appliance.errors import UserError
+from appliance.store.access_models import MAIN_TENANT
 from appliance.store.knowledge_models import (
     DocumentRow,
     KnowledgeBaseRow,
@@ -82,15 +84,18 @@ class Added:
     outcome: Literal["added", "changed", "unchanged"]
 
 
-async def add(engine: AsyncEngine, base: str, new: NewDocument) -> Added:
+async def add(engine: AsyncEngine, base: str, new: NewDocument, tenant: str = "") -> Added:
     """Store a document, waiting to be read. The same again changes nothing (``unchanged``); one that
     failed, was refused or removed is taken up anew.
 
-    Raises DuplicateDocumentError: the base has this content under another name.
+    ``tenant``: whose the base is, or is to be; empty: whoever's, and the main tenant's if it is new.
+
+    Raises DuplicateDocumentError: the base has this content under another name; UserError: a name that
+    is taken.
     """
     check_names(base, new.name)
     async with engine.begin() as connection:
-        base_id = await lock_base(connection, base)
+        base_id = await lock_base(connection, base, tenant=tenant)
         return await add_in(connection, base_id, new)
 
 
@@ -104,18 +109,27 @@ def check_names(base: str, document: str = "-") -> None:
         )
 
 
-async def lock_base(connection: AsyncConnection, base: str, *, alone: bool = False) -> int:
+async def lock_base(
+    connection: AsyncConnection, base: str, *, alone: bool = False, tenant: str = ""
+) -> int:
     """The id of the base, made if it is not there; nobody else adds to it or publishes in this
     transaction. ``alone``: nor does anybody store passages of a document meanwhile, which one who
-    publishes for minutes must not keep from doing so.
+    publishes for minutes must not keep from doing so. ``tenant``: whose it is, or is to be; empty:
+    whoever's.
 
-    Raises UserError: it is being dropped.
+    Raises UserError: it is being dropped, or another tenant's; there is no such tenant.
     """
     b = KnowledgeBaseRow
-    await connection.execute(insert(b).values(name=base).on_conflict_do_nothing())
-    query = select(b.id, b.dropped_at).where(b.name == base)
+    made = insert(b).values(name=base, tenant=tenant or MAIN_TENANT).on_conflict_do_nothing()
+    try:
+        await connection.execute(made)
+    except IntegrityError as e:
+        raise UserError(f"There is no tenant {tenant!r}; `ivr tenants list` shows all.") from e
+    query = select(b.id, b.tenant, b.dropped_at).where(b.name == base)
     query = query.with_for_update(key_share=not alone)
     row = (await connection.execute(query)).one()
+    if tenant and row.tenant != tenant:  # whose it is, is nobody else's business
+        raise UserError(f"The name {base} is taken; choose another.")
     if row.dropped_at is not None:
         if await connection.scalar(select(b.id).where(b.id == row.id, what_is_left())):
             raise UserError(
@@ -232,6 +246,12 @@ async def forget_staged(connection: AsyncConnection, document_id: int) -> None:
 
 async def retry(engine: AsyncEngine, base: str, names: Sequence[str] = ()) -> list[int]:
     """Take up again what failed or was refused: the documents named, or all of the base's."""
+    async with engine.begin() as connection:
+        return await retry_in(connection, base, names)
+
+
+async def retry_in(connection: AsyncConnection, base: str, names: Sequence[str] = ()) -> list[int]:
+    """:func:`retry`, in a transaction of the caller's."""
     d = DocumentRow
     statement = (
         update(d)
@@ -243,27 +263,31 @@ async def retry(engine: AsyncEngine, base: str, names: Sequence[str] = ()) -> li
         .values(AFRESH)
         .returning(d.id)
     )
-    async with engine.begin() as connection:
-        return list((await connection.execute(statement)).scalars())
+    return list((await connection.execute(statement)).scalars())
 
 
 async def remove(engine: AsyncEngine, base: str, names: Sequence[str]) -> list[str]:
     """Leave the documents out of the next version; returns those that were there."""
-    d = DocumentRow
     async with engine.begin() as connection:
-        removed = await connection.execute(
-            update(d)
-            .where(
-                d.knowledge_base_id == _base_id(base),
-                d.name.in_(names),
-                d.state != State.REMOVED,
-            )
-            .values({**AFRESH, "state": State.REMOVED})
-            .returning(d.id, d.name)
+        return await remove_in(connection, base, names)
+
+
+async def remove_in(connection: AsyncConnection, base: str, names: Sequence[str]) -> list[str]:
+    """:func:`remove`, in a transaction of the caller's."""
+    d = DocumentRow
+    removed = await connection.execute(
+        update(d)
+        .where(
+            d.knowledge_base_id == _base_id(base),
+            d.name.in_(names),
+            d.state != State.REMOVED,
         )
-        rows = removed.all()
-        for row in rows:
-            await forget_staged(connection, row.id)
+        .values({**AFRESH, "state": State.REMOVED})
+        .returning(d.id, d.name)
+    )
+    rows = removed.all()
+    for row in rows:
+        await forget_staged(connection, row.id)
     return [row.name for row in rows]
 
 

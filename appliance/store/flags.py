@@ -17,7 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from appliance.errors import UserError
 from appliance.events import Flag, Passage, ReplySource, Severity
 from appliance.safety.findings import Finding
+from appliance.store.database import Also, nothing_else
 from appliance.store.review_models import FlagRow
+from appliance.store.tenancy import of_visible_agent
 
 FlagState = Literal["open", "confirmed", "dismissed"]
 STATES: tuple[FlagState, ...] = ("open", "confirmed", "dismissed")
@@ -77,6 +79,10 @@ class Wanted:
     found_by: str = ""
     call_id: str = ""
     since: datetime | None = None
+    until: datetime | None = None
+    """Not including it."""
+    tenant: str | None = None
+    """Only flags of this tenant's agents; None: of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,11 @@ def _matching(query: Select[Any], wanted: Wanted) -> Select[Any]:
     ):
         if value := getattr(wanted, name):
             query = query.where(getattr(FlagRow, name) == value)
-    return query.where(FlagRow.at >= wanted.since) if wanted.since else query
+    if wanted.since:
+        query = query.where(FlagRow.at >= wanted.since)
+    if wanted.until:
+        query = query.where(FlagRow.at < wanted.until)
+    return query.where(of_visible_agent(FlagRow.agent_id, wanted.tenant))
 
 
 async def list_flags(
@@ -163,6 +173,23 @@ async def count_flags(
     query = query.group_by(day, *kinds).order_by(day.desc(), *kinds)
     async with engine.connect() as connection:
         return [FlagCount(*row) for row in await connection.execute(query)]
+
+
+async def count_matching(engine: AsyncEngine, wanted: Wanted, most: int) -> int:
+    """How many flags there are, counted up to ``most``."""
+    some = _matching(select(literal(1)), wanted).limit(most).subquery()
+    async with engine.connect() as connection:
+        return int(await connection.scalar(select(func.count()).select_from(some)) or 0)
+
+
+async def find_flag(engine: AsyncEngine, flag_id: str, tenant: str | None) -> ReviewedFlag | None:
+    """The flag of that whole id, if it is one of ``tenant``'s agents (None: of anybody's)."""
+    query = select(*_COLUMNS).where(
+        FlagRow.id == flag_id, of_visible_agent(FlagRow.agent_id, tenant)
+    )
+    async with engine.connect() as connection:
+        row = (await connection.execute(query)).mappings().one_or_none()
+    return _reviewed(row) if row else None
 
 
 async def read_flag(engine: AsyncEngine, prefix: str) -> ReviewedFlag:
@@ -202,9 +229,10 @@ async def decide(
     note: str = "",
     *,
     seen: FlagState = "open",
+    also: Also = nothing_else,
 ) -> ReviewedFlag:
     """Confirm, dismiss or reopen the flag of that whole id, if it still stands as the reviewer has
-    ``seen`` it. The same decision by the same person again is no error.
+    ``seen`` it. The same decision by the same person again is no error. ``also``: written with it.
 
     Raises DecidedMeanwhileError when somebody else was first, UserError when there is no such flag.
     """
@@ -221,6 +249,8 @@ async def decide(
     )
     async with engine.begin() as connection:
         row = (await connection.execute(statement)).mappings().one_or_none()
+        if row is not None:
+            await also(connection)
     if row is not None:
         return _reviewed(row)
     now = await read_flag(engine, flag_id)

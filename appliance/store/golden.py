@@ -14,8 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from appliance.errors import UserError
 from appliance.events import Passage, ReplySource
+from appliance.store.database import Also, nothing_else
 from appliance.store.models import AgentRow
 from appliance.store.review_models import GoldenAnswerRow, GoldenQuestionRow
+from appliance.store.tenancy import of_visible_agent
 from appliance.turn.words import normal
 
 Verdict = Literal["same", "changed", "wrong", "stopped", "failed"]
@@ -86,7 +88,7 @@ def checked(new: NewQuestion) -> NewQuestion:
 
 
 async def add_questions(
-    engine: AsyncEngine, new: Sequence[NewQuestion], by: str
+    engine: AsyncEngine, new: Sequence[NewQuestion], by: str, also: Also = nothing_else
 ) -> tuple[list[int], int]:
     """Store golden questions, all or none. One that its agent has already (but for case and
     punctuation) is enabled, and gets what is expected from now on.
@@ -110,7 +112,41 @@ async def add_questions(
                 )
             ids.append(await _insert(connection, one, by))
             added += 1
+        await also(connection)
     return ids, added
+
+
+async def edit_question(
+    engine: AsyncEngine,
+    question_id: int,
+    *,
+    expected: str,
+    enabled: bool,
+    also: Also = nothing_else,
+) -> None:
+    """Change what is expected, and whether it is asked. Raises UserError: no such question, or
+    what is expected is too long."""
+    row = GoldenQuestionRow
+    tidied = checked(NewQuestion("", "any", expected)).expected
+    statement = (
+        update(row)
+        .where(row.id == question_id)
+        .values(expected=tidied, enabled=enabled)
+        .returning(row.id)
+    )
+    async with engine.begin() as connection:
+        if (await connection.execute(statement)).one_or_none() is None:
+            raise UserError(f"There is no golden question {question_id} any more.")
+        await also(connection)
+
+
+async def answers_of(engine: AsyncEngine, question_id: int) -> list[GoldenAnswer]:
+    """How a question was answered over time, the latest first; at most :data:`KEPT_ANSWERS` and one."""
+    row = GoldenAnswerRow
+    query = select(*row.__table__.columns).where(row.question_id == question_id)
+    async with engine.connect() as connection:
+        found = (await connection.execute(query.order_by(row.at.desc()))).mappings()
+        return [_answer(one, "") for one in found]
 
 
 async def _known(connection: AsyncConnection, agent_id: str) -> dict[tuple[str, ...], int]:
@@ -131,9 +167,15 @@ async def _insert(connection: AsyncConnection, new: NewQuestion, by: str) -> int
 
 
 async def list_questions(
-    engine: AsyncEngine, agent_id: str = "", *, enabled_only: bool = False
+    engine: AsyncEngine,
+    agent_id: str = "",
+    *,
+    enabled_only: bool = False,
+    tenant: str | None = None,
+    ids: Sequence[int] = (),
 ) -> list[GoldenQuestion]:
-    """Golden questions with their last answers; those asked longest ago (or never) first."""
+    """Golden questions with their last answers; those asked longest ago (or never) first.
+    ``tenant``: of its agents alone; ``ids``: those alone."""
     question, answer = GoldenQuestionRow, GoldenAnswerRow
     asked = (
         select(answer.question_id, func.max(answer.at).label("asked_at"))
@@ -155,6 +197,9 @@ async def list_questions(
         query = query.where(question.agent_id == agent_id)
     if enabled_only:
         query = query.where(question.enabled)
+    if ids:
+        query = query.where(question.id.in_(ids))
+    query = query.where(of_visible_agent(question.agent_id, tenant))
     async with engine.connect() as connection:
         return [_question(row) for row in (await connection.execute(query)).mappings()]
 
@@ -169,19 +214,24 @@ def _last_answers() -> Select[Any]:
     )
 
 
+def _answer(row: Any, prefix: str) -> GoldenAnswer:
+    """The answer in the columns of a row that begin with ``prefix``."""
+    return GoldenAnswer(
+        at=row[f"{prefix}at"],
+        agent_version=row[f"{prefix}agent_version"],
+        knowledge_version=row[f"{prefix}knowledge_version"],
+        answer=row[f"{prefix}answer"],
+        source=row[f"{prefix}source"],
+        passages=_PASSAGES.validate_python(row[f"{prefix}passages"]),
+        verdict=row[f"{prefix}verdict"],
+        similarity=row[f"{prefix}similarity"],
+    )
+
+
 def _question(row: Any) -> GoldenQuestion:
     last = None
     if row["last_id"] is not None:
-        last = GoldenAnswer(
-            at=row["last_at"],
-            agent_version=row["last_agent_version"],
-            knowledge_version=row["last_knowledge_version"],
-            answer=row["last_answer"],
-            source=row["last_source"],
-            passages=_PASSAGES.validate_python(row["last_passages"]),
-            verdict=row["last_verdict"],
-            similarity=row["last_similarity"],
-        )
+        last = _answer(row, "last_")
     return GoldenQuestion(
         id=row["id"],
         agent_id=row["agent_id"],
@@ -211,12 +261,16 @@ async def keep_golden_answer(
     await connection.execute(statement)
 
 
-async def remove_question(engine: AsyncEngine, question_id: int) -> GoldenQuestion:
+async def remove_question(
+    engine: AsyncEngine, question_id: int, also: Also = nothing_else
+) -> GoldenQuestion:
     """Delete a golden question with its answers; returns it. Raises UserError when there is none."""
-    found = [one for one in await list_questions(engine) if one.id == question_id]
+    found = await list_questions(engine, ids=[question_id])
     statement = delete(GoldenQuestionRow).where(GoldenQuestionRow.id == question_id)
     async with engine.begin() as connection:
         await connection.execute(statement)
+        if found:
+            await also(connection)
     if not found:
         raise UserError(f"There is no golden question {question_id}. `ivr golden list` lists them.")
     return found[0]

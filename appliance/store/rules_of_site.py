@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, update
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -16,6 +16,7 @@ from appliance.safety.rules import MOST_PATTERNS, MOST_RULES, SiteRule
 from appliance.safety.site_rules import checked
 from appliance.store.models import AgentRow
 from appliance.store.review_models import GuardRuleRow
+from appliance.store.tenancy import of_visible_agent
 
 log = logging.getLogger(__name__)
 
@@ -69,23 +70,28 @@ async def stamp(engine: AsyncEngine) -> str:
         return str((await connection.execute(_STAMP)).scalar_one())
 
 
-def list_rules(connection: Connection, agent_id: str = "") -> list[KeptRule]:
-    """All rules, or those that calls of ``agent_id`` are under."""
+def list_rules(
+    connection: Connection, agent_id: str = "", tenant: str | None = None
+) -> list[KeptRule]:
+    """All rules, or those that calls of ``agent_id`` are under; those for every agent, and of the
+    agents of ``tenant`` (None: of all)."""
     wanted = select(
         *_RULE, GuardRuleRow.enabled, GuardRuleRow.note, GuardRuleRow.created_by,
         GuardRuleRow.updated_at,
     ).order_by(GuardRuleRow.id)  # fmt: skip
     if agent_id:
         wanted = wanted.where(GuardRuleRow.agent_id.in_(("", agent_id)))
+    of_tenant = of_visible_agent(GuardRuleRow.agent_id, tenant)
+    wanted = wanted.where(or_(GuardRuleRow.agent_id == "", of_tenant))
     return [
         KeptRule(_rule(row), row.enabled, row.note, row.created_by, row.updated_at)
         for row in connection.execute(wanted)
     ]
 
 
-def get_rule(connection: Connection, rule_id: int) -> KeptRule:
-    """Raises UserError when there is none."""
-    found = [kept for kept in list_rules(connection) if kept.rule.id == rule_id]
+def get_rule(connection: Connection, rule_id: int, tenant: str | None = None) -> KeptRule:
+    """Raises UserError when there is none that ``tenant`` is under."""
+    found = [kept for kept in list_rules(connection, "", tenant) if kept.rule.id == rule_id]
     if not found:
         raise UserError(f"There is no rule {rule_id}; `ivr rules list` shows them.")
     return found[0]

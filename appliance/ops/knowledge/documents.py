@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.errors import UserError
 from appliance.knowledge import ingest
 from appliance.knowledge.backends import open_backends
-from appliance.knowledge.fetching import Seen, fetch, shown, url_list
+from appliance.knowledge.fetching import Fetched, Seen, fetch, shown, url_list
 from appliance.knowledge.reading.media_types import SUFFIXES
 from appliance.knowledge.refreshing import Asked, changed
 from appliance.knowledge.refreshing import refresh as ask_again
@@ -95,7 +95,7 @@ def _named(what: Sequence[str], lists: Sequence[Path]) -> Iterator[Given]:
     for one in what:
         path = Path(one)
         if one.lower().startswith(URL_SCHEMES):
-            yield Given(_url_name(one), one)
+            yield Given(url_name(one), one)
         elif path.is_dir():
             root = path.resolve()
             files = (f for f in sorted(path.rglob("*")) if f.suffix[1:].lower() in SUFFIXES)
@@ -114,11 +114,12 @@ def _named(what: Sequence[str], lists: Sequence[Path]) -> Iterator[Given]:
             urls = url_list(file.read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError) as e:
             raise UserError(f"The list {file} cannot be read: {e}.") from e
-        yield from (Given(_url_name(url), url) for url in urls)
+        yield from (Given(url_name(url), url) for url in urls)
 
 
-def _url_name(url: str) -> str:
-    """Without its query, which may hold a secret, but not the same as another's."""
+def url_name(url: str) -> str:
+    """The name of a document that comes from ``url``: without its query, which may hold a secret, but
+    not the same as another's."""
     _, _, query = url.partition("?")
     return shown(url) + (f"?{hashlib.sha256(query.encode()).hexdigest()[:8]}" if query else "")
 
@@ -131,13 +132,17 @@ async def add(
     tags: Sequence[str],
     language: str,
     tell: Tell,
+    tenant: str = "",
     progress: Callable[[Result], None] = lambda result: None,
 ) -> AddedAll:
-    """Store the documents and have them read. One that cannot be had stops no other. Raises UserError:
-    Postgres is away, or the base's name will not do."""
+    """Store the documents and have them read. One that cannot be had stops no other. ``tenant``: whose
+    the base is, or is to be. Raises UserError: Postgres is away, or the base's name will not do."""
     documents.check_names(base)
     results = []
     async with opened(settings) as engine:
+        if tenant:  # before anything is fetched for a base that is another's
+            async with engine.begin() as connection:
+                await documents.lock_base(connection, base, tenant=tenant)
         for one in wanted:
             results.append(await _add_one(engine, settings, base, one, tuple(tags), language))
             progress(results[-1])
@@ -170,12 +175,7 @@ async def _add_one(
 async def _original(settings: Settings, one: Given) -> tuple[bytes, str, Seen]:
     most = settings.knowledge.max_document_mb * MB
     if isinstance(one.where, str):
-        if not settings.knowledge.networks:
-            raise UserError(
-                "Documents are read from URLs of your own networks only: name them in"
-                " knowledge.networks."
-            )
-        fetched = await fetch(one.where, settings.knowledge.networks, most)
+        fetched = await fetched_from(settings, one.where)
         return fetched.content, fetched.media_type, fetched.seen
     try:
         size = one.where.stat().st_size
@@ -187,6 +187,17 @@ async def _original(settings: Settings, one: Given) -> tuple[bytes, str, Seen]:
         return await asyncio.to_thread(one.where.read_bytes), "", Seen()
     except OSError as e:
         raise UserError(f"{one.where} cannot be read: {e.strerror}.") from e
+
+
+async def fetched_from(settings: Settings, url: str) -> Fetched:
+    """The document at ``url``, which must be of the operator's own networks. Raises UserError."""
+    if not settings.knowledge.networks:
+        raise UserError(
+            "Documents are read from URLs of your own networks only: name them in"
+            " knowledge.networks."
+        )
+    most = settings.knowledge.max_document_mb * MB
+    return await fetch(url, settings.knowledge.networks, most)
 
 
 async def watch(

@@ -30,6 +30,7 @@ async def add(
     tags: Sequence[str],
     language: str,
     tell: Tell,
+    tenant: str,
     wait: bool,
     as_json: bool,
 ) -> bool:
@@ -41,6 +42,7 @@ async def add(
             tags=tags,
             language=language,
             tell=tell,
+            tenant=tenant,
             progress=lambda result: bar.step(adding),
         )
     if not as_json:
