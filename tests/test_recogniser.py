@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 import orjson
@@ -276,6 +277,54 @@ async def test_an_agent_published_a_moment_ago_is_learnt_when_its_first_calls_co
         for caller in callers:
             assert caller.session._transport is not None
             caller.session.close()
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_version_published_a_moment_ago_is_heard_by_the_words_of_the_last(
+    restarted: bool,
+) -> None:
+    contexts: dict[str, object] = {}
+    built = asyncio.Event()
+    opened: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.method == "PUT":
+            name = request.path.rpartition("/")[2]
+            if name == AGENT.context:
+                await built.wait()
+            contexts[name] = await request.read()
+            return web.json_response({"words": 1})
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        context = (await socket.receive_json())["context"]
+        known = context in contexts
+        opened.extend([context] if known else [])
+        await socket.send_json({"type": "ready"} if known else {"code": "unknown_context"})
+        async for _ in socket:
+            pass
+        return socket
+
+    async with tiny("/v1/{rest:.*}", handler) as server, aiohttp.ClientSession() as http:
+        pool = Pool("stt", (server.url.replace("http", "ws"),), http)
+        await pool.check()
+        recogniser = HttpRecogniser(pool, http, 500)
+        recogniser.learn_by(lambda agent: recogniser.prepare(agent, ["opening hours"]))
+        others = (replace(AGENT, knowledge_version=1), replace(AGENT, id="A.1", version=2))
+        for other in (replace(AGENT, knowledge_version=0), *others):
+            await recogniser.prepare(other, ["opening hours"])
+        if restarted:
+            contexts.clear()
+        caller = Caller(recogniser)
+        await until(lambda: opened or restarted)
+        assert opened == ([] if restarted else ["A.1.1"])
+        built.set()
+        await until(lambda: AGENT.context in contexts)
+        await until(lambda: opened)
+        caller.session.close()
+        later = Caller(recogniser)
+        await until(lambda: opened[-1] == AGENT.context)
+        later.session.close()
         await asyncio.sleep(0.02)
 
 

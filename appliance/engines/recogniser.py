@@ -48,6 +48,8 @@ class HttpRecogniser:
         self._contexts: dict[str, bytes] = {}
         self._languages: dict[str, str] = {}
         """Of each context."""
+        self._prepared: dict[str, None] = {}
+        """Contexts that the servers were given, the latest last."""
         self._learn: Callable[[Agent], Awaitable[object]] | None = None
         self._learning: dict[str, asyncio.Task[None]] = {}
         """By context; as many as agents were published in the last seconds."""
@@ -65,11 +67,13 @@ class HttpRecogniser:
         self._languages[agent.context] = agent.language
         able = [s for s in self._pool.servers if s.serves(agent.language)]
         await asyncio.gather(*(self._try_put(server, agent.context) for server in able))
+        self._prepared[agent.context] = None
 
     def keep(self, contexts: Collection[str]) -> None:
         """Forget the vocabularies of all contexts but these."""
         self._contexts = {name: body for name, body in self._contexts.items() if name in contexts}
         self._languages = {name: said for name, said in self._languages.items() if name in contexts}
+        self._prepared = {name: None for name in self._prepared if name in contexts}
 
     def open(self, call_id: str, agent: Agent, rate_hz: int, heard: Heard) -> StreamSession:
         """Open a session for one call; it connects at once, in the background."""
@@ -85,13 +89,27 @@ class HttpRecogniser:
 
         Raises as :meth:`put_context`.
         """
-        if agent.context not in self._contexts and self._learn is not None:
-            learning = self._learning.get(agent.context)
-            if learning is None:  # several calls may ask for it at once
-                learning = asyncio.create_task(self._learned(agent))
-                self._learning[agent.context] = learning
+        if (learning := self.learn(agent)) is not None:
             await asyncio.shield(learning)
         await self.put_context(server, agent.context)
+
+    def learn(self, agent: Agent) -> asyncio.Task[None] | None:
+        """Begin to prepare an agent that nobody has; None when somebody has begun to."""
+        if agent.context in self._contexts or self._learn is None:
+            return None
+        learning = self._learning.get(agent.context)
+        if learning is None:  # several calls may ask for it at once
+            learning = asyncio.create_task(self._learned(agent))
+            self._learning[agent.context] = learning
+        return learning
+
+    def stand_in(self, agent: Agent) -> str:
+        """The context of this agent's version before, while its own is being built: a caller who
+        speaks into a newly published version is heard by the words of the last. Empty: none."""
+        if agent.context in self._prepared:
+            return ""
+        before = (name for name in reversed(self._prepared) if _agent_id(name) == agent.id)
+        return next((name for name in before if self._languages[name] == agent.language), "")
 
     async def _learned(self, agent: Agent) -> None:
         assert self._learn is not None
@@ -129,6 +147,11 @@ class HttpRecogniser:
             await self.put_context(server, context)
         except (EngineError, aiohttp.ClientError, TimeoutError) as e:
             log.warning("! %s did not take a context: %s", server.url, str(e) or type(e).__name__)
+
+
+def _agent_id(context: str) -> str:
+    """Whose context it is: ``ID.VERSION.KNOWLEDGE``."""
+    return context.rsplit(".", 2)[0]
 
 
 def _object(payload: bytes) -> dict[str, object] | None:
@@ -327,15 +350,17 @@ class StreamSession:
             self._heard(Transcript(utterance, "", True, 0, failed=True))
 
     async def _open_on(
-        self, server: Server, taught: bool = False
+        self, server: Server, taught: bool = False, instead: str = ""
     ) -> tuple[_Wire, picows.WSTransport]:
+        """``instead``: the context to open with, where it is not the agent's own."""
         wire = _Wire(self)
+        opening = self._open | ({"context": instead} if instead else {})
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             transport, _ = await picows.ws_connect(
                 lambda: wire, server.url.rstrip("/") + "/v1/stream"
             )
             try:
-                transport.send(picows.WSMsgType.TEXT, orjson.dumps(self._open))
+                transport.send(picows.WSMsgType.TEXT, orjson.dumps(opening))
                 reply = await wire.ready
             except BaseException:
                 transport.disconnect(graceful=False)  # it takes connections and says nothing
@@ -343,7 +368,11 @@ class StreamSession:
         if reply.get("type") == "ready":
             return wire, transport
         transport.disconnect()
-        if reply.get("code") == "unknown_context" and not taught:  # it was restarted
+        if reply.get("code") == "unknown_context" and not taught:
+            if not instead and (before := self._recogniser.stand_in(self._agent)):
+                self._recogniser.learn(self._agent)
+                self._log.info("= heard by the words of %s until its own are there", before)
+                return await self._open_on(server, instead=before)
             await self._recogniser.teach(server, self._agent)
             return await self._open_on(server, taught=True)
         raise EngineError("stt", str(reply.get("message", "not ready")))
