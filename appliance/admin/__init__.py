@@ -2,8 +2,8 @@
 
 * the process: ``server`` (one port, HTTPS), ``tls`` (its certificate), ``app`` (API, login and pages as
   one application), ``console`` (what they share)
-* before all of it: ``gate`` (who asks, from where, how often, how much), ``rates``, ``answers`` (headers,
-  CSP), ``logins`` (pages whose session has ended)
+* before all of it: ``gate`` (who asks, from where, how often, how much), ``rates``, ``answers``
+  (headers, CSP), ``logins`` (pages whose session has ended)
 * ``services`` what can be done; ``api`` and ``pages`` are two ways to it, ``ui`` what pages are made of
 * ``live`` the calls in progress
 """

@@ -6,7 +6,6 @@ Pure ASGI, so that it stands before FastAPI, before NiceGUI and before both's we
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit

@@ -1,5 +1,5 @@
 """What pages are made of.
 
-``page`` a page, its permission and its ``View`` · ``layout`` the frame around it · ``words`` English and
-Hindi
+``page`` a page, its permission and its ``View`` · ``layout`` the frame around it · ``words`` English
+and Hindi
 """
