@@ -42,3 +42,9 @@ async def tenant_of_agent(connection: AsyncConnection, agent_id: str) -> str | N
         select(AgentRow.tenant).where(AgentRow.id == agent_id)
     )
     return found
+
+
+async def tenants_of_agents(connection: AsyncConnection) -> dict[str, str]:
+    """Every agent's tenant."""
+    rows = await connection.execute(select(AgentRow.id, AgentRow.tenant))
+    return {row.id: row.tenant for row in rows}

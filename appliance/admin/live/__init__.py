@@ -1,0 +1,6 @@
+"""What is going on now: the calls in progress as the workers tell of them, and the box beneath.
+
+``state`` is pure: a call and one event make the call after it. ``workers`` holds one websocket to each
+worker, ``switch`` asks ``ivr switch``, ``tenants`` knows whose an agent is, ``subscription`` what one
+page has not seen yet, ``numbers`` the last minutes; ``hub`` puts them together.
+"""
