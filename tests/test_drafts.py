@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,9 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.errors import UserError
 from appliance.events import Agent
 from appliance.store.agent_views import lock_agent
-from appliance.store.agents import agent_fields, load_agent, load_agents, publish_agent
-from appliance.store.drafts import (
+from appliance.store.agents import (
     CONFIG_FIELDS,
+    agent_fields,
+    load_agent,
+    load_agents,
+    publish_agent,
+)
+from appliance.store.drafts import (
     LARGEST_BYTES,
     Draft,
     DraftConflictError,
@@ -114,7 +120,7 @@ async def test_a_draft_that_ended_is_never_taken_for_the_next(engine: AsyncEngin
     ],
 )
 async def test_what_cannot_be_kept_is_refused(
-    engine: AsyncEngine, changes: dict[str, object], why: str
+    engine: AsyncEngine, changes: dict[str, Any], why: str
 ) -> None:
     await publish_agent(engine, HELP)
     with pytest.raises(UserError, match=why):

@@ -72,7 +72,7 @@ def _summaries(tenant: str | None) -> Select[Any]:
         .lateral("numbers_of")
     )
     calls = (
-        select(func.count().label("count"))
+        select(func.count().label("begun"))
         .where(
             CallRow.agent_id == AgentRow.id,
             CallRow.started_at > func.now() - CALLS_WITHIN,
@@ -101,7 +101,7 @@ def _summaries(tenant: str | None) -> Select[Any]:
             AgentDraftRow.updated_at,
             AgentDraftRow.based_on,
             numbers.c.dids,
-            calls.c.count,
+            calls.c.begun,
         )
         .outerjoin(LATEST, true())
         .outerjoin(versions, true())
@@ -158,7 +158,7 @@ def _summary(row: Row[Any]) -> AgentSummary:
         draft_at=row.updated_at,
         draft_based_on=row.based_on or 0,
         numbers=tuple(sorted(row.dids or ())),
-        calls=row.count,
+        calls=row.begun,
     )
 
 

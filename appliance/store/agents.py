@@ -39,6 +39,8 @@ MOST_SLOTS = 16
 LONGEST_SLOT_LETTERS, LONGEST_DESCRIPTION_LETTERS = 40, 200
 """Of one entry of ``slots``. They stand in the prompt of each summary."""
 LONGEST_CONTINUE_MINUTES = 1440
+LONGEST_SHOWN_LETTERS = 80
+"""Of a wrong value, in the sentence that says so."""
 
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Agent))
 _ROW_FIELDS = frozenset({"id", "version", "name", "knowledge_version"})
@@ -56,6 +58,64 @@ class Assignment:
     agent: Agent
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class WrongField:
+    """What is wrong with a field of an agent, as the end of a sentence that begins with its name."""
+
+    field: str
+    text: str
+
+
+def wrong_fields(fields: Mapping[str, Any]) -> list[WrongField]:
+    """All that is wrong with an agent by itself, whatever the site has; empty for nothing.
+
+    ``fields`` as read from JSON; unknown names are passed over.
+    """
+    return _read({name: value for name, value in fields.items() if name in _FIELDS})[1]
+
+
+def _read(fields: Mapping[str, Any]) -> tuple[Agent | None, list[WrongField]]:
+    """The agent, unless a type is wrong, and what is wrong with it."""
+    try:
+        agent = _AGENT.validate_json(orjson.dumps(fields), strict=True)
+    except ValidationError as e:
+        return None, [
+            WrongField(".".join(map(str, x["loc"])), f"= {_short(x['input'])}: {x['msg']}.")
+            for x in e.errors(include_url=False)
+        ]
+    return agent, _wrong_values(agent, fields)
+
+
+def _wrong_values(agent: Agent, fields: Mapping[str, Any]) -> list[WrongField]:
+    wrong = []
+    for name, value in fields.items():
+        if name.endswith(("_ms", "_s")) and value <= 0:
+            wrong.append(WrongField(name, f"= {value}: a time must be greater than 0."))
+        if name.endswith(("_days", "_minutes")) and value < 0:
+            wrong.append(WrongField(name, f"= {value}: a time cannot be less than 0."))
+    if agent.bot_url and not BOT_URL.fullmatch(agent.bot_url):
+        text = "must be ws://HOST… or wss://HOST…, without user or password in it."
+        wrong.append(WrongField("bot_url", text))
+    if text := _wrong_pronunciation(agent.pronunciations):
+        wrong.append(WrongField("pronunciations", text))
+    if text := _wrong_slots(agent.slots):
+        wrong.append(WrongField("slots", text))
+    if agent.continue_minutes > LONGEST_CONTINUE_MINUTES:
+        text = f"= {agent.continue_minutes}: at most {LONGEST_CONTINUE_MINUTES}, one day."
+        wrong.append(WrongField("continue_minutes", text))
+    if not AGENT_ID.fullmatch(agent.id):
+        text = (
+            "may hold only letters, digits, - and _, 64 at most, and begins with a letter or digit."
+        )
+        wrong.append(WrongField("id", text))
+    return wrong
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN_LETTERS else text[:LONGEST_SHOWN_LETTERS] + "…"
+
+
 def parse_agent(fields: Mapping[str, Any]) -> Agent:
     """``fields``, as read from JSON, as an Agent. Unknown names are logged and left out.
 
@@ -65,35 +125,11 @@ def parse_agent(fields: Mapping[str, Any]) -> Agent:
     if unknown := sorted(set(fields) - _FIELDS):
         log.warning("! %s: ignored unknown fields %s", who, ", ".join(unknown))
     known = {name: value for name, value in fields.items() if name in _FIELDS}
-    try:
-        agent = _AGENT.validate_json(orjson.dumps(known), strict=True)
-    except ValidationError as e:
-        item = e.errors()[0]
-        where = ".".join(str(part) for part in item["loc"])
-        raise UserError(f"{who}: field {where} = {item['input']!r}: {item['msg']}.") from e
-    for name, value in known.items():
-        if name.endswith(("_ms", "_s")) and value <= 0:
-            raise UserError(f"{who}: field {name} = {value}: a time must be greater than 0.")
-        if name.endswith(("_days", "_minutes")) and value < 0:
-            raise UserError(f"{who}: field {name} = {value}: a time cannot be less than 0.")
-    if agent.bot_url and not BOT_URL.fullmatch(agent.bot_url):
-        raise UserError(
-            f"{who}: field bot_url must be ws://HOST… or wss://HOST…, without user or password in it."
-        )
-    if wrong := _wrong_pronunciation(agent.pronunciations):
-        raise UserError(f"{who}: field pronunciations {wrong}")
-    if wrong := _wrong_slots(agent.slots):
-        raise UserError(f"{who}: field slots {wrong}")
-    if agent.continue_minutes > LONGEST_CONTINUE_MINUTES:
-        raise UserError(
-            f"{who}: field continue_minutes = {agent.continue_minutes}: at most"
-            f" {LONGEST_CONTINUE_MINUTES}, one day."
-        )
-    if not AGENT_ID.fullmatch(agent.id):
-        raise UserError(
-            f"{who}: its id may hold only letters, digits, - and _, 64 at most, and begins with"
-            " a letter or digit."
-        )
+    agent, wrong = _read(known)
+    for first in wrong:
+        what = "its id" if first.field == "id" else f"field {first.field}"
+        raise UserError(f"{who}: {what} {first.text}")
+    assert agent is not None
     return agent
 
 
@@ -152,7 +188,11 @@ _ASSIGNMENTS = (
     )
     .join(AgentRow, AgentRow.id == NumberRow.agent_id)
     .join(LATEST, true())
-    .outerjoin(KnowledgeBaseRow, KnowledgeBaseRow.name == LATEST.c.config["knowledge"].as_string())
+    .outerjoin(
+        KnowledgeBaseRow,
+        (KnowledgeBaseRow.name == LATEST.c.config["knowledge"].as_string())
+        & (KnowledgeBaseRow.tenant == AgentRow.tenant),  # another tenant's base is none
+    )
 )
 
 
@@ -211,7 +251,9 @@ _PUBLISHED = (
     )
     .join(AgentVersionRow, AgentVersionRow.agent_id == AgentRow.id)
     .outerjoin(
-        KnowledgeBaseRow, KnowledgeBaseRow.name == AgentVersionRow.config["knowledge"].as_string()
+        KnowledgeBaseRow,
+        (KnowledgeBaseRow.name == AgentVersionRow.config["knowledge"].as_string())
+        & (KnowledgeBaseRow.tenant == AgentRow.tenant),
     )
 )
 
@@ -273,7 +315,11 @@ async def publish_in(
         .on_conflict_do_update(index_elements=[AgentRow.id], set_={"name": agent.name})
     )
     version = await _publish_config(connection, agent.id, config, who, note)
-    knowledge = select(KnowledgeBaseRow.version).where(KnowledgeBaseRow.name == agent.knowledge)
+    knowledge = (
+        select(KnowledgeBaseRow.version)
+        .join(AgentRow, AgentRow.tenant == KnowledgeBaseRow.tenant)
+        .where(KnowledgeBaseRow.name == agent.knowledge, AgentRow.id == agent.id)
+    )
     knowledge_version = (await connection.execute(knowledge)).scalar_one_or_none() or 0
     return dataclasses.replace(agent, version=version, knowledge_version=knowledge_version)
 

@@ -77,7 +77,9 @@ async def load_draft(engine: AsyncEngine, agent_id: str) -> Agent | None:
         )
         .join(AgentRow, AgentRow.id == AgentDraftRow.agent_id)
         .outerjoin(
-            KnowledgeBaseRow, KnowledgeBaseRow.name == AgentDraftRow.config["knowledge"].as_string()
+            KnowledgeBaseRow,
+            (KnowledgeBaseRow.name == AgentDraftRow.config["knowledge"].as_string())
+            & (KnowledgeBaseRow.tenant == AgentRow.tenant),  # another tenant's base is none
         )
         .where(AgentDraftRow.agent_id == agent_id, _OPEN)
     )
