@@ -381,6 +381,8 @@ class CallRecord:
     direction: Literal["in", "out", "test"] = "in"
     transferred_to: str = ""
     """Whom the agent asked to take the call over, and the one-line summary for them."""
+    transfer_reason: str = ""
+    """Why the agent asked for a person, last: asked, key, failures or agent (``Transfer.reason``)."""
     summary: str = ""
     answered_by: str = ""
     """For calls we made: ``human``, ``machine`` or ``uncertain``, and the sign after a colon."""

@@ -426,6 +426,7 @@ async def test_a_bot_that_breaks_is_apologised_for_and_a_person_gets_the_call(
         await edge.send(protocol.hangup("ATTENDED_TRANSFER"))
         row = await scene.over()
     assert row.transferred_to == "queue:support" and row.summary == asked["summary"]
+    assert row.transfer_reason == asked["reason"]
     assert row.cause == "ATTENDED_TRANSFER"
 
 

@@ -78,7 +78,7 @@ def test_a_caller_who_asks_gets_a_person_and_the_rows_say_so() -> None:
     assert turn.heard == WAIT and turn.gap_ms is not None
     record = phone.last_record
     assert (record.ended_by, record.cause) == ("agent", "ATTENDED_TRANSFER")
-    assert record.transferred_to == "queue:support"
+    assert (record.transferred_to, record.transfer_reason) == ("queue:support", "asked")
     assert record.summary == "The caller asks when you are open."
     live = [r for r in phone.journal.records if r.transferred_to and not r.ended_at]
     assert live  # who looks at the live call sees it too

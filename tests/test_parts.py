@@ -88,13 +88,16 @@ def test_without_its_history_it_goes_on_all_the_same_and_no_row_can_collide() ->
 def test_what_is_known_of_an_earlier_transfer_stays_known() -> None:
     async def talk() -> Telephone:
         phone = offered(Telephone(), part=2, resumed="transfer")
-        phone.past.past = past(("q", "a"), transferred_to="queue:x", summary="One line.")
+        phone.past.past = past(
+            ("q", "a"), transferred_to="queue:x", transfer_reason="key", summary="One line."
+        )
         async with phone.call():
             await phone.quiet()
         return phone
 
     record = run(talk()).last_record
-    assert (record.transferred_to, record.summary) == ("queue:x", "One line.")
+    assert (record.transferred_to, record.transfer_reason) == ("queue:x", "key")
+    assert record.summary == "One line."
 
 
 def test_the_edges_choice_of_agent_goes_before_the_number() -> None:

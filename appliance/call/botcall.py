@@ -360,4 +360,5 @@ class BotCall:
         )
 
     def _show(self, kind: str, **what: object) -> None:
+            transfer_reason=self._transfer.reason if self._transfer else "",
         self._services.watch(self._offer.call_id, {"event": kind, "ms": self._clock(), **what})

@@ -62,6 +62,7 @@ class Handoff:
         self._under_way = False
         self._just_failed = False
         self.transferred_to = ""
+        self.reason: Reason | Literal[""] = ""
         self.summary = ""
 
     @property
@@ -98,6 +99,7 @@ class Handoff:
         agent = self._agent
         self._failures, self._due, self._under_way = 0, None, True
         self.transferred_to, self.summary = agent.transfer_to, plain_summary(agent, self._history)
+        self.reason = reason
         wanted = Transfer(agent.transfer_to, agent.transfer_mode, reason, self.summary)
         self._log.info("= transfer to %s, %s (%s)", wanted.to, wanted.mode, reason)
         self._show("transfer", to=wanted.to, mode=wanted.mode, reason=reason)

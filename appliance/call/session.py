@@ -579,3 +579,4 @@ class Call:
         if self._services.is_watched():  # words are redacted, which takes a third of a millisecond
             shown = self._redacting.shown(kind, what)
             self._services.watch(self._offer.call_id, {"event": kind, "ms": self._clock(), **shown})
+            transfer_reason=handoff.reason or (before.transfer_reason if before else ""),

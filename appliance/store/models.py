@@ -265,6 +265,7 @@ class CallRow(Base):
     direction: Mapped[str] = mapped_column(server_default="in")
     """in, out or test (from the console: no caller, and in no statistics)."""
     transferred_to: Mapped[str] = mapped_column(server_default="")
+    transfer_reason: Mapped[str] = mapped_column(server_default="")
     summary: Mapped[str] = mapped_column(server_default="")
     answered_by: Mapped[str] = mapped_column(server_default="")
     memory: Mapped[str] = mapped_column(server_default="")
@@ -285,7 +286,11 @@ class TurnRow(Base):
     """One turn, as ``events.Turn``; ``stages`` and ``passages`` are its dataclasses as JSON."""
 
     __tablename__ = "turns"
-    __table_args__ = (Index("ix_turns_at", "at"),)
+    __table_args__ = (
+        # statistics of a month read the index alone: the rows hold all that was said
+        Index("ix_turns_at", "at", postgresql_include=["call_id", "source", "gap_ms", "barged_in"]),
+        Index("ix_turns_failed", "at", postgresql_where=text("failure <> ''")),
+    )
 
     call_id: Mapped[str] = mapped_column(primary_key=True)
     index: Mapped[int] = mapped_column(Integer, primary_key=True)

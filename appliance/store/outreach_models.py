@@ -97,12 +97,20 @@ class WebhookRow(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     tenant: Mapped[str | None] = mapped_column(ForeignKey("tenants.id"), index=True)
     """Null: told of every tenant."""
+    name: Mapped[str] = mapped_column(server_default="")
     url: Mapped[str]
     secret: Mapped[str]
     """What its deliveries are signed with; encrypted."""
+    old_secret: Mapped[str] = mapped_column(server_default="")
+    """The one before, with which they are signed too until ``old_secret_until``; encrypted."""
+    old_secret_until: Mapped[datetime | None]
     events: Mapped[list[str]] = mapped_column(ARRAY(Text))
     """call.ended, call.flagged, call.transferred."""
+    include: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{}'"))
+    """What it is told beside ids, times and figures: caller (their number), transcript."""
     enabled: Mapped[bool] = mapped_column(Boolean, server_default=sql("true"))
+    why: Mapped[str] = mapped_column(server_default="")
+    """Why it was switched off by itself, in one sentence."""
     created_by: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -114,6 +122,7 @@ class DeliveryRow(Base):
     __table_args__ = (
         UniqueConstraint("webhook_id", "event", "subject"),
         Index("ix_webhook_deliveries_state_next_at", "state", "next_at"),
+        Index("ix_webhook_deliveries_webhook_id_state_id", "webhook_id", "state", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -122,6 +131,8 @@ class DeliveryRow(Base):
     subject: Mapped[str]
     """Id of the call or flag: told twice, it is one delivery."""
     payload: Mapped[dict[str, Any]]
+    """Without any caller's number or words: those are read from the journal as it is sent, so that
+    whoever is erased there is erased."""
     state: Mapped[str] = mapped_column(server_default="waiting")
     """waiting, delivered or dead."""
     attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
@@ -129,5 +140,9 @@ class DeliveryRow(Base):
     status: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
     """Of the last answer; 0: there was none."""
     error: Mapped[str] = mapped_column(server_default="")
+    answer: Mapped[str] = mapped_column(server_default="")
+    """The beginning of the last answer's body."""
+    took_ms: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    tried_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]

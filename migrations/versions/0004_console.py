@@ -82,9 +82,22 @@ def upgrade() -> None:
     _drafts()
     _campaigns()
     _webhooks()
-    op.create_index("ix_calls_ended_at", "calls", ["ended_at"])
+    _journal()
     _do_not_call()
     _call_gaps()
+
+
+def _journal() -> None:
+    op.create_index("ix_calls_ended_at", "calls", ["ended_at"])
+    op.add_column("calls", _text("transfer_reason"))
+    op.drop_index("ix_turns_at", "turns")
+    op.create_index(
+        "ix_turns_at",
+        "turns",
+        ["at"],
+        postgresql_include=["call_id", "source", "gap_ms", "barged_in"],
+    )
+    op.create_index("ix_turns_failed", "turns", ["at"], postgresql_where=sa.text("failure <> ''"))
 
 
 def _access() -> None:
@@ -271,10 +284,15 @@ def _webhooks() -> None:
         "webhooks",
         _id(),
         sa.Column("tenant", sa.Text(), nullable=True),
+        _text("name"),
         _text("url", None),
         _text("secret", None),
+        _text("old_secret"),
+        _time("old_secret_until"),
         _texts("events", None),
+        _texts("include"),
         _flag("enabled", "true"),
+        _text("why"),
         _text("created_by"),
         _now("created_at"),
         sa.PrimaryKeyConstraint("id", name="pk_webhooks"),
@@ -293,7 +311,10 @@ def _webhooks() -> None:
         _now("next_at"),
         _integer("status"),
         _text("error"),
+        _text("answer"),
+        _integer("took_ms"),
         _now("created_at"),
+        _time("tried_at"),
         _time("delivered_at"),
         sa.PrimaryKeyConstraint("id", name="pk_webhook_deliveries"),
         sa.UniqueConstraint(
@@ -304,6 +325,11 @@ def _webhooks() -> None:
     op.create_index(
         "ix_webhook_deliveries_state_next_at", "webhook_deliveries", ["state", "next_at"]
     )
+    op.create_index(
+        "ix_webhook_deliveries_webhook_id_state_id",
+        "webhook_deliveries",
+        ["webhook_id", "state", "id"],
+    )
 
 
 def downgrade() -> None:
@@ -312,6 +338,10 @@ def downgrade() -> None:
     op.execute(_FIRST_OF_EACH_NUMBER)
     op.drop_column("do_not_call", "tenant")
     op.create_primary_key("pk_do_not_call", "do_not_call", ["number"])
+    op.drop_index("ix_turns_failed", "turns")
+    op.drop_index("ix_turns_at", "turns")
+    op.create_index("ix_turns_at", "turns", ["at"])
+    op.drop_column("calls", "transfer_reason")
     op.drop_index("ix_calls_ended_at", "calls")
     op.drop_table("webhook_deliveries")
     op.drop_table("webhooks")
