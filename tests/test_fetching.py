@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from appliance.addresses import is_allowed
 from appliance.errors import UserError
 from appliance.knowledge import fetching
-from appliance.knowledge.addresses import is_allowed
 from appliance.knowledge.fetching import Seen, fetch, fetch_changed, shown, url_list
 from appliance.knowledge.reading import RefusedDocumentError, UnreadableDocumentError
 

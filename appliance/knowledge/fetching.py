@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urljoin, urlsplit
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
+from appliance.addresses import Network, Pinned
 from appliance.errors import UserError, reason_of
-from appliance.knowledge.addresses import Address, Network, allowed_address
+from appliance.knowledge.addresses import allowed_address
 from appliance.knowledge.reading.clean import tidy
 from appliance.knowledge.reading.document import RefusedDocumentError, UnreadableDocumentError
 
@@ -64,31 +63,6 @@ class Fetched:
     name: str
     """A file name, from the header or the URL."""
     seen: Seen = Seen()
-
-
-class _Pinned(AbstractResolver):
-    """Answers every name with the one address that was checked."""
-
-    def __init__(self, address: Address) -> None:
-        self._address = address
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        family = socket.AF_INET if self._address.version == 4 else socket.AF_INET6
-        return [
-            ResolveResult(
-                hostname=host,
-                host=str(self._address),
-                port=port,
-                family=family,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-        ]
-
-    async def close(self) -> None:
-        return None
 
 
 async def fetch(
@@ -205,7 +179,7 @@ async def _asked(
         headers["If-None-Match"] = seen.etag
     if seen.modified:
         headers["If-Modified-Since"] = seen.modified
-    connector = aiohttp.TCPConnector(resolver=_Pinned(address), use_dns_cache=False, limit=1)
+    connector = aiohttp.TCPConnector(resolver=Pinned(address), use_dns_cache=False, limit=1)
     async with aiohttp.ClientSession(
         connector=connector,
         auto_decompress=False,
