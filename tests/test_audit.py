@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -72,11 +73,13 @@ async def fill(engine: AsyncEngine) -> None:
     alone = call("alone", 600, agent=HOSTILE)
     rehearsed = call("rehearsed", 900, caller=f"{REHEARSAL}r1-2-0")
     old = call("old", -40 * 86400)
-    rows: list[CallRecord | Turn] = [*calls, alone, rehearsed, old]
+    tried = replace(call("tried", 650, agent=HOSTILE), direction="test")  # from the console
+    rows: list[CallRecord | Turn] = [*calls, alone, rehearsed, tried, old]
     for each in calls:
         rows += turns(each, 900, 910, 920)
     rows += turns(alone, 450, 460)
     rows += turns(rehearsed, 5000)
+    rows += turns(tried, 7000)
     rows += turns(old, 9000)
     async with engine.begin() as connection:
         await upsert(connection, rows)

@@ -166,6 +166,17 @@ async def test_only_calls_that_are_over_and_whose_rows_are_there(
     assert await moderate_new(engine, settings) == Moderated(1, 1)
 
 
+async def test_a_call_from_the_console_is_checked_by_whoever_made_it(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    agent = await agent_of(engine)
+    await log_call(engine, agent, [("I will kill you", "I see.")], call_id="test")
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE calls SET direction = 'test'"))
+    assert await moderate_new(engine, settings) == Moderated()
+    assert await flags_of(engine) == []
+
+
 async def test_two_processes_share_the_calls(engine: AsyncEngine, settings: Settings) -> None:
     agent = await agent_of(engine)
     for number in range(12):

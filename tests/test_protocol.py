@@ -19,12 +19,14 @@ from appliance.events import (
     Summary,
     Transfer,
     TransferFailed,
+    Typed,
     Whisper,
 )
 from appliance.media import protocol
 from appliance.media.protocol import (
     LONGEST_SUMMARY_LETTERS,
     LONGEST_TEXT_BYTES,
+    LONGEST_TYPED_LETTERS,
     LONGEST_WHISPER_LETTERS,
     StreamProtocol,
 )
@@ -60,11 +62,13 @@ fields = st.fixed_dictionaries(
                 "transfer_failed",
                 "hold",
                 "whisper",
+                "typed",
             ]
         )
         | json,
         "agent": st.sampled_from(["sunrise", "../x", ""]) | json,
-        "direction": st.sampled_from(["in", "out"]) | json,
+        "direction": st.sampled_from(["in", "out", "test"]) | json,
+        "draft": st.booleans() | json,
         "recording": st.sampled_from(["2026/11/21/a.wav", "../a", "/a", ""]) | json,
         "part": st.sampled_from([1, 2, 0, -1, True, 10**9]) | json,
         "resumed": st.sampled_from(["", "worker", "transfer"]) | json,
@@ -118,7 +122,13 @@ MORE = Offer(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("offer", [OFFER, MORE])
+TEST = Offer(
+    CALL_ID, "console", "console:asha", 8000, ("127.0.0.1", 1), agent="sunrise", direction="test",
+    draft=True,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("offer", [OFFER, MORE, TEST])
 def test_an_offer_comes_back_as_it_was_sent(offer: Offer) -> None:
     sent = through_freeswitch(protocol.offer(offer))
     assert StreamProtocol(CALL_ID).receive_text(sent) == offer
@@ -169,6 +179,10 @@ def test_an_agents_id_is_the_stores() -> None:
         ({"agent": None}, "agent"),
         ({"direction": "sideways"}, "direction"),
         ({"direction": []}, "direction"),
+        ({"direction": "test"}, "names no agent"),
+        ({"draft": True, "agent": "sunrise"}, "draft"),  # a caller hears what was published
+        ({"draft": True, "agent": "sunrise", "direction": "out"}, "draft"),
+        ({"draft": 1, "agent": "sunrise", "direction": "test"}, "draft"),
         ({"recording": "/etc/passwd"}, "recording"),
         ({"recording": "a/../../b.wav"}, "recording"),
         ({"recording": ".."}, "recording"),
@@ -319,6 +333,22 @@ def test_a_whisper_that_no_log_should_show_is_refused_on_both_sides(text: str) -
 
 def json_whisper(text: str) -> bytes:
     return b'{"type":"whisper","text":' + std_json.dumps(text).encode() + b"}"
+
+
+@given(line)
+@example("x" * LONGEST_TYPED_LETTERS)
+def test_what_is_typed_comes_as_it_was_written(text: str) -> None:
+    assert offered().receive_text(protocol.typed(Typed(text))) == Typed(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \u3000", "two\nlines", "\x1b[2J", "x" * (LONGEST_TYPED_LETTERS + 1), "\ud800"]
+)
+def test_what_is_typed_is_one_bounded_line_on_both_sides(text: str) -> None:
+    with pytest.raises(ProtocolError):
+        protocol.typed(Typed(text))
+    with pytest.raises(ProtocolError):
+        offered().receive_text(json_whisper(text).replace(b"whisper", b"typed", 1))
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,16 @@ async def test_what_one_caller_asks_again_and_again_is_their_own(engine: AsyncEn
     assert await common_questions(engine, "asha") == [Question("when are you open", 2)]
 
 
+async def test_what_is_tried_from_the_console_is_asked_by_nobody(engine: AsyncEngine) -> None:
+    await log_of(engine, [("asha", 0, ["when are you open"])])
+    test = CallRecord("t1", "console", "console:a", "asha", 0, "en", NOW, direction="test")
+    other = replace(test, call_id="t2", caller="console:b")
+    async with engine.begin() as connection:
+        said = [turn(one, 1, "when are you open") for one in (test, other)]
+        await upsert(connection, [test, other, *said])
+    assert await common_questions(engine, "asha") == []
+
+
 async def test_keys_silences_and_stories_are_no_questions(engine: AsyncEngine) -> None:
     story = "and then I told them that " * 20
     await log_of(engine, [("asha", 0, [story, " ?"]), ("asha", 0, [story, "?"])])

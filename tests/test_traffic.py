@@ -98,8 +98,10 @@ def test_holding_times(db: Connection) -> None:
     assert traffic.read_holding(db, START, "out").mean_s == 500
 
 
-def test_a_rehearsal_is_no_traffic(db: Connection) -> None:
+def test_rehearsals_and_calls_from_the_console_are_no_traffic(db: Connection) -> None:
+    put_calls(db, [(START - minutes(20), 400)], direction="test")  # nor the begin of the log
     put_calls(db, [(START + minutes(1), 400)])
+    put_calls(db, [(START + minutes(1), 400)] * 50, direction="test", turns=30)
     put_calls(db, [(START + minutes(1), 400)] * 50, caller="rehearsal-ab12-5-7", turns=30)
     found = traffic.read_arrivals(db, START - timedelta(days=1), START + minutes(11), 300)
     assert found is not None and found.inbound == (1, 0) and found.at_once == (1, 0)

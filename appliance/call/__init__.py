@@ -2,7 +2,7 @@
 
 * the worker: ``worker`` puts all together; ``admission``, ``warmth``, ``siterules``
 * a call's way in: ``desk`` -> ``lobby`` (``past``) -> ``session``; for an external bot ``botcall``
-  (``botlink``, ``botvoice``)
+  (``botlink``, ``botvoice``); from the console, to try an agent: ``trying``
 * a call: ``session`` asks the floor and does its actions; ``services``, ``life``, ``timers``
 * the caller's side: ``hearing``, ``utterances``, ``callaudio``; ``callee``, of calls that we make
 * the agent's side: ``speaker`` -> ``composer`` -> ``answerer``, ``release`` (the guard's verdicts),

@@ -206,6 +206,10 @@ class BotCall:
         elif now_ms >= self._agent.longest_call_s * 1000 and not self._failing:
             self._log.info("= the longest call is over")
             self._take_over(self._take_leave())
+    def on_typed(self, text: str) -> None:
+        """Nor one by which it could be asked in writing."""
+        self._log.warning("! what was typed was lost: a bot hears sound alone")
+
 
     # --- the bot ----------------------------------------------------------------------------------
 

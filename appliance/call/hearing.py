@@ -97,6 +97,8 @@ class Hearing:
         """When a turn ended whose final words are still awaited."""
         self._withheld = False
         """A sound over the agent's speech that may be a hum: not (yet) told as speech."""
+        self._typed_at_ms: int | None = None
+        """When the turn's words were typed, on the media clock; None: they were spoken."""
         self.guarded = False
         """Set while the agent has the floor: a hum or a cough is then not taken for speech."""
 
@@ -140,6 +142,13 @@ class Hearing:
         """The turn has been answered; what is said next is another."""
         self.utterances.forget()
         self._told = ""
+        self._typed_at_ms = None
+
+    def type(self, text: str, clock_ms: int) -> None:
+        """The turn's words were typed: what is being said is abandoned for them."""
+        self.reset()
+        self.utterances.put(text)
+        self._typed_at_ms = clock_ms
 
     def reset(self) -> None:
         """Abandon what is being said (a key was pressed instead)."""
@@ -159,7 +168,10 @@ class Hearing:
         return self.audio.on_clock(self._endpointer.speech_start_ms)
 
     def speech_end(self) -> int:
-        """When the last speech truly ended, on the media clock (ms)."""
+        """When the last speech truly ended, on the media clock (ms); of typed words, when they
+        came."""
+        if self._typed_at_ms is not None:
+            return self._typed_at_ms
         return self.audio.on_clock(self.audio.speech_end(self._endpointer.speech_end_ms))
 
     def on_transcript(self, transcript: Transcript) -> None:
@@ -254,6 +266,7 @@ class Hearing:
         self._finished_at_ms = self.audio.received_ms
         self.utterances.abandon()
         self._told = ""
+        self._typed_at_ms = None
 
     def _untold(self) -> bool:
         """Whether there are words that the call has not been told to act on."""

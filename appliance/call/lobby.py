@@ -10,6 +10,7 @@ from appliance.call.past import Past
 from appliance.call.services import Services
 from appliance.call.session import Call
 from appliance.events import Agent, Dtmf, Offer
+from appliance.call.trying import for_trial
 from appliance.media.server import Stream
 from appliance.store.directory import NoAgentError
 from appliance.telemetry import CallLog
@@ -32,7 +33,7 @@ class Lobby:
         """``before``: the call's earlier part, which was here until now and is ending."""
         self.offer = offer
         self._stream = stream
-        self._services = services
+        self._services = for_trial(services) if offer.direction == "test" else services
         self._before = before
         self._call: Call | BotCall | None = None
         self._log = CallLog(__name__, offer.call_id)
@@ -64,6 +65,11 @@ class Lobby:
             self._call.on_whisper(text)
 
     def on_hangup(self, cause: str) -> None:
+    def on_typed(self, text: str) -> None:
+        """Somebody who tries the agent writes in place of speaking; nobody does in a real call."""
+        if self._call is not None and self.offer.direction == "test":
+            self._call.on_typed(text)
+
         """The call is over."""
         self._gone = cause
         if self._call is not None:
@@ -125,3 +131,5 @@ class Lobby:
         if offer.agent:
             return await directory.agent_by_id(offer.agent)
         return await directory.agent_for(offer.did)
+        if offer.draft:
+            return await directory.draft_of(offer.agent)

@@ -117,7 +117,7 @@ class PastCalls:
         if (
             not (agent.continue_minutes and tells_who(offer.caller))
             or offer.part > 1
-            or offer.direction == "out"
+            or offer.direction != "in"
         ):
             return Past()
         call_log = CallLog(__name__, offer.call_id)

@@ -27,6 +27,8 @@ from appliance.call.timeline import Timeline
 from appliance.call.timers import Timer, Timers
 from appliance.events import Agent, AnsweredBy, CallRecord, Dtmf, Offer, Transcript
 from appliance.media.playout import Playout, Utterance
+from appliance.call.trying import typed_event
+from appliance.call.who import who
 from appliance.media.server import Stream
 from appliance.telemetry import CallLog
 from appliance.turn import floor
@@ -234,6 +236,17 @@ class Call:
         if self._state is State.CONTESTED and now_ms - self._contested_at_ms > CONTEST_MS:
             if self._hearing.activity is Activity.SPEAKING:
                 self._step(Event.WORDS)
+    def on_typed(self, text: str) -> None:
+        """Somebody who tries the agent writes a turn in place of saying it: over the agent it is a
+        barge-in, as a key is."""
+        if Event.FAREWELL_TYPED not in floor.TABLE[self._state]:
+            return
+        self._log.info("< typed, %d letters", len(text))
+        self._hearing.type(text, self._clock())
+        self._show("turn", said=text, typed=True)
+        event = typed_event(text, self._agent, self._handoff.possible)
+        self._step(event, "asked" if event is Event.ASKED_BY_KEY else text)
+
 
     def _on_audible(self) -> None:
         self._timers.stop(Timer.SLOW)
@@ -496,6 +509,7 @@ class Call:
                 self._ask_for_person(meaning)
             case Action.KEEP_WAITING:
                 self._handoff.phrase_heard()
+                self._mark_turn()  # of what was typed, which came at a moment of its own
                 self._timers.start(Timer.TONE, EVERY_MS)
             case Action.RETURN:
                 self._speaker.stop()

@@ -66,6 +66,10 @@ class Utterances:
             self.seal()
         return True
 
+    def put(self, text: str) -> None:
+        """Words that nobody spoke, final as they are."""
+        self._finals.append(text)
+
     def seal(self) -> None:
         """Take the words there are for final."""
         self._answered = self._number

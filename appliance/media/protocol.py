@@ -24,6 +24,7 @@ from appliance.events import (
     Summary,
     Transfer,
     TransferFailed,
+    Typed,
     Whisper,
 )
 
@@ -31,12 +32,14 @@ LONGEST_TEXT_BYTES = 4096
 LONGEST_AUDIO_MS = 200
 """Of one binary message; trunks packet 10 to 60 ms."""
 LONGEST_WHISPER_LETTERS = 500
+LONGEST_TYPED_LETTERS = 500
+"""As long a turn as anybody speaks in half a minute."""
 LONGEST_SUMMARY_LETTERS = 400
 MOST_PARTS = 1000
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """As ``store.agents`` has it, which this package does not import."""
 
-ControlEvent = Dtmf | Hangup | Hold | TransferFailed | Whisper
+ControlEvent = Dtmf | Hangup | Hold | TransferFailed | Typed | Whisper
 """What an edge tells a worker after the offer."""
 WorkerEvent = Hangup | Transfer | Summary | AnsweredBy
 """What a worker tells the edge, but for ``answer``."""
@@ -184,6 +187,7 @@ def offer(value: Offer) -> bytes:
     more = {
         "agent": value.agent,
         "direction": value.direction if value.direction != "in" else "",
+        "draft": value.draft,
         "recording": value.recording,
         "part": value.part if value.part != 1 else 0,
         "resumed": value.resumed,
@@ -215,6 +219,24 @@ def whisper(value: Whisper) -> bytes:
             " characters"
         )
     return _argument({"type": "whisper", "text": value.text})
+
+
+def read_whisper(text: str) -> str:
+    """What a supervisor says through the console. Raises ProtocolError: blank, too long, or with
+    control characters."""
+    whisper(Whisper(text))
+    return text
+
+
+def typed(value: Typed) -> bytes:
+    """Edge -> worker: what somebody at the console writes in place of saying it. Raises ProtocolError
+    when a worker would not take it: blank, longer than 500 letters, or with control characters."""
+    if not value.text.strip() or not _is_line(value.text, LONGEST_TYPED_LETTERS):
+        raise ProtocolError(
+            f"what is typed is one line of 1 to {LONGEST_TYPED_LETTERS} letters, with no control"
+            " characters"
+        )
+    return _argument({"type": "typed", "text": value.text})
 
 
 def _argument(message: dict[str, object]) -> bytes:
@@ -262,11 +284,19 @@ def _more_of_offer(message: dict[str, Any]) -> dict[str, Any]:
     """The fields that an edge may leave out, each absent where it says nothing."""
     agent, recording = message.get("agent", ""), message.get("recording", "")
     direction, resumed = message.get("direction", "in"), message.get("resumed", "")
-    part = message.get("part", 1)
+    part, draft = message.get("part", 1), message.get("draft", False)
     if not isinstance(agent, str) or not (not agent or AGENT_ID.fullmatch(agent)):
         raise ProtocolError(f"the offer's agent {agent!r:.80} is not an agent's id")
-    if direction not in ("in", "out"):
-        raise ProtocolError(f"the offer's direction is {direction!r:.40}; it must be in or out")
+    if direction not in ("in", "out", "test"):
+        raise ProtocolError(
+            f"the offer's direction is {direction!r:.40}; it must be in, out or test"
+        )
+    if direction == "test" and not agent:
+        raise ProtocolError("a test call's offer names no agent")
+    if type(draft) is not bool or (draft and direction != "test"):
+        raise ProtocolError(
+            f"the offer's draft is {draft!r:.40}; only a test call may be true here"
+        )
     if not isinstance(recording, str) or not (not recording or _RECORDING.fullmatch(recording)):
         raise ProtocolError(
             f"the offer's recording {recording!r:.80} is not a relative path of plain names"
@@ -280,6 +310,7 @@ def _more_of_offer(message: dict[str, Any]) -> dict[str, Any]:
     return {
         "agent": agent,
         "direction": direction,
+        "draft": draft,
         "recording": recording,
         "part": part,
         "resumed": resumed,
@@ -312,6 +343,9 @@ def _control(message: dict[str, Any]) -> ControlEvent:
         case {"type": "whisper", "text": str(text)} if text.strip():
             if _is_line(text, LONGEST_WHISPER_LETTERS):
                 return Whisper(text)
+        case {"type": "typed", "text": str(text)} if text.strip():
+            if _is_line(text, LONGEST_TYPED_LETTERS):
+                return Typed(text)
     raise ProtocolError(f"an unknown control message of type {message.get('type')!r:.40}")
 
 

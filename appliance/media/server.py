@@ -27,6 +27,7 @@ from appliance.events import (
     Summary,
     Transfer,
     TransferFailed,
+    Typed,
     Whisper,
 )
 from appliance.media import protocol, token
@@ -64,6 +65,8 @@ class Caller(Protocol):
         """The far end holds the line, or is back."""
 
     def on_whisper(self, text: str) -> None:
+    def on_typed(self, text: str) -> None:
+        """Somebody who tries the agent writes a whole turn in place of saying it."""
         """A supervisor tells the agent something."""
 
 
@@ -204,6 +207,8 @@ class Stream(picows.WSListener):
     def _tell(self, caller: Caller, event: protocol.ControlEvent) -> None:
         match event:
             case Dtmf():
+            case Typed():
+                caller.on_typed(event.text)
                 caller.on_dtmf(event)
             case TransferFailed():
                 caller.on_transfer_failed(event.cause)

@@ -31,6 +31,7 @@ from appliance.store.agents import (
     load_assignments,
     parse_agent,
 )
+from appliance.store.drafts import load_draft
 from appliance.store.models import ANY_DID
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,20 @@ class Directory:
             return self._last_known(key, keys, reason_of(e))
         if found is None:
             raise NoAgentError(key, "no version of it is published")
+        return found
+
+    async def draft_of(self, agent_id: str) -> Agent:
+        """The draft of ``agent_id`` as it stands, for whoever tries it; it is kept for nobody else.
+
+        Raises NoAgentError when there is none, when it is no whole agent yet, or Postgres is away.
+        """
+        key = AGENT_KEY + agent_id
+        try:
+            found = await self._promptly(lambda: load_draft(self._engine, agent_id))
+        except (*_Database, UserError) as e:
+            raise NoAgentError(key, f"its draft cannot be used: {reason_of(e)}") from e
+        if found is None:
+            raise NoAgentError(key, "it has no draft")
         return found
 
     async def _promptly(self, look_up: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -69,12 +69,13 @@ async def calls_of_rehearsal(engine: AsyncEngine, run: str) -> list[MeasuredCall
 async def calls_since(
     engine: AsyncEngine, since: datetime, *, rehearsals: bool = False, agent_id: str | None = None
 ) -> list[MeasuredCall]:
-    """The calls that were live at ``since`` or began after it, in the order of their beginning."""
+    """The calls that were live at ``since`` or began after it, in the order of their beginning; none
+    that somebody made from the console to try an agent."""
     live = or_(
         CallRow.ended_at >= since,
         and_(CallRow.ended_at.is_(None), CallRow.started_at >= since - LONGEST_CALL),
     )
-    wanted = [or_(CallRow.started_at >= since, live)]
+    wanted = [or_(CallRow.started_at >= since, live), CallRow.direction != "test"]
     if not rehearsals:
         wanted.append(~CallRow.caller.startswith(REHEARSAL, autoescape=True))
     if agent_id is not None:

@@ -42,6 +42,7 @@ async def take_unmoderated(
             or_(row.moderated_at.is_(None), row.moderated_at < row.ended_at),  # the index's words
             row.ended_at.between(now - OLDEST, now - SETTLE),
             row.transcript_erased_at.is_(None),
+            row.direction != "test",  # whoever tried the agent saw what was found
         )
         .order_by(row.ended_at)
         .limit(1)

@@ -50,7 +50,9 @@ async def common_questions(
     since = datetime.now(UTC) - timedelta(days=days)
     latest = (
         select(CallRow.call_id, _PERSON.label("person"))
-        .where(CallRow.agent_id == agent_id, CallRow.started_at >= since)
+        .where(
+            CallRow.agent_id == agent_id, CallRow.started_at >= since, CallRow.direction != "test"
+        )
         .order_by(CallRow.started_at.desc())
         .limit(MOST_CALLS)
         .subquery()

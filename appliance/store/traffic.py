@@ -120,8 +120,9 @@ def read_only(connection: Connection) -> None:
     connection.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_S * 1000}"))
 
 
-REAL = ~CallRow.caller.startswith(REHEARSAL, autoescape=True)
-"""A rehearsal's calls come when somebody rehearses: they foretell nothing."""
+REAL = and_(~CallRow.caller.startswith(REHEARSAL, autoescape=True), CallRow.direction != "test")
+"""Calls of a rehearsal and those from the console come when somebody tries something: they foretell
+nothing."""
 
 
 def read_arrivals(
@@ -129,7 +130,8 @@ def read_arrivals(
 ) -> Arrivals | None:
     """Whole intervals from ``since`` (or the first call ever, whichever is later) to ``now``; None
     where there is no call at all, or no whole interval since the first."""
-    first_call = connection.execute(select(func.min(CallRow.started_at))).scalar()
+    real = select(func.min(CallRow.started_at)).where(CallRow.direction != "test")
+    first_call = connection.execute(real).scalar()
     if first_call is None:
         return None
     first = int(max(since, first_call).timestamp()) // interval_s

@@ -62,7 +62,9 @@ class Event(Enum):
     NOTHING = "nothing said"
     """The sound ended without words, or with a mere backchannel."""
     FAREWELL = "caller says goodbye"
+    FAREWELL_TYPED = "goodbye typed"
     KEY = "key pressed"
+    """Or a turn typed by somebody who tries the agent."""
     ASKED = "caller asks for a person"
     ASKED_BY_KEY = "key for a person"
     PERSON_DUE = "a person is due"
@@ -142,6 +144,7 @@ TABLE: dict[State, _Row] = {
         E.KEY: (S.REPLYING, (A.ANSWER_KEY,)),
         E.SILENCE: (S.REPLYING, (A.PROMPT,)),
         E.SILENCE_OUT: (S.CLOSING, (A.GOODBYE,)),
+        E.FAREWELL_TYPED: (S.CLOSING, (A.GOODBYE,)),
         E.TIME_UP: (S.CLOSING, (A.GOODBYE,)),
     },
     S.CALLER: {
@@ -150,6 +153,7 @@ TABLE: dict[State, _Row] = {
         E.PAUSE: (S.PAUSED, (A.SPECULATE,)),
         E.KEY: (S.REPLYING, (A.DROP, A.ANSWER_KEY)),
         E.ASKED_BY_KEY: (S.CONNECTING, (A.DROP, A.TRANSFER)),
+        E.FAREWELL_TYPED: (S.CLOSING, (A.DROP, A.GOODBYE)),
         E.TIME_UP: (S.CLOSING, (A.DROP, A.GOODBYE)),
     },
     S.PAUSED: {
@@ -162,6 +166,7 @@ TABLE: dict[State, _Row] = {
         E.ASKED: (S.CONNECTING, (A.DROP, A.TRANSFER)),
         E.KEY: (S.REPLYING, (A.DROP, A.ANSWER_KEY)),
         E.ASKED_BY_KEY: (S.CONNECTING, (A.DROP, A.TRANSFER)),
+        E.FAREWELL_TYPED: (S.CLOSING, (A.DROP, A.GOODBYE)),
         E.TIME_UP: (S.CLOSING, (A.DROP, A.GOODBYE)),
     },
     S.REPLYING: {
@@ -174,6 +179,7 @@ TABLE: dict[State, _Row] = {
         E.PLAYED: (S.LISTENING, ()),
         E.KEY: (S.REPLYING, (A.DROP, A.ANSWER_KEY)),
         E.ASKED_BY_KEY: (S.CONNECTING, (A.DROP, A.TRANSFER)),
+        E.FAREWELL_TYPED: (S.CLOSING, (A.DROP, A.GOODBYE)),
         E.TIME_UP: (S.CLOSING, (A.DROP, A.GOODBYE)),
     },
     S.SPEAKING: {
@@ -182,6 +188,7 @@ TABLE: dict[State, _Row] = {
         E.PLAYED: (S.LISTENING, ()),
         E.KEY: (S.REPLYING, (A.BARGE_IN, A.ANSWER_KEY)),
         E.ASKED_BY_KEY: (S.CONNECTING, (A.BARGE_IN, A.TRANSFER)),
+        E.FAREWELL_TYPED: (S.CLOSING, (A.BARGE_IN, A.GOODBYE)),
         E.TIME_UP: (S.CLOSING, (A.BARGE_IN, A.GOODBYE)),
     },
     S.PROTECTED: {
@@ -190,6 +197,7 @@ TABLE: dict[State, _Row] = {
         E.PLAYED: (S.LISTENING, ()),
         E.KEY: (S.REPLYING, (A.BARGE_IN, A.ANSWER_KEY)),
         E.ASKED_BY_KEY: (S.CONNECTING, (A.BARGE_IN, A.TRANSFER)),
+        E.FAREWELL_TYPED: (S.CLOSING, (A.BARGE_IN, A.GOODBYE)),
         E.TIME_UP: (S.CLOSING, (A.BARGE_IN, A.GOODBYE)),
     },
     S.CONTESTED: {
@@ -203,6 +211,7 @@ TABLE: dict[State, _Row] = {
         E.ASKED: (S.CONNECTING, (A.BARGE_IN, A.TRANSFER)),
         E.KEY: (S.REPLYING, (A.BARGE_IN, A.ANSWER_KEY)),
         E.ASKED_BY_KEY: (S.CONNECTING, (A.BARGE_IN, A.TRANSFER)),
+        E.FAREWELL_TYPED: (S.CLOSING, (A.BARGE_IN, A.GOODBYE)),
         E.TIME_UP: (S.CLOSING, (A.BARGE_IN, A.GOODBYE)),
     },
     # Neither voice nor keys nor the longest call count here: the edge ends it, or gives it back.
