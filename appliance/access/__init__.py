@@ -2,5 +2,8 @@
 
 * ``roles`` the permissions, and which role has them · ``actor`` whoever asks for something ·
   ``commandline`` whoever types commands
+* how somebody proves who they are: ``proving`` -> ``passwords``, ``totp``, ``sealing`` (what is
+  encrypted) · ``sessions`` of browsers · ``apikeys`` of programs
+* ``users`` and ``tenants``: who is made, changed, shut out by whom · ``account``: one's own
 * ``audit`` the log of every change and every listening, chained by hashes
 """

@@ -7,14 +7,15 @@ What to look for where:
   on), ``queue`` (where Redis is)
 * who answers: ``agents``, ``directory`` (also with Postgres away); whose they are: ``tenancy``; as
   people make them: ``drafts``, ``agent_views``
-* telephony: ``trunks``, ``phonebook``, ``outbound``, ``legs``
+* telephony: ``trunks``, ``phonebook``, ``outbound``, ``donotcall``, ``legs``
+* campaigns: ``campaigns`` and their contacts, ``feeding`` (their calls on the list of ``outbound``)
 * the journal, written: ``journal`` -> ``spool`` (disk) -> ``shipper`` -> ``rows``
 * the journal, read: ``calls``, ``cutoff``, ``questions``, ``measures``, ``traffic``
 * documents on their way in: ``documents``, ``sources`` (URLs), ``leases``, ``revisions``, ``staging``,
   ``publishing`` (``keeping``, ``ordering``); then ``reembedding``, ``versions``, ``pruning``,
   ``dropping``; to look at: ``document_views``, ``base_views`` (within a tenant)
 * passages found: ``passages``, ``finding``, ``baseindex``, ``lanes`` (the connections of searches)
-* who may do what, and who did it: ``audit_log``
+* who may do what, and who did it: ``users`` (and tenants), ``sessions``, ``api_keys``, ``audit_log``
 * review: ``flags``, ``moderating``, ``golden``, ``cached_answers``, ``corrections``, ``rules_of_site``
 * privacy: ``redactions``, ``erasing``
 """
