@@ -48,7 +48,7 @@ def test_nightly_work_is_due_at_the_settings_time_in_their_zone(tmp_path: Path) 
 def test_what_is_due_now_waits_for_nothing_that_takes_long(tmp_path: Path) -> None:
     entries = schedule(settings_in(tmp_path))
     soon = {name for name, entry in entries.items() if entry["options"]["queue"] == celery.SOON}
-    assert soon == {SWEEP, "ivr.moderate", "ivr.beep"}
+    assert soon == {SWEEP, "ivr.moderate", "ivr.beep", "ivr.campaigns"}
     assert celery.make_app(settings_in(tmp_path)).conf.task_default_queue == celery.LONG
 
 

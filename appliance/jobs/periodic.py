@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.jobs.celery import LONG, SOON
+from appliance.outreach.campaigns.pacing import EVERY_S
 from appliance.settings import Settings
 
 Work = Callable[[AsyncEngine, Settings], Awaitable[Any]]
@@ -41,6 +42,7 @@ SWEEP = "ivr.sweep"
 PERIODIC = (
     Periodic("moderate", "appliance.review.moderation:moderate_new", 60, SOON),
     Periodic("beep", "appliance.privacy.beeping:beep_pending", 60, SOON),
+    Periodic("campaigns", "appliance.outreach.campaigns.feeder:feed", EVERY_S, SOON),
     Periodic("answers", "appliance.review.common:make_answers", 600),
     Periodic("golden", "appliance.review.golden:ask_golden"),
     Periodic("erase", "appliance.privacy.retention:erase_old"),

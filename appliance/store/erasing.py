@@ -18,6 +18,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -26,7 +27,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from appliance.store.calls import SURELY_OVER
 from appliance.store.models import AgentVersionRow, CallRow, LegRow, OutboundRow, TurnRow
+from appliance.store.outreach_models import CampaignRow, ContactRow
 from appliance.store.review_models import ErasureRow, FlagRow, RedactionRow
+from appliance.store.tenancy import of_visible_agent
 
 What = Literal["recordings", "transcripts", "log"]
 LIVE_OUTBOUND = ("dialling", "talking")
@@ -227,6 +230,8 @@ async def erase_strays(engine: AsyncEngine, before: datetime, *, dry_run: bool =
             rows += await _delete(connection, table, alone, dry_run)
         made = and_(OutboundRow.ended_at < before, OutboundRow.state.not_in(LIVE_OUTBOUND))
         rows += await _delete(connection, OutboundRow, made, dry_run)
+        ended = select(CampaignRow.id).where(CampaignRow.ended_at < before)
+        rows += await _delete(connection, ContactRow, ContactRow.campaign_id.in_(ended), dry_run)
         spans = ~exists().where(CallRow.call_id == RedactionRow.call_id)
         old = and_(spans, RedactionRow.beeped_at < before)
         return rows + await _delete(connection, RedactionRow, old, dry_run)
@@ -267,12 +272,21 @@ def _leg_of(forms: Sequence[str]) -> ColumnElement[bool]:
     return or_(_digits(LegRow.caller).in_(forms), _digits(LegRow.callee).in_(forms))
 
 
-async def calls_of(engine: AsyncEngine, forms: Sequence[str], limit: int) -> list[OldCall]:
-    """Calls from or to a number. ``forms``: digits of every way to write it."""
+def _contact_of(forms: Sequence[str]) -> ColumnElement[bool]:
+    """Contacts are kept in E.164 alone."""
+    return ContactRow.number.in_([f"+{form}" for form in forms])
+
+
+async def calls_of(
+    engine: AsyncEngine, forms: Sequence[str], limit: int, tenant: str | None = None
+) -> list[OldCall]:
+    """Calls from or to a number. ``forms``: digits of every way to write it; ``tenant``: only with
+    its agents, here and below."""
     legs = select(LegRow.call_id).where(_leg_of(forms), LegRow.kind.in_(("caller", "callee")))
     statement = (
         select(CallRow.call_id, CallRow.agent_id, CallRow.started_at, CallRow.recording)
         .where(or_(_is_of(forms), CallRow.call_id.in_(legs)))
+        .where(of_visible_agent(CallRow.agent_id, tenant))
         .order_by(CallRow.started_at, CallRow.call_id)
         .limit(limit)
     )
@@ -280,19 +294,26 @@ async def calls_of(engine: AsyncEngine, forms: Sequence[str], limit: int) -> lis
         return [OldCall(*row) for row in await connection.execute(statement)]
 
 
-async def live_calls_of(engine: AsyncEngine, forms: Sequence[str]) -> list[str]:
+async def live_calls_of(
+    engine: AsyncEngine, forms: Sequence[str], tenant: str | None = None
+) -> list[str]:
     """Ids of those that live now, or are being made."""
     living = and_(CallRow.ended_at.is_(None), CallRow.started_at > func.now() - SURELY_OVER)
+    ours = of_visible_agent(CallRow.agent_id, tenant)
     async with engine.connect() as connection:
-        found = list(await connection.scalars(select(CallRow.call_id).where(_is_of(forms), living)))
+        calls = select(CallRow.call_id).where(_is_of(forms), living, ours)
+        found = list(await connection.scalars(calls))
         made = select(OutboundRow.id).where(
-            _digits(OutboundRow.number).in_(forms), OutboundRow.state.in_(LIVE_OUTBOUND)
+            _digits(OutboundRow.number).in_(forms),
+            OutboundRow.state.in_(LIVE_OUTBOUND),
+            of_visible_agent(OutboundRow.agent_id, tenant),
         )
         return [*found, *await connection.scalars(made)]
 
 
 async def erase_rest_of(engine: AsyncEngine, forms: Sequence[str]) -> int:
-    """Legs with the number in calls of others' (none were), and calls that we were to make."""
+    """Legs with the number in calls of others' (none were), calls that we were to make, and the number
+    in lists of campaigns, whose next look settles what was under way."""
     async with engine.begin() as connection:
         legs = await connection.execute(delete(LegRow).where(_leg_of(forms)))
         made = await connection.execute(
@@ -300,17 +321,19 @@ async def erase_rest_of(engine: AsyncEngine, forms: Sequence[str]) -> int:
                 _digits(OutboundRow.number).in_(forms), OutboundRow.state.not_in(LIVE_OUTBOUND)
             )
         )
-        return legs.rowcount + made.rowcount
+        listed = await connection.execute(delete(ContactRow).where(_contact_of(forms)))
+        return legs.rowcount + made.rowcount + listed.rowcount
 
 
 async def count_of(engine: AsyncEngine, forms: Sequence[str]) -> int:
-    """Rows that still hold the number: calls, legs, calls to be made."""
+    """Rows that still hold the number: calls, legs, calls to be made, contacts of campaigns."""
     async with engine.connect() as connection:
         total = 0
         for table, which in (
             (CallRow, _is_of(forms)),
             (LegRow, _leg_of(forms)),
             (OutboundRow, _digits(OutboundRow.number).in_(forms)),
+            (ContactRow, _contact_of(forms)),
         ):
             counted = select(func.count()).select_from(table).where(which)
             total += int(await connection.scalar(counted) or 0)

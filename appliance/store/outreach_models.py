@@ -65,7 +65,9 @@ class ContactRow(Base):
         Index("ix_campaign_contacts_due", "campaign_id", "state", "next_at", "id"),
         Index("ix_campaign_contacts_campaign_id_called_at", "campaign_id", "called_at"),
         Index("ix_campaign_contacts_number", "number"),
-        Index("ix_campaign_contacts_outbound_id", "outbound_id"),
+        Index(
+            "ix_campaign_contacts_queued", "outbound_id", postgresql_where=sql("state = 'queued'")
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

@@ -263,7 +263,12 @@ def _campaigns() -> None:
         ["campaign_id", "called_at"],
     )
     op.create_index("ix_campaign_contacts_number", "campaign_contacts", ["number"])
-    op.create_index("ix_campaign_contacts_outbound_id", "campaign_contacts", ["outbound_id"])
+    op.create_index(
+        "ix_campaign_contacts_queued",
+        "campaign_contacts",
+        ["outbound_id"],
+        postgresql_where=sa.text("state = 'queued'"),
+    )
 
 
 def _do_not_call() -> None:
