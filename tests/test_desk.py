@@ -18,8 +18,17 @@ def offer(number: int, part: int = 1) -> Offer:
 
 
 class Watcher:
-    def __init__(self) -> None:
+    def __init__(self, *followed: str) -> None:
         self.seen: list[dict[str, Any]] = []
+        self.sound: list[bytes] = []
+        self.heard: frozenset[str] = frozenset()
+        self._followed = followed
+
+    def wants(self, call_id: str, kind: str) -> bool:
+        return kind != "partial" or call_id in self._followed
+
+    def play(self, message: bytes) -> None:
+        self.sound.append(message)
 
     def tell(self, message: bytes) -> None:
         self.seen.append(orjson.loads(message))
@@ -188,3 +197,93 @@ def test_watchers_see_every_event_as_json() -> None:
     assert {e["call_id"] for e in seen} == {"call-0001"}
     assert events["turn_over"]["turn"]["heard"] == "Welcome to Sunrise."
     assert all(isinstance(e["ms"], int) for e in seen)
+
+
+def test_who_comes_in_mid_call_is_told_of_the_calls_there_are() -> None:
+    async def work() -> list[dict[str, Any]]:
+        desk, phone, watcher = Desk(3), Telephone(), Watcher()
+        pacing = await opened(desk, phone)
+        call, _ = admit(desk, 1)
+        await asyncio.sleep(3)
+        phone.directory.delay_s = 5
+        admit(desk, 2)  # its agent is still looked for
+        await asyncio.sleep(0.1)
+        seen: Any = watcher
+        desk.name_calls(seen)
+        call.on_hangup("NORMAL_CLEARING")
+        await asyncio.sleep(10)
+        await closed(pacing)
+        return watcher.seen
+
+    call, calls = run(work())
+    assert call["call_id"] == "call-0001" and call["event"] == "call" and call["ms"] > 2000
+    assert (call["agent_id"], call["version"], call["agent"]) == ("A", 1, "Asha")
+    assert call["did"] == "1001" and call["state"] == "listening" and call["turns"] == 1
+    assert calls["event"] == "calls" and calls["call_ids"] == ["call-0001", "call-0002"]
+
+
+def test_words_under_way_are_made_ready_only_for_who_follows_the_call() -> None:
+    desk = Desk(3)
+    nobody: Any = Watcher()
+    one: Any = Watcher("call-0001")
+    desk.watch(nobody)
+    assert not desk.is_watched("call-0001", "partial") and desk.is_watched("call-0001", "final")
+    desk.watch(one)
+    assert desk.is_watched("call-0001", "partial") and not desk.is_watched("call-2", "partial")
+    desk.tell("call-0001", {"event": "partial"})
+    assert len(one.seen) == 1 and not nobody.seen
+
+
+def test_a_supervisor_ends_a_call_and_tells_its_agent_something() -> None:
+    async def work() -> tuple[list[str], FakeStream, Telephone]:
+        desk, phone = Desk(3), Telephone()
+        pacing = await opened(desk, phone)
+        _, stream = admit(desk, 1)
+        await asyncio.sleep(3)
+        answers = [
+            desk.whisper("call-0009", "Hello."),
+            desk.whisper("call-0001", "  "),
+            desk.whisper("call-0001", "Offer a refund."),
+            desk.hang_up("call-0009"),
+            desk.hang_up("call-0001"),
+        ]
+        await asyncio.sleep(11)
+        await closed(pacing)
+        return answers, stream, phone
+
+    answers, stream, phone = run(work())
+    assert "not here" in answers[0] and "letters" in answers[1] and answers[2] == ""
+    assert "not here" in answers[3] and answers[4] == ""
+    assert stream.cause == "NORMAL_CLEARING"
+    assert [r.ended_by for r in phone.journal.records if r.ended_at] == ["system"]
+
+
+def test_who_listens_in_gets_both_sides_in_step_and_nobody_else_does() -> None:
+    async def work() -> list[bytes]:
+        desk, phone, watcher = Desk(3), Telephone(), Watcher()
+        pacing = await opened(desk, phone)
+        call, _ = admit(desk, 1)
+        await asyncio.sleep(0.5)
+        seen: Any = watcher
+        desk.watch(seen)
+        watcher.heard = frozenset({"call-0001"})
+        desk.overhear()
+        for _ in range(50):
+            call.on_audio(b"\x01\x02" * 160)
+            await asyncio.sleep(0.02)
+        watcher.heard = frozenset()
+        desk.unwatch(seen)
+        count = len(watcher.sound)
+        await asyncio.sleep(1)
+        assert len(watcher.sound) == count
+        call.on_hangup("NORMAL_CLEARING")
+        await asyncio.sleep(0.5)
+        await closed(pacing)
+        return watcher.sound
+
+    sound = run(work())
+    assert 8 <= len(sound) <= 11
+    head = b"\x09call-0001\x08"
+    assert all(piece.startswith(head) and len(piece) == len(head) + 3200 for piece in sound)
+    left = [piece[len(head) :][0::4] for piece in sound]
+    assert left[3] == b"\x01" * 800  # the caller is on the left

@@ -19,12 +19,14 @@ from appliance.audio import FRAME_MS, halve_rate, ulaw_encode
 from appliance.call.botlink import BotLink
 from appliance.call.botvoice import BotVoice
 from appliance.call.composer import Composer
+from appliance.call.ear import Ear, ear_of
 from appliance.call.handoff import LONGEST_WAIT_MS
 from appliance.call.holdtone import EVERY_MS, hold_tone
 from appliance.call.life import Life
 from appliance.call.recorded import CallRecording
 from appliance.call.reply import Reply
 from appliance.call.speaker import Journal
+from appliance.call.who import who
 from appliance.errors import EngineError, ProtocolError
 from appliance.events import Agent, CallRecord, Dtmf, Offer, ReplySource, Transfer
 from appliance.media.playout import Pacer, Playout, Utterance
@@ -87,6 +89,8 @@ class BotCall:
         self._bot_left = False
         self._failing = False
         self._refused = 0
+        self._ear: Ear | None = None
+        """Somebody listens in."""
         self._recording = CallRecording(
             offer, agent, datetime.now(UTC), services.disk, services.recordings
         )
@@ -106,12 +110,20 @@ class BotCall:
         """Reach the bot, answer, and live to the end. Errors of this call end here."""
         self._log.info("< call from %s to %s", self._offer.caller or "unknown", self._offer.did)
         self._services.journal.call(self._record())
-        about = {"did": self._offer.did, "caller": self._offer.caller, "agent": self._agent.name}
-        self._show("call", **about)
+        self._show("call", **who(self._offer, self._agent, self._started_at))
         try:
             await self._life.run(lambda: self._life.spawn(self._begin()))
         finally:
             await self._end()
+
+    def about(self) -> dict[str, object]:
+        """The call as it stands, for somebody who begins to look on."""
+        now = {"event": "call", "ms": self._clock(), "state": "bot", "held": self._held}
+        return now | who(self._offer, self._agent, self._started_at)
+
+    def overhear(self, play: Callable[[str, bytes], None] | None) -> None:
+        """Give the call's sound to ``play`` from now on; None: to nobody."""
+        self._ear = ear_of(self._offer, play, self._ear)
 
     def stop(self, cause: str) -> None:
         """End the call from outside, because the worker stops."""
@@ -148,7 +160,7 @@ class BotCall:
         if self._voice.dropped_ms:
             self._log.warning("! %d ms of the bot's audio were dropped", self._voice.dropped_ms)
         self._services.journal.call(self._record(datetime.now(UTC)))
-        self._show("end", cause=self._life.cause, by=self._life.ended_by)
+        self._show("end", cause=self._life.cause, by=self._life.ended_by, part=self._offer.part)
         await self._life.leave(self._stream)
 
     # --- the caller -------------------------------------------------------------------------------
@@ -159,6 +171,8 @@ class BotCall:
             return
         self._heard.set()
         self._recording.caller(frame, self._clock())
+        if self._ear is not None:
+            self._ear.caller(frame)
         if self._link is not None and not self._held:
             samples = np.frombuffer(frame, "<i2")
             narrow = halve_rate(samples).tobytes() if self._offer.rate_hz != RATE_HZ else frame
@@ -192,11 +206,17 @@ class BotCall:
         """There is no message by which a bot could be told."""
         self._log.warning("! a supervisor's whisper was lost: a bot cannot be told")
 
+    def on_typed(self, text: str) -> None:
+        """Nor one by which it could be asked in writing."""
+        self._log.warning("! what was typed was lost: a bot hears sound alone")
+
     def _on_frame(self, number: int, frame: bytes, utterance: Utterance | None) -> None:
         now_ms = number * FRAME_MS
         if number == 1:
             self._epoch_s = asyncio.get_running_loop().time()
         self._recording.agent(frame, now_ms)
+        if self._ear is not None:
+            self._ear.agent(frame)
         if now_ms >= MEDIA_WAIT_MS:
             self._heard.set()
         if not self._held:
@@ -206,10 +226,6 @@ class BotCall:
         elif now_ms >= self._agent.longest_call_s * 1000 and not self._failing:
             self._log.info("= the longest call is over")
             self._take_over(self._take_leave())
-    def on_typed(self, text: str) -> None:
-        """Nor one by which it could be asked in writing."""
-        self._log.warning("! what was typed was lost: a bot hears sound alone")
-
 
     # --- the bot ----------------------------------------------------------------------------------
 
@@ -360,9 +376,9 @@ class BotCall:
             part=offer.part,
             direction=offer.direction,
             transferred_to=self._transfer.to if self._transfer else "",
+            transfer_reason=self._transfer.reason if self._transfer else "",
             summary=self._transfer.summary if self._transfer else "",
         )
 
     def _show(self, kind: str, **what: object) -> None:
-            transfer_reason=self._transfer.reason if self._transfer else "",
         self._services.watch(self._offer.call_id, {"event": kind, "ms": self._clock(), **what})

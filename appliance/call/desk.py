@@ -10,8 +10,11 @@ import orjson
 from appliance.call.admission import Admission
 from appliance.call.lobby import Lobby
 from appliance.call.services import Services
+from appliance.errors import ProtocolError
 from appliance.events import Offer
-from appliance.media.server import Caller, Stream, Watcher
+from appliance.media.protocol import read_whisper
+from appliance.media.server import Caller, Stream
+from appliance.media.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -97,17 +100,57 @@ class Desk:
     def unwatch(self, watcher: Watcher) -> None:
         """They have gone."""
         self._watchers.discard(watcher)
+        self.overhear()
 
-    def is_watched(self) -> bool:
-        """Whether anybody looks on: else nothing need be made ready for them."""
-        return bool(self._watchers)
+    def name_calls(self, watcher: Watcher) -> None:
+        """Tell a watcher who has come of each live call, and which there are."""
+        for call_id, (call, _) in self._calls.items():
+            if (about := call.about()) is not None:
+                watcher.tell(orjson.dumps({"call_id": call_id, **about}))
+        named = {"call_id": "", "event": "calls", "call_ids": list(self._calls)}
+        watcher.tell(orjson.dumps(named))
+
+    def is_watched(self, call_id: str, kind: str) -> bool:
+        """Whether anybody wants that kind of event of the call: else nothing need be made ready."""
+        return any(watcher.wants(call_id, kind) for watcher in self._watchers)
 
     def tell(self, call_id: str, event: dict[str, object]) -> None:
         """Pass an event of a call to whoever looks on."""
         if self._watchers:
-            message = orjson.dumps({"call_id": call_id, **event})
+            message, kind = orjson.dumps({"call_id": call_id, **event}), str(event.get("event"))
             for watcher in list(self._watchers):
-                watcher.tell(message)
+                if watcher.wants(call_id, kind):
+                    watcher.tell(message)
+
+    def overhear(self) -> None:
+        """Have the calls' sound made ready that somebody wants, and no other's."""
+        wanted = frozenset[str]().union(*(watcher.heard for watcher in self._watchers))
+        for call_id, (call, _) in self._calls.items():
+            call.overhear(self._play if call_id in wanted else None)
+
+    def _play(self, call_id: str, message: bytes) -> None:
+        for watcher in list(self._watchers):
+            if call_id in watcher.heard:
+                watcher.play(message)
+
+    def hang_up(self, call_id: str) -> str:
+        """A supervisor ends a call; why not, or an empty string."""
+        call, _ = self._calls.get(call_id, (None, None))
+        if call is None:
+            return "this call is not here"
+        log.info("= a supervisor ends the call", extra={"call": call_id})
+        call.end("NORMAL_CLEARING")
+        return ""
+
+    def whisper(self, call_id: str, text: str) -> str:
+        """A supervisor tells a call's agent something; why not, or an empty string."""
+        call, _ = self._calls.get(call_id, (None, None))
+        if call is None:
+            return "this call is not here"
+        try:
+            return call.take_whisper(read_whisper(text))
+        except ProtocolError as e:
+            return str(e)
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let the live ones finish; after ``timeout_s`` end what is left."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from appliance.call.botcall import BotCall
 from appliance.call.life import HANG_UP_TIMEOUT_S
 from appliance.call.past import Past
 from appliance.call.services import Services
 from appliance.call.session import Call
-from appliance.events import Agent, Dtmf, Offer
 from appliance.call.trying import for_trial
+from appliance.events import Agent, Dtmf, Offer
 from appliance.media.server import Stream
 from appliance.store.directory import NoAgentError
 from appliance.telemetry import CallLog
@@ -64,20 +65,38 @@ class Lobby:
         if self._call is not None:
             self._call.on_whisper(text)
 
-    def on_hangup(self, cause: str) -> None:
     def on_typed(self, text: str) -> None:
         """Somebody who tries the agent writes in place of speaking; nobody does in a real call."""
         if self._call is not None and self.offer.direction == "test":
             self._call.on_typed(text)
 
+    def on_hangup(self, cause: str) -> None:
         """The call is over."""
         self._gone = cause
         if self._call is not None:
             self._call.on_hangup(cause)
 
-    def end(self) -> None:
-        """The worker stops for good."""
-        self._gone = self._gone or "NORMAL_TEMPORARY_FAILURE"
+    def about(self) -> dict[str, object] | None:
+        """The call as it stands, for somebody who begins to look on; None: nobody answers it yet."""
+        return None if self._call is None else self._call.about()
+
+    def overhear(self, play: Callable[[str, bytes], None] | None) -> None:
+        """Give the call's sound to ``play`` from now on; None: to nobody."""
+        if self._call is not None:
+            self._call.overhear(play)
+
+    def take_whisper(self, text: str) -> str:
+        """A supervisor tells the agent something; why that cannot be, or an empty string."""
+        if self._call is None:
+            return "nobody answers this call yet"
+        if isinstance(self._call, BotCall):
+            return "an external bot cannot be told anything"
+        self._call.on_whisper(text)
+        return ""
+
+    def end(self, cause: str = "NORMAL_TEMPORARY_FAILURE") -> None:
+        """The worker stops for good, or a supervisor ends the call."""
+        self._gone = self._gone or cause
         if self._call is not None:
             self._call.stop(self._gone)
         else:
@@ -126,10 +145,10 @@ class Lobby:
         """The one that the edge has chosen, else the number's; a call that was carried before keeps
         its agent's version."""
         offer, directory, call = self.offer, self._services.directory, past.call
+        if offer.draft:
+            return await directory.draft_of(offer.agent)
         if call is not None and offer.agent in ("", call.agent_id):
             return await directory.agent_by_id(call.agent_id, call.agent_version)
         if offer.agent:
             return await directory.agent_by_id(offer.agent)
         return await directory.agent_for(offer.did)
-        if offer.draft:
-            return await directory.draft_of(offer.agent)

@@ -33,7 +33,7 @@ class Services:
     journal: Journal
     watch: Callable[[str, dict[str, object]], None]
     """Told (call id, event) of what a person may want to see live."""
-    is_watched: Callable[[], bool] = lambda: True
-    """Whether anybody sees it."""
+    is_watched: Callable[[str, str], bool] = lambda call_id, kind: True
+    """Whether anybody sees that kind of event of the call."""
     notes: NoteTaker | None = None
     """Writes the running summaries; None: there is no language model."""

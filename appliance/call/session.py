@@ -8,11 +8,13 @@ is the call's media clock; the timers are counted in played frames.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import cast
 
 from appliance.audio import FRAME_MS, silence
 from appliance.call.callee import Callee
+from appliance.call.ear import Ear, ear_of
 from appliance.call.handoff import LONGEST_WAIT_MS, Handoff, Reason
 from appliance.call.hearing import Hearing
 from appliance.call.holdtone import EVERY_MS, hold_tone
@@ -25,10 +27,10 @@ from appliance.call.services import Services
 from appliance.call.speaker import Speaker
 from appliance.call.timeline import Timeline
 from appliance.call.timers import Timer, Timers
-from appliance.events import Agent, AnsweredBy, CallRecord, Dtmf, Offer, Transcript
-from appliance.media.playout import Playout, Utterance
 from appliance.call.trying import typed_event
 from appliance.call.who import who
+from appliance.events import Agent, AnsweredBy, CallRecord, Dtmf, Offer, Transcript
+from appliance.media.playout import Playout, Utterance
 from appliance.media.server import Stream
 from appliance.telemetry import CallLog
 from appliance.turn import floor
@@ -79,6 +81,8 @@ class Call:
         self._silence = silence(FRAME_MS, offer.rate_hz)
         self._held = False
         """The far end holds the line: what comes is music, if anything."""
+        self._ear: Ear | None = None
+        """Somebody listens in."""
         self._greeting_due = False
         """The recording notice is being said; the greeting follows."""
         self._callee = Callee(offer, past)
@@ -139,8 +143,21 @@ class Call:
         finally:
             await self._end()
 
+    def about(self) -> dict[str, object]:
+        """The call as it stands, for somebody who begins to look on."""
+        now = {"event": "call", "ms": self._clock(), "state": self._state.value, "held": self._held}
+        return now | self._who()
+
+    def _who(self) -> dict[str, object]:
+        started_at = self._past.started_at or self._begun_at
+        return who(self._offer, self._agent, started_at) | {"turns": self._speaker.turns}
+
+    def overhear(self, play: Callable[[str, bytes], None] | None) -> None:
+        """Give the call's sound to ``play`` from now on; None: to nobody."""
+        self._ear = ear_of(self._offer, play, self._ear)
+
     def stop(self, cause: str) -> None:
-        """End the call from outside, because the worker stops."""
+        """End the call from outside, because the worker stops or a supervisor wants it."""
         self._life.finish("system", cause)
         self._step(Event.HANGUP)
 
@@ -148,7 +165,7 @@ class Call:
         offer = self._offer
         self._log.info("< call from %s to %s", offer.caller or "unknown", offer.did)
         self._services.journal.call(self._record())
-        self._show("call", did=offer.did, caller=offer.caller, agent=self._agent.name)
+        self._show("call", **self._who())
         self._stream.answer()
         self._services.pacer.add(self._playout)
         self._timers.start(Timer.MEDIA, MEDIA_WAIT_MS)
@@ -160,7 +177,7 @@ class Call:
         self._redacting.close()
         self._recording.close()
         self._services.journal.call(self._record(datetime.now(UTC)))
-        self._show("end", cause=self._life.cause, by=self._life.ended_by)
+        self._show("end", cause=self._life.cause, by=self._life.ended_by, part=self._offer.part)
         await self._life.leave(self._stream)
 
     # --- the stream -------------------------------------------------------------------------------
@@ -172,6 +189,8 @@ class Call:
         if self._callee.is_awaited:
             self._hear_callee(frame)
         self._recording.caller(frame, now_ms)
+        if self._ear is not None:
+            self._ear.caller(frame)
         if self._timers.is_running(Timer.MEDIA):
             self._timers.start(Timer.MEDIA, 0)  # greet with the next frame
 
@@ -217,6 +236,17 @@ class Call:
         self._show("whisper", text=text)
         self._speaker.history.note(text)
 
+    def on_typed(self, text: str) -> None:
+        """Somebody who tries the agent writes a turn in place of saying it: over the agent it is a
+        barge-in, as a key is."""
+        if Event.FAREWELL_TYPED not in floor.TABLE[self._state]:
+            return
+        self._log.info("< typed, %d letters", len(text))
+        self._hearing.type(text, self._clock())
+        self._show("turn", said=text, typed=True)
+        event = typed_event(text, self._agent, self._handoff.possible)
+        self._step(event, "asked" if event is Event.ASKED_BY_KEY else text)
+
     # --- the playout ------------------------------------------------------------------------------
 
     def _on_frame(self, number: int, frame: bytes, utterance: Utterance | None) -> None:
@@ -224,6 +254,8 @@ class Call:
         if number == 1:
             self._epoch_s = asyncio.get_running_loop().time()
         self._recording.agent(frame, now_ms)
+        if self._ear is not None:
+            self._ear.agent(frame)
         if now_ms - self._last_audio_ms > LATE_AUDIO_MS:
             self._hearing.conceal(FRAME_MS, now_ms)
             if self._callee.is_awaited:
@@ -236,17 +268,6 @@ class Call:
         if self._state is State.CONTESTED and now_ms - self._contested_at_ms > CONTEST_MS:
             if self._hearing.activity is Activity.SPEAKING:
                 self._step(Event.WORDS)
-    def on_typed(self, text: str) -> None:
-        """Somebody who tries the agent writes a turn in place of saying it: over the agent it is a
-        barge-in, as a key is."""
-        if Event.FAREWELL_TYPED not in floor.TABLE[self._state]:
-            return
-        self._log.info("< typed, %d letters", len(text))
-        self._hearing.type(text, self._clock())
-        self._show("turn", said=text, typed=True)
-        event = typed_event(text, self._agent, self._handoff.possible)
-        self._step(event, "asked" if event is Event.ASKED_BY_KEY else text)
-
 
     def _on_audible(self) -> None:
         self._timers.stop(Timer.SLOW)
@@ -488,6 +509,7 @@ class Call:
                 self._speaker.say("prompt", prompt)
             case Action.ANSWER_KEY:
                 self._speaker.timeline.turn_given = self._clock()
+                self._mark_turn()  # of what was typed, which came at a moment of its own
                 self._reply_to(meaning)
             case Action.GOODBYE:
                 self._mark_turn()
@@ -509,7 +531,6 @@ class Call:
                 self._ask_for_person(meaning)
             case Action.KEEP_WAITING:
                 self._handoff.phrase_heard()
-                self._mark_turn()  # of what was typed, which came at a moment of its own
                 self._timers.start(Timer.TONE, EVERY_MS)
             case Action.RETURN:
                 self._speaker.stop()
@@ -580,6 +601,7 @@ class Call:
             part=self._offer.part,
             direction=self._offer.direction,
             transferred_to=handoff.transferred_to or (before.transferred_to if before else ""),
+            transfer_reason=handoff.reason or (before.transfer_reason if before else ""),
             summary=handoff.summary or (before.summary if before else ""),
             answered_by=self._callee.answered_by,
             memory=history.memory,
@@ -590,7 +612,7 @@ class Call:
         return self._redacting.record(record)
 
     def _show(self, kind: str, **what: object) -> None:
-        if self._services.is_watched():  # words are redacted, which takes a third of a millisecond
+        # words are redacted, which takes a third of a millisecond
+        if self._services.is_watched(self._offer.call_id, kind):
             shown = self._redacting.shown(kind, what)
             self._services.watch(self._offer.call_id, {"event": kind, "ms": self._clock(), **shown})
-            transfer_reason=handoff.reason or (before.transfer_reason if before else ""),

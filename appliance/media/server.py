@@ -31,15 +31,13 @@ from appliance.events import (
     Whisper,
 )
 from appliance.media import protocol, token
+from appliance.media.watcher import WATCH_ID, Watched, Watcher
 from appliance.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
 OFFER_TIMEOUT_S = 2.0
 LARGEST_MESSAGE_BYTES = 16 * 1024
-WATCH_ID = "watch"
-"""What a watcher's token is made for, in place of a call id."""
-WATCH_BUFFER_BYTES = 1 << 20
 SEND_BUFFER_BYTES = 1 << 20
 """The worker's one playback socket serves every call; 100 frames of 640 bytes fit many times."""
 CLEAN_CLOSES = frozenset({picows.WSCloseCode.OK, picows.WSCloseCode.GOING_AWAY})
@@ -65,12 +63,13 @@ class Caller(Protocol):
         """The far end holds the line, or is back."""
 
     def on_whisper(self, text: str) -> None:
-    def on_typed(self, text: str) -> None:
-        """Somebody who tries the agent writes a whole turn in place of saying it."""
         """A supervisor tells the agent something."""
 
+    def on_typed(self, text: str) -> None:
+        """Somebody who tries the agent writes a whole turn in place of saying it."""
 
-class Door(Protocol):
+
+class Door(Watched, Protocol):
     """Who decides whether a call may come in."""
 
     def refusal(self, call_id: str, part: int = 0) -> str:
@@ -85,12 +84,6 @@ class Door(Protocol):
 
     def holds(self, call_id: str) -> bool:
         """Whether this call is live here: ``GET /health?call=ID``, for an edge that was away."""
-
-    def watch(self, watcher: Watcher) -> None:
-        """Somebody wants to see what happens in the calls, live."""
-
-    def unwatch(self, watcher: Watcher) -> None:
-        """They have gone."""
 
 
 class Stream(picows.WSListener):
@@ -207,8 +200,6 @@ class Stream(picows.WSListener):
     def _tell(self, caller: Caller, event: protocol.ControlEvent) -> None:
         match event:
             case Dtmf():
-            case Typed():
-                caller.on_typed(event.text)
                 caller.on_dtmf(event)
             case TransferFailed():
                 caller.on_transfer_failed(event.cause)
@@ -216,6 +207,8 @@ class Stream(picows.WSListener):
                 caller.on_hold(event.on)
             case Whisper():
                 caller.on_whisper(event.text)
+            case Typed():
+                caller.on_typed(event.text)
             case Hangup():
                 self._cause, self._caller = event.cause, None
                 caller.on_hangup(event.cause)
@@ -240,37 +233,6 @@ class Stream(picows.WSListener):
     def _cancel_timer(self) -> None:
         if self._offer_timer is not None:
             self._offer_timer.cancel()
-
-
-class Watcher(picows.WSListener):
-    """Somebody who looks on: gets every call's events as JSON text messages."""
-
-    def __init__(self, door: Door) -> None:
-        super().__init__()
-        self._door = door
-        self._transport: picows.WSTransport | None = None
-
-    def on_ws_connected(self, transport: picows.WSTransport) -> None:
-        self._transport = transport
-        self._door.watch(self)
-
-    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        if frame.msg_type == picows.WSMsgType.CLOSE:
-            transport.disconnect()
-
-    def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        self._transport = None
-        self._door.unwatch(self)
-
-    def tell(self, message: bytes) -> None:
-        """One event. A watcher that does not keep up is disconnected, for it would fill memory."""
-        transport = self._transport
-        if transport is None:
-            return
-        if transport.underlying_transport.get_write_buffer_size() > WATCH_BUFFER_BYTES:
-            transport.disconnect(graceful=False)  # it would wait for what is not read
-        else:
-            transport.send(picows.WSMsgType.TEXT, message)
 
 
 class MediaServer:

@@ -14,7 +14,7 @@ import orjson
 
 from appliance.errors import UserError
 from appliance.media import token
-from appliance.media.server import WATCH_ID
+from appliance.media.watcher import WATCH_ID
 from appliance.settings import MEDIA_SECRET, Settings
 
 log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from appliance.audio import read_wav
 from appliance.errors import UserError
 from appliance.events import CallRecord, Turn
 from appliance.media import token
-from appliance.media.server import WATCH_ID
+from appliance.media.watcher import WATCH_ID
 from appliance.ops.demo import script as demoscript
 from appliance.ops.demo.ear import Exchange, exchanges, percentile
 from appliance.ops.demo.script import Step
