@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from appliance.errors import UserError
 from appliance.store.baseindex import drop_orphans
+from appliance.store.database import Also, nothing_else
 from appliance.store.documents import AFRESH, State, what_is_left
 from appliance.store.knowledge_models import DocumentRow, KnowledgeBaseRow
 
@@ -34,16 +35,20 @@ class Dropped:
 
 
 async def drop(
-    engine: AsyncEngine, base: str, progress: Callable[[int], None] = lambda passages: None
+    engine: AsyncEngine,
+    base: str,
+    progress: Callable[[int], None] = lambda passages: None,
+    also: Also = nothing_else,
 ) -> Dropped:
     """Take a base away with its documents, versions and passages. Killed in the middle it goes on
     where it was, when it is asked again or at night.
 
-    ``progress``: passages erased so far. Raises UserError: there is no such base, or an agent (or a
-    call under way) answers from it.
+    ``progress``: passages erased so far; ``also``: written when it goes from sight. Raises UserError:
+    there is no such base, or an agent (or a call under way) answers from it.
     """
     async with engine.begin() as connection:
         base_id = await _begin(connection, base)
+        await also(connection)
     await drop_orphans(engine)  # before its rows, each of which would be taken out of the graph
     passages = await _erase(engine, _PASSAGES, base_id, PASSAGES_AT_ONCE, progress)
     await _erase(engine, _ORIGINALS, base_id, ORIGINALS_AT_ONCE)

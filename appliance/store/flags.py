@@ -27,6 +27,7 @@ BY_GOLDEN = "golden"
 """Who asks golden questions again, in a ``Retest``."""
 AMBIGUOUS_SHOWN = 5
 LONGEST_NOTE_LETTERS = 2000
+MOST_KINDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,21 @@ async def count_matching(engine: AsyncEngine, wanted: Wanted, most: int) -> int:
     some = _matching(select(literal(1)), wanted).limit(most).subquery()
     async with engine.connect() as connection:
         return int(await connection.scalar(select(func.count()).select_from(some)) or 0)
+
+
+async def kinds_of_flags(engine: AsyncEngine, tenant: str | None) -> dict[str, list[str]]:
+    """The agents, rules and categories that the flags of a tenant (None: of all) have, in order."""
+    theirs = of_visible_agent(FlagRow.agent_id, tenant)
+    kinds = {"agents": FlagRow.agent_id, "rules": FlagRow.rule, "categories": FlagRow.category}
+    async with engine.connect() as connection:
+        return {
+            name: list(
+                await connection.scalars(
+                    select(column).where(theirs).distinct().order_by(column).limit(MOST_KINDS)
+                )
+            )
+            for name, column in kinds.items()
+        }
 
 
 async def find_flag(engine: AsyncEngine, flag_id: str, tenant: str | None) -> ReviewedFlag | None:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import delete, literal, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from appliance.store.database import Also, nothing_else
 from appliance.store.documents import NewDocument, State, add_in, lock_base
 from appliance.store.knowledge_models import (
     DocumentRow,
@@ -132,9 +133,11 @@ async def base_of(engine: AsyncEngine, base: str) -> tuple[int, int, str] | None
     return None if row is None else (row[0], row[1], row[2])
 
 
-async def allow(engine: AsyncEngine, base: str, ids: Sequence[int]) -> tuple[int, int]:
+async def allow(
+    engine: AsyncEngine, base: str, ids: Sequence[int], also: Also = nothing_else
+) -> tuple[int, int]:
     """Let suspicious passages into searches, those in force by a next version; how many were found,
-    and the version that has them (0: none is in force yet)."""
+    and the version that has them (0: none is in force yet). ``also``: written with it."""
     b = KnowledgeBaseRow
     async with engine.begin() as connection:
         base_id = await lock_base(connection, base)
@@ -143,10 +146,11 @@ async def allow(engine: AsyncEngine, base: str, ids: Sequence[int]) -> tuple[int
         query = select(b.version + 1).where(b.id == base_id)
         version = int(await connection.scalar(query) or 1)
         begun = (await connection.execute(_ALLOW, {**parameters, "version": version})).rowcount
-        if not begun:
-            return stored, 0
-        await begin_version(connection, base_id, version)
-        return stored + begun, version
+        if begun:
+            await begin_version(connection, base_id, version)
+        if stored or begun:
+            await also(connection)
+        return stored + begun, version if begun else 0
 
 
 _ALLOW_STORED = text(
