@@ -10,7 +10,8 @@ What to look for where:
 * telephony: ``trunks``, ``phonebook``, ``outbound``, ``donotcall``, ``legs``
 * campaigns: ``campaigns`` and their contacts, ``feeding`` (their calls on the list of ``outbound``)
 * the journal, written: ``journal`` -> ``spool`` (disk) -> ``shipper`` -> ``rows``
-* the journal, read: ``calls``, ``cutoff``, ``questions``, ``measures``, ``traffic``
+* the journal, read: ``calls``, ``call_log`` and ``outcomes`` (as the console searches it), ``cutoff``,
+  ``questions``, ``measures``, ``traffic``
 * documents on their way in: ``documents``, ``sources`` (URLs), ``leases``, ``revisions``, ``staging``,
   ``publishing`` (``keeping``, ``ordering``); then ``reembedding``, ``versions``, ``pruning``,
   ``dropping``; to look at: ``document_views``, ``base_views`` (within a tenant)

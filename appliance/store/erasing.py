@@ -272,9 +272,26 @@ def _leg_of(forms: Sequence[str]) -> ColumnElement[bool]:
     return or_(_digits(LegRow.caller).in_(forms), _digits(LegRow.callee).in_(forms))
 
 
-def _contact_of(forms: Sequence[str]) -> ColumnElement[bool]:
+def _leg_with(tenant: str | None) -> ColumnElement[bool]:
+    """Legs of calls with a tenant's agents."""
+    if tenant is None:
+        return true()
+    calls = select(CallRow.call_id).where(of_visible_agent(CallRow.agent_id, tenant))
+    return LegRow.call_id.in_(calls)
+
+
+def _outbound_of(forms: Sequence[str], tenant: str | None) -> ColumnElement[bool]:
+    ours = of_visible_agent(OutboundRow.agent_id, tenant)
+    return and_(_digits(OutboundRow.number).in_(forms), ours)
+
+
+def _contact_of(forms: Sequence[str], tenant: str | None) -> ColumnElement[bool]:
     """Contacts are kept in E.164 alone."""
-    return ContactRow.number.in_([f"+{form}" for form in forms])
+    with_number = ContactRow.number.in_([f"+{form}" for form in forms])
+    if tenant is None:
+        return with_number
+    ours = select(CampaignRow.id).where(of_visible_agent(CampaignRow.agent_id, tenant))
+    return and_(with_number, ContactRow.campaign_id.in_(ours))
 
 
 async def calls_of(
@@ -303,37 +320,37 @@ async def live_calls_of(
     async with engine.connect() as connection:
         calls = select(CallRow.call_id).where(_is_of(forms), living, ours)
         found = list(await connection.scalars(calls))
-        made = select(OutboundRow.id).where(
-            _digits(OutboundRow.number).in_(forms),
-            OutboundRow.state.in_(LIVE_OUTBOUND),
-            of_visible_agent(OutboundRow.agent_id, tenant),
-        )
+        live = OutboundRow.state.in_(LIVE_OUTBOUND)
+        made = select(OutboundRow.id).where(_outbound_of(forms, tenant), live)
         return [*found, *await connection.scalars(made)]
 
 
-async def erase_rest_of(engine: AsyncEngine, forms: Sequence[str]) -> int:
+async def erase_rest_of(
+    engine: AsyncEngine, forms: Sequence[str], tenant: str | None = None
+) -> int:
     """Legs with the number in calls of others' (none were), calls that we were to make, and the number
     in lists of campaigns, whose next look settles what was under way."""
+    waiting = OutboundRow.state.not_in(LIVE_OUTBOUND)
     async with engine.begin() as connection:
-        legs = await connection.execute(delete(LegRow).where(_leg_of(forms)))
-        made = await connection.execute(
-            delete(OutboundRow).where(
-                _digits(OutboundRow.number).in_(forms), OutboundRow.state.not_in(LIVE_OUTBOUND)
-            )
-        )
-        listed = await connection.execute(delete(ContactRow).where(_contact_of(forms)))
-        return legs.rowcount + made.rowcount + listed.rowcount
+        rows = 0
+        for statement in (
+            delete(LegRow).where(_leg_of(forms), _leg_with(tenant)),
+            delete(OutboundRow).where(_outbound_of(forms, tenant), waiting),
+            delete(ContactRow).where(_contact_of(forms, tenant)),
+        ):
+            rows += (await connection.execute(statement)).rowcount
+        return rows
 
 
-async def count_of(engine: AsyncEngine, forms: Sequence[str]) -> int:
+async def count_of(engine: AsyncEngine, forms: Sequence[str], tenant: str | None = None) -> int:
     """Rows that still hold the number: calls, legs, calls to be made, contacts of campaigns."""
     async with engine.connect() as connection:
         total = 0
         for table, which in (
-            (CallRow, _is_of(forms)),
-            (LegRow, _leg_of(forms)),
-            (OutboundRow, _digits(OutboundRow.number).in_(forms)),
-            (ContactRow, _contact_of(forms)),
+            (CallRow, and_(_is_of(forms), of_visible_agent(CallRow.agent_id, tenant))),
+            (LegRow, and_(_leg_of(forms), _leg_with(tenant))),
+            (OutboundRow, _outbound_of(forms, tenant)),
+            (ContactRow, _contact_of(forms, tenant)),
         ):
             counted = select(func.count()).select_from(table).where(which)
             total += int(await connection.scalar(counted) or 0)

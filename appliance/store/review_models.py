@@ -151,7 +151,7 @@ class ErasureRow(Base):
     """retention or request."""
     agent_id: Mapped[str] = mapped_column(server_default="")
     what: Mapped[str]
-    """recordings, transcripts, log or caller."""
+    """recordings, transcripts, log, caller or call."""
     older_than: Mapped[datetime | None]
     calls: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
     files: Mapped[int] = mapped_column(Integer, server_default=sql("0"))

@@ -8,17 +8,8 @@ from appliance.admin.ui.page import View
 from appliance.admin.ui.words import Translate
 from appliance.events import Turn
 from appliance.rehearsal.timeline import Span, slowest, spans
+from appliance.review.rootcause import STAGE_WORDS
 
-STAGE_WORDS = {
-    "hear": "hearing the last words",
-    "floor": "sure that the caller has finished",
-    "search": "knowledge search",
-    "write": "language model",
-    "phrase": "first phrase written",
-    "voice": "voice",
-    "out": "on its way to the line",
-}
-"""Stage of ``rehearsal.timeline`` -> its name for a person; each is looked up by ``t``."""
 SCALE_MS = 1000
 """A bar of this length is as wide as there is room, unless a turn of the call took longer."""
 _MARKS = (
