@@ -11,5 +11,6 @@
   ``introductions``)
 * what is kept on disk: ``recorded``, ``redacting`` (``wordtimes``), ``flagging``
 * to a person: ``handoff``, ``summary``, ``holdtone``; the language model asks by ``marker``
+* for those who look on: ``who``, ``ear``
 * text that others wrote: ``oneline``
 """
