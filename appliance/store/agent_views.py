@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +22,7 @@ from appliance.store.models import (
     CallRow,
     NumberRow,
 )
-from appliance.store.tenancy import visible_agents, visible_bases
+from appliance.store.tenancy import visible_agents
 
 CALLS_WITHIN = timedelta(hours=24)
 
@@ -226,32 +225,55 @@ async def create_agent(connection: AsyncConnection, agent_id: str, name: str, te
         raise UserError(f"The id {agent_id!r} is taken; choose another.")
 
 
-async def set_tenant(connection: AsyncConnection, agent_id: str, tenant: str) -> None:
-    """Whose agent it is from now on, its calls with it. Raises UserError: there is no such tenant."""
-    statement = update(AgentRow).where(AgentRow.id == agent_id).values(tenant=tenant)
+async def set_tenant(connection: AsyncConnection, agent_id: str, tenant: str, base: str) -> None:
+    """Whose agent it is from now on, its calls with it, and the knowledge base ``base`` that it
+    answers from (empty: none). Raises UserError: there is no such tenant."""
     try:
-        await connection.execute(statement)
+        await connection.execute(
+            update(AgentRow).where(AgentRow.id == agent_id).values(tenant=tenant)
+        )
+        await connection.execute(
+            update(KnowledgeBaseRow).where(KnowledgeBaseRow.name == base).values(tenant=tenant)
+        )
     except IntegrityError as e:
         raise UserError(f"There is no tenant {tenant!r}.") from e
 
 
-async def tenants_of_agents(
-    connection: AsyncConnection, agent_ids: Sequence[str]
-) -> dict[str, tuple[str, int]]:
-    """Of those that there are: id -> (tenant, latest version; 0: none)."""
+async def others_with_base(
+    connection: AsyncConnection, base: str, but: str
+) -> list[tuple[str, str]]:
+    """The agents other than ``but`` whose latest version or draft answers from ``base``: (id,
+    tenant)."""
     query = (
-        select(AgentRow.id, AgentRow.tenant, func.coalesce(LATEST.c.version, 0))
+        select(AgentRow.id, AgentRow.tenant)
         .outerjoin(LATEST, true())
-        .where(AgentRow.id.in_(agent_ids))
+        .outerjoin(AgentDraftRow, AgentDraftRow.agent_id == AgentRow.id)
+        .where(
+            AgentRow.id != but,
+            (LATEST.c.config["knowledge"].as_string() == base)
+            | (AgentDraftRow.config["knowledge"].as_string() == base),
+        )
+        .order_by(AgentRow.id)
+    )
+    return [(row[0], row[1]) for row in (await connection.execute(query)).all()]
+
+
+async def agents_of(connection: AsyncConnection, tenant: str) -> dict[str, tuple[str, int]]:
+    """A tenant's agents: id -> (name, latest version; 0: none published)."""
+    query = (
+        select(AgentRow.id, AgentRow.name, func.coalesce(LATEST.c.version, 0))
+        .outerjoin(LATEST, true())
+        .where(AgentRow.tenant == tenant)
+        .order_by(func.lower(AgentRow.name), AgentRow.id)
     )
     return {row[0]: (row[1], row[2]) for row in (await connection.execute(query)).all()}
 
 
-async def bases_of(connection: AsyncConnection, tenant: str | None) -> dict[str, tuple[str, int]]:
-    """The knowledge bases that ``tenant`` may know of: name -> (tenant, version in force)."""
+async def bases_of(connection: AsyncConnection, tenant: str) -> dict[str, int]:
+    """A tenant's knowledge bases: name -> version in force."""
     query = (
-        select(KnowledgeBaseRow.name, KnowledgeBaseRow.tenant, KnowledgeBaseRow.version)
-        .where(visible_bases(tenant), KnowledgeBaseRow.dropped_at.is_(None))
+        select(KnowledgeBaseRow.name, KnowledgeBaseRow.version)
+        .where(KnowledgeBaseRow.tenant == tenant, KnowledgeBaseRow.dropped_at.is_(None))
         .order_by(KnowledgeBaseRow.name)
     )
-    return {row[0]: (row[1], row[2]) for row in (await connection.execute(query)).all()}
+    return {row[0]: row[1] for row in (await connection.execute(query)).all()}

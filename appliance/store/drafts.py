@@ -106,15 +106,17 @@ async def save_draft(
     who: str,
     based_on: int,
 ) -> Draft:
-    """Write the whole draft. ``seen``: the revision that its author last saw (0: none); ``based_on``
-    holds for one that begins now.
+    """Write the whole draft; the same again is no change. ``seen``: the revision that its author
+    last saw (0: none); ``based_on`` holds for one that begins now.
 
     Raises DraftConflictError, and UserError for what is no draft. The agent's row has to be locked
     (``agent_views.lock_agent``): two who save at once are told apart.
     """
     check_fields(fields)
-    now = await _expect(connection, agent_id, seen)
+    now = await expect_draft(connection, agent_id, seen)
     if now is not None and now.fields:
+        if now.fields == fields:
+            return now
         based_on = now.based_on
     return await _write(connection, agent_id, fields, based_on, who)
 
@@ -124,7 +126,7 @@ async def end_draft(
 ) -> Draft | None:
     """Discard the draft, or (``version``) note that it became that one. What it was; None: there
     was none. Raises DraftConflictError. The agent's row has to be locked."""
-    was = await _expect(connection, agent_id, seen)
+    was = await expect_draft(connection, agent_id, seen)
     if was is None or not was.fields:
         return None
     await _write(connection, agent_id, {}, version, who)
@@ -149,7 +151,8 @@ def check_fields(fields: dict[str, Any]) -> None:
         raise UserError("The draft holds a NUL character; take it out.")
 
 
-async def _expect(connection: AsyncConnection, agent_id: str, seen: int) -> Draft | None:
+async def expect_draft(connection: AsyncConnection, agent_id: str, seen: int) -> Draft | None:
+    """What stands there, if it is the revision ``seen``. Raises DraftConflictError."""
     now = await read_draft(connection, agent_id)
     # who saw no draft need not know of those that ended
     if now is not None and now.revision != seen and (now.fields or seen):
