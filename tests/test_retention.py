@@ -27,8 +27,10 @@ from appliance.privacy.retention import Kept, erase_old, kept
 from appliance.settings import Database, Retention, Settings
 from appliance.store.agents import publish_agent
 from appliance.store.cached_answers import CachedAnswer, keep_answer, list_answers, wording_of
+from appliance.store.campaigns import NewContact, add_contacts, create_campaign, list_contacts
 from appliance.store.erasing import Days
 from appliance.store.models import CallRow, DoNotCallRow, LegRow, OutboundRow, TurnRow
+from appliance.store.outreach_models import ContactRow
 from appliance.store.review_models import ErasureRow, FlagRow, RedactionRow
 from appliance.store.rows import upsert
 from appliance.store.shipper import QUARANTINE
@@ -516,3 +518,27 @@ async def test_the_commands(site: Site, settings: Settings) -> None:
     gone = await asyncio.to_thread(_run, settings, "erase", "caller", NUMBER, "--yes", "--json")
     assert gone["calls"] == 2 and gone["left"] == 0
     assert "There is no agent" in await asyncio.to_thread(_run, settings, "retention", "show")
+
+
+async def test_a_caller_goes_out_of_the_lists_of_campaigns(site: Site) -> None:
+    await publish_agent(site.engine, Agent("help", 1, "Help"))
+    async with site.engine.begin() as connection:
+        id_ = await create_campaign(connection, {"name": "Dues", "agent_id": "help"})
+        contacts = [NewContact(number, "", {}) for number in (NUMBER, "+919876543211")]
+        assert await add_contacts(connection, id_, contacts) == 2
+    report = await erase_caller(site.engine, site.settings, "098765 43210", "a letter")
+    assert (report.left, report.rows) == (0, 1)
+    async with site.engine.begin() as connection:
+        assert [c.number for c in await list_contacts(connection, id_)] == ["+919876543211"]
+
+
+async def test_contacts_of_campaigns_that_ended_long_ago_are_erased(site: Site) -> None:
+    await publish_agent(site.engine, Agent("help", 1, "Help"))
+    async with site.engine.begin() as connection:
+        for name, ended in (("old", 800), ("new", 1)):
+            at = datetime.now(UTC) - timedelta(days=ended)
+            values = {"name": name, "agent_id": "help", "state": "done", "ended_at": at}
+            id_ = await create_campaign(connection, values)
+            await add_contacts(connection, id_, [NewContact(NUMBER, name, {})])
+    await erase_old(site.engine, site.settings)
+    assert await site.count(ContactRow) == 1

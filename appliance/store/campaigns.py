@@ -204,7 +204,8 @@ async def add_contacts(
     added = 0
     for start in range(0, len(rows), BATCH):
         statement = insert(ContactRow).values(rows[start : start + BATCH]).on_conflict_do_nothing()
-        added += (await connection.execute(statement)).rowcount
+        new = await connection.execute(statement.returning(ContactRow.id))
+        added += len(new.all())
     return added
 
 
