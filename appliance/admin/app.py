@@ -18,7 +18,7 @@ from appliance.access.actor import Actor
 from appliance.admin import login, pages
 from appliance.admin.api.app import PREFIX, error, make_api
 from appliance.admin.console import Console
-from appliance.admin.gate import LOGIN, Gate
+from appliance.admin.gate import HEALTH, LOGIN, Gate
 from appliance.admin.ui.layout import MENU
 
 NICEGUI_FILES = f"/_nicegui/{nicegui.__version__}/"
@@ -51,7 +51,7 @@ def _add_roots(app: FastAPI) -> None:
         actor: Actor = request.state.actor
         return RedirectResponse(first_page(actor), 303)
 
-    @app.get("/health", include_in_schema=False)
+    @app.get(HEALTH, include_in_schema=False)
     async def health() -> JSONResponse:
         return JSONResponse({"status": "ok"})
 

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 COOKIE = "__Host-ivr"
 """``__Host-``: only ever from this host, by HTTPS, for every path (RFC 6265bis §4.1.3.2)."""
 LOGIN = "/login"
+HEALTH = "/health"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LARGEST_BODY_BYTES = 1 << 20
 """Of what is no upload."""
@@ -61,7 +62,7 @@ class Gate:
         self._console = console
         self._admin = console.settings.admin
         self._rates = Rates(self._admin.requests_a_minute)
-        self._open = ("/static/", static)
+        self._open = ("/static/", HEALTH, static)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -187,4 +188,5 @@ def _same_site(headers: Headers) -> bool:
 
 def _page_of(scope: Scope) -> str:
     query: str = scope["query_string"].decode("latin-1")
-    return scope["path"] + (f"?{query}" if query else "")
+    path: str = scope["path"]
+    return path + (f"?{query}" if query else "")

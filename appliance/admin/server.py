@@ -28,6 +28,7 @@ STOP_TIMEOUT_S = 5
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises UserError: the certificate cannot be read."""
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its INFO has URLs of websockets in it
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(settings))
 
@@ -45,6 +46,7 @@ async def _serve(settings: Settings) -> None:
             server_header=False,
             proxy_headers=not admin.tls,
             forwarded_allow_ips="127.0.0.1",
+            log_level=None,
             ssl_certfile=files[0] if files else None,
             ssl_keyfile=files[1] if files else None,
             timeout_graceful_shutdown=STOP_TIMEOUT_S,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from fastapi import Request
 from nicegui import Client, background_tasks, context, ui
 from sqlalchemy.exc import SQLAlchemyError
 
+from appliance.access import sessions
 from appliance.access.actor import Actor, ForbiddenError, NotFoundError
 from appliance.access.roles import Permission
 from appliance.admin.console import Console
@@ -56,6 +58,7 @@ class View:
                 self.notify(self.t(_ENDED), "negative")
                 return
             try:
+                await self._be_seen()
                 await handler(*args, **kwargs)
             except UserError as e:
                 self.notify(self.t(str(e)), "negative")
@@ -67,6 +70,13 @@ class View:
                 self.notify(self.t(_BROKEN), "negative")
 
         return guarded
+
+    async def _be_seen(self) -> None:
+        """What is done on an open page keeps the session from being idle."""
+        now_s = time.monotonic()
+        if now_s - _SEEN_S.get(self.client.id, 0.0) > SEEN_EVERY_S:
+            _SEEN_S[self.client.id] = now_s
+            await sessions.touch(self.console.engine, self.actor.session_id)
 
     async def confirm(self, question: str, yes: str, *, danger: bool = False) -> bool:
         """Ask before something that cannot be undone. ``question`` and ``yes`` (what the button
@@ -82,6 +92,9 @@ class View:
         return answer
 
 
+SEEN_EVERY_S = 60.0
+_SEEN_S: dict[str, float] = {}
+"""Client -> when it was last told to the session."""
 SESSIONS: dict[str, str] = {}
 """Client of NiceGUI -> session of the person; ``admin.logins`` ends those whose session has ended."""
 
@@ -132,7 +145,7 @@ async def _show(
     actor: Actor = request.state.actor
     client = context.client
     SESSIONS[client.id] = actor.session_id
-    client.on_delete(lambda: SESSIONS.pop(client.id, None))
+    client.on_delete(lambda: _forget(client.id))
     t = translator(actor.language)
     client.title = f"{t(title)} · IVR"
     view = View(request.state.console, actor, request, client, t)
@@ -151,6 +164,11 @@ async def _show(
         except Exception:
             log.exception("! %s", request.url.path)
             layout.trouble(t, "error", t(_BROKEN))
+
+
+def _forget(client_id: str) -> None:
+    SESSIONS.pop(client_id, None)
+    _SEEN_S.pop(client_id, None)
 
 
 def in_background(view: View, work: Awaitable[None]) -> None:
