@@ -243,9 +243,9 @@ class Call:
             return
         self._log.info("< typed, %d letters", len(text))
         self._hearing.type(text, self._clock())
-        self._show("turn", said=text, typed=True)
         event = typed_event(text, self._agent, self._handoff.possible)
         self._step(event, "asked" if event is Event.ASKED_BY_KEY else text)
+        self._show("turn", said=text, typed=True)  # after the turn that it cut off
 
     # --- the playout ------------------------------------------------------------------------------
 
