@@ -9,7 +9,7 @@ import pkgutil
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from appliance import __version__
@@ -50,6 +50,7 @@ def make_api() -> FastAPI:
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(DataError, _unfit)
     app.add_exception_handler(SQLAlchemyError, _database_away)
     app.add_exception_handler(Exception, _broken)
     return app
@@ -85,6 +86,11 @@ async def _invalid(request: Request, e: Exception) -> JSONResponse:
 async def _http_error(request: Request, e: Exception) -> JSONResponse:
     assert isinstance(e, HTTPException)
     return error(e.status_code, str(e.detail))
+
+
+async def _unfit(request: Request, e: Exception) -> JSONResponse:
+    """A zero byte in a text, a number beyond what a column holds."""
+    return error(400, "This holds a character or a number that cannot be stored; change it.")
 
 
 async def _database_away(request: Request, e: Exception) -> JSONResponse:
