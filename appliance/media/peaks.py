@@ -29,19 +29,29 @@ class Peaks:
     agent: tuple[int, ...]
 
 
-def read_peaks(path: Path, buckets: int, from_ms: int = 0, to_ms: int | None = None) -> Peaks:
+def read_peaks(
+    path: Path,
+    buckets: int,
+    from_ms: int = 0,
+    to_ms: int | None = None,
+    *,
+    block_bytes: int = BLOCK_BYTES,
+) -> Peaks:
     """The peaks of ``[from_ms, to_ms)`` of a 16-bit PCM WAV in so many buckets, or fewer where it has
     fewer samples. Blocks on the disk. Raises OSError; NoWavError."""
     try:
         with wave.open(str(path), "rb") as source:
             if source.getsampwidth() != 2 or not source.getframerate():
                 raise NoWavError("it holds no 16-bit PCM")
-            return _read(source, min(max(buckets, 1), MOST_BUCKETS), from_ms, to_ms)
+            buckets = min(max(buckets, 1), MOST_BUCKETS)
+            return _read(source, buckets, from_ms, to_ms, block_bytes)
     except (wave.Error, EOFError) as e:
         raise NoWavError(str(e) or "it ends in its header") from e
 
 
-def _read(source: wave.Wave_read, buckets: int, from_ms: int, to_ms: int | None) -> Peaks:
+def _read(
+    source: wave.Wave_read, buckets: int, from_ms: int, to_ms: int | None, block_bytes: int
+) -> Peaks:
     rate_hz, total = source.getframerate(), source.getnframes()
     first = min(max(from_ms, 0) * rate_hz // 1000, total)
     last = total if to_ms is None else min(max(to_ms, 0) * rate_hz // 1000, total)
@@ -55,7 +65,7 @@ def _read(source: wave.Wave_read, buckets: int, from_ms: int, to_ms: int | None)
     done = 0
     while done < buckets:
         # whole buckets, as many as make a block
-        upto = int(np.searchsorted(edges, edges[done] + BLOCK_BYTES // width, "right")) - 1
+        upto = int(np.searchsorted(edges, edges[done] + block_bytes // width, "right")) - 1
         upto = min(max(upto, done + 1), buckets)
         grid = _sides(source, int(edges[upto] - edges[done]))
         starts = edges[done:upto] - edges[done]

@@ -1,0 +1,38 @@
+"""CSV that people open in a spreadsheet: cells of strangers' making are never formulas there."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""A cell that begins so is run by spreadsheets (OWASP, CSV injection): so an apostrophe goes before."""
+BYTE_ORDER_MARK = "\ufeff"
+"""Tells Excel that the file is UTF-8."""
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> bytes:
+    """``rows`` as CSV (RFC 4180), in UTF-8."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    for row in rows:
+        writer.writerow([cell(value) for value in row])
+    return out.getvalue().encode("utf-8", "replace")
+
+
+def cell(value: object) -> str:
+    """One value as a spreadsheet may show it; numbers stay numbers."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case int() | float():
+            return str(value)
+        case datetime():
+            return value.isoformat(timespec="seconds")
+        case _:
+            text = str(value).replace("\0", "")
+            return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
