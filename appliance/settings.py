@@ -404,7 +404,7 @@ class Admin(_Section):
     """Wrong passwords in a row after which a user is locked out for ``lock_minutes``."""
     lock_minutes: float = Field(15, gt=0)
     requests_a_minute: int = Field(600, ge=10)
-    """Of one address or API key; the next get 429."""
+    """Of one address; the next get 429."""
     upload_mb: int = Field(50, ge=1, le=1000)
     """Largest upload, documents and lists of contacts."""
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()

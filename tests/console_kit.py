@@ -80,7 +80,7 @@ async def key(engine: AsyncEngine, who: Person, scopes: Sequence[Permission] = (
     """An API key of theirs, with all they may do or with ``scopes``."""
     wanted = frozenset(scopes) or PERMISSIONS[who.role]
     made = await apikeys.create(engine, who.actor, "test", wanted)
-    return made.key
+    return made.secret
 
 
 class ConsoleProcess:

@@ -87,7 +87,7 @@ class Gate:
 
     async def _refusal(self, scope: Scope, asker: _Asker, path: str) -> ASGIApp | None:
         """What is answered in place of the page; None: it may be seen. Sets ``state.actor``."""
-        if not self._rates.allow(asker.key[:20] or asker.address):
+        if not self._rates.allow(asker.address):  # not by key: guesses would have one each
             return error(429, _TOO_OFTEN)
         if _length(asker.headers) > self._largest(path):
             return error(413, _TOO_LARGE)
