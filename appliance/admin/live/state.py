@@ -333,7 +333,7 @@ def _turn_over(call: LiveCall, event: Mapping[str, Any], now_s: float) -> LiveCa
     kept = tuple(line for line in call.lines if line.turn or line.who not in ("caller", "agent"))
     index = _int(turn, "index") or 0
     kept = tuple(line for line in kept if not index or line.turn != index)  # written again
-    lines = turn_lines(turn, _ms(event), call.found)
+    lines = turn_lines(turn, _ms(event), _cited(turn) or call.found)
     over = dataclasses.replace(
         call,
         lines=(*kept, *lines)[-MOST_LINES:],
@@ -344,6 +344,16 @@ def _turn_over(call: LiveCall, event: Mapping[str, Any], now_s: float) -> LiveCa
         hearing="" if _text(turn, "said") and not turn.get("barged_in") else call.hearing,
     )
     return _move(over, CallState.LISTENING, now_s)
+
+
+def _cited(turn: Mapping[str, Any]) -> tuple[str, ...]:
+    passages = turn.get("passages")
+    cited = [
+        _text(one, "heading", LONGEST_NAME_LETTERS)
+        for one in (passages if isinstance(passages, list) else [])
+        if isinstance(one, Mapping) and one.get("cited") is True
+    ]
+    return tuple(filter(None, cited))[:MOST_FOUND]
 
 
 def _yield(call: LiveCall, event: Mapping[str, Any], now_s: float) -> LiveCall:

@@ -51,6 +51,11 @@ class Subscription:
         for call_id in {*self._all_ids(), *self._shown}:
             self.touch(call_id)
 
+    @property
+    def waiting(self) -> int:
+        """Calls that have changed since the last look."""
+        return len(self._changed)
+
     def close(self) -> None:
         """Nothing more comes."""
         self._closed = True

@@ -129,7 +129,8 @@ class WorkerLink:
 
     def _take(self, event: dict[str, Any]) -> None:
         if event.get("event") == "done":
-            future = self._asked.pop(event.get("id", 0), None)
+            id_ = event.get("id")
+            future = self._asked.pop(id_, None) if isinstance(id_, int) else None
             if future is not None and not future.done():
                 future.set_result(str(event.get("why", "")))
         else:
