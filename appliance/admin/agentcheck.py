@@ -74,9 +74,8 @@ class Site:
 
 def check(fields: Mapping[str, Any], site: Site) -> tuple[Problem, ...]:
     """All that is wrong with an agent, errors first. ``fields`` has its id."""
-    wrong = wrong_fields(fields)
+    wrong, agent = _read(fields)
     problems = [_of_itself(item) for item in wrong]
-    agent = _as_agent(fields, wrong)
     if agent is not None:
         for rule in _RULES:
             problems += rule(agent, site)
@@ -84,19 +83,31 @@ def check(fields: Mapping[str, Any], site: Site) -> tuple[Problem, ...]:
 
 
 def _of_itself(wrong: WrongField) -> Problem:
-    return Problem("error", wrong.field.partition(".")[0], "{what}", {"what": wrong.text})
+    return Problem("error", _name(wrong), "{what}", {"what": wrong.text})
 
 
-def _as_agent(fields: Mapping[str, Any], wrong: Collection[WrongField]) -> Agent | None:
-    """With the default in place of every value that is wrong, so that the rest is looked at too."""
-    bad = {item.field.partition(".")[0] for item in wrong}
-    rest = {name: value for name, value in fields.items() if name not in bad}
-    if bad & {"id", "version", "name"}:
-        rest |= {"id": "agent", "version": 0, "name": "Agent"}
-    try:
-        return parse_agent(rest)
-    except UserError:
-        return None
+def _name(wrong: WrongField) -> str:
+    return wrong.field.partition(".")[0]
+
+
+def _read(fields: Mapping[str, Any]) -> tuple[list[WrongField], Agent | None]:
+    """All that is wrong, and the agent with the default in place of each such value, so that the
+    rest is looked at too."""
+    wrong: list[WrongField] = []
+    rest = dict(fields)
+    while found := wrong_fields(rest):  # with the types right, more may be seen
+        wrong += found
+        for name in map(_name, found):
+            rest.pop(name, None)
+        rest = {**_NEEDED, **rest}
+        if len(wrong) > MOST_WRONG:
+            return wrong, None
+    return wrong, parse_agent(rest)
+
+
+_NEEDED: Mapping[str, Any] = {"id": "agent", "version": 0, "name": "Agent"}
+MOST_WRONG = 500
+"""Of one agent; nobody reads on."""
 
 
 def _error(name: str, says: str, /, **values: str) -> Problem:

@@ -102,6 +102,7 @@ def _summaries(tenant: str | None) -> Select[Any]:
             numbers.c.dids,
             calls.c.begun,
         )
+        .select_from(AgentRow)
         .outerjoin(LATEST, true())
         .outerjoin(versions, true())
         .outerjoin(
@@ -246,6 +247,7 @@ async def others_with_base(
     tenant)."""
     query = (
         select(AgentRow.id, AgentRow.tenant)
+        .select_from(AgentRow)
         .outerjoin(LATEST, true())
         .outerjoin(AgentDraftRow, AgentDraftRow.agent_id == AgentRow.id)
         .where(
@@ -262,6 +264,7 @@ async def agents_of(connection: AsyncConnection, tenant: str) -> dict[str, tuple
     """A tenant's agents: id -> (name, latest version; 0: none published)."""
     query = (
         select(AgentRow.id, AgentRow.name, func.coalesce(LATEST.c.version, 0))
+        .select_from(AgentRow)
         .outerjoin(LATEST, true())
         .where(AgentRow.tenant == tenant)
         .order_by(func.lower(AgentRow.name), AgentRow.id)
