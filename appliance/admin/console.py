@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.admin.live.hub import LiveHub
+from appliance.admin.tryit.calls import TestCalls
 from appliance.settings import Settings
 
 
@@ -21,3 +22,5 @@ class Console:
     """The calls in progress, as the workers tell of them."""
     http: aiohttp.ClientSession
     """For the appliance's own servers; each request has a timeout of its own."""
+    test_calls: TestCalls = field(default_factory=TestCalls)
+    """People who try an agent from here."""

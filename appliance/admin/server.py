@@ -73,4 +73,5 @@ async def open_console(settings: Settings) -> AsyncIterator[Console]:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await console.test_calls.close()
             await engine.dispose()
