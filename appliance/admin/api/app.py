@@ -45,7 +45,7 @@ def make_api() -> FastAPI:
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
     )
-    for router in _routers():
+    for router in routers():
         app.include_router(router, prefix=PREFIX)
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -56,7 +56,7 @@ def make_api() -> FastAPI:
     return app
 
 
-def _routers() -> list[APIRouter]:
+def routers() -> list[APIRouter]:
     """``router`` of every module of ``admin.api`` that has one."""
     modules = (
         importlib.import_module(f"{api.__name__}.{found.name}")
