@@ -17,6 +17,7 @@ import orjson
 from appliance import __version__
 from appliance.commands import (
     admin,
+    auditlog,
     capacity,
     cluster,
     donotcall,
@@ -36,7 +37,9 @@ from appliance.commands import (
     rules,
     servers,
     switch,
+    tenants,
     trunks,
+    users,
 )
 from appliance.commands.common import start
 from appliance.errors import UserError
@@ -260,6 +263,7 @@ main.add_section(
 main.add_section(
     "What agents answer", knowledge.knowledge, review.ask, review.answers, review.golden
 )
+main.add_section("Access", users.users, tenants.tenants, auditlog.audit_log)
 main.add_section("Safety and privacy", rules.rules, flags.flags, privacy.retention, privacy.erase)
 main.add_section(
     "Models and load", models.models, capacity.capacity, rehearse.rehearse, rehearse.audit

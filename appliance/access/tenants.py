@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from appliance.access import audit
 from appliance.access.actor import Actor, NotFoundError
 from appliance.errors import UserError
+from appliance.store import tenancy
 from appliance.store import users as store
+from appliance.store.tenancy import Stranger
 from appliance.store.users import Tenant
 
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -38,29 +41,41 @@ async def list_all(engine: AsyncEngine) -> list[Tenant]:
         return await store.list_tenants(connection)
 
 
-async def assign_agent(engine: AsyncEngine, actor: Actor, agent_id: str, tenant: str) -> None:
-    """Give an agent, and with it its numbers, calls and campaigns, to a tenant.
+async def assign(
+    engine: AsyncEngine,
+    actor: Actor,
+    tenant: str,
+    agents: Collection[str] = (),
+    bases: Collection[str] = (),
+) -> None:
+    """Give agents (with their numbers, calls and campaigns) and knowledge bases to a tenant: all, or
+    none of them.
 
-    Raises NotFoundError; UserError: it names bases or agents that would be another tenant's.
+    Raises NotFoundError; UserError where an agent would then name what is another tenant's.
     """
     async with engine.begin() as connection:
         await _require_tenant(connection, tenant)
-        before = await store.give_agent(connection, agent_id, tenant)
-        if before is None:
-            raise NotFoundError(f"There is no agent {agent_id!r}.")
-        detail = {"before": before, "after": tenant}
-        await audit.append(connection, actor, "agent.assign", agent_id, detail, tenant)
+        before = {one.agent_id for one in await tenancy.strangers(connection)}
+        moved = [
+            *[("agent", one, await tenancy.give_agent(connection, one, tenant)) for one in agents],
+            *[("base", one, await tenancy.give_base(connection, one, tenant)) for one in bases],
+        ]
+        for noun, one, old in moved:
+            if old is None:
+                raise NotFoundError(f"There is no {noun} {one!r}.")
+        _require_no_new(before, await tenancy.strangers(connection))
+        for noun, one, old in moved:
+            detail = {"before": old, "after": tenant}
+            await audit.append(connection, actor, f"{noun}.assign", one, detail, tenant)
 
 
-async def assign_base(engine: AsyncEngine, actor: Actor, name: str, tenant: str) -> None:
-    """Give a knowledge base to a tenant. Raises NotFoundError."""
-    async with engine.begin() as connection:
-        await _require_tenant(connection, tenant)
-        before = await store.give_base(connection, name, tenant)
-        if before is None:
-            raise NotFoundError(f"There is no knowledge base {name!r}.")
-        detail = {"before": before, "after": tenant}
-        await audit.append(connection, actor, "base.assign", name, detail, tenant)
+def _require_no_new(before: set[str], after: Sequence[Stranger]) -> None:
+    new = [one for one in after if one.agent_id not in before]
+    if new:
+        pairs = ", ".join(f"agent {one.agent_id} names {one.names}" for one in new)
+        raise UserError(
+            f"What belongs together goes to a tenant together: {pairs}. Nothing is changed."
+        )
 
 
 async def _require_tenant(connection: AsyncConnection, tenant: str) -> None:

@@ -6,14 +6,16 @@ question belongs to its agent's. The tenant None is the operator's: all rows.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import ColumnElement, select, true, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
 from appliance.store.knowledge_models import KnowledgeBaseRow
-from appliance.store.models import AgentRow
+from appliance.store.models import AgentDraftRow, AgentRow, AgentVersionRow
 
 
 def visible_agents(tenant: str | None) -> ColumnElement[bool]:
@@ -48,3 +50,55 @@ async def tenants_of_agents(connection: AsyncConnection) -> dict[str, str]:
     """Every agent's tenant."""
     rows = await connection.execute(select(AgentRow.id, AgentRow.tenant))
     return {row.id: row.tenant for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """An agent that names what is another tenant's."""
+
+    agent_id: str
+    names: str
+    """``base NAME`` or ``agent ID``."""
+
+
+async def give_agent(connection: AsyncConnection, agent_id: str, tenant: str) -> str | None:
+    """Make ``tenant`` its owner; returns whose it was, None: there is no such agent."""
+    query = select(AgentRow.tenant).where(AgentRow.id == agent_id).with_for_update()
+    before: str | None = await connection.scalar(query)
+    changed = update(AgentRow).where(AgentRow.id == agent_id).values(tenant=tenant)
+    await connection.execute(changed)
+    return before
+
+
+async def give_base(connection: AsyncConnection, name: str, tenant: str) -> str | None:
+    """As :func:`give_agent`, for a knowledge base."""
+    mine = KnowledgeBaseRow.name == name
+    query = select(KnowledgeBaseRow.tenant).where(mine).with_for_update()
+    before: str | None = await connection.scalar(query)
+    await connection.execute(update(KnowledgeBaseRow).where(mine).values(tenant=tenant))
+    return before
+
+
+async def strangers(connection: AsyncConnection) -> list[Stranger]:
+    """Which agents, as published last or as drafts, name a base or an agent of another tenant."""
+    bases = dict(
+        (await connection.execute(select(KnowledgeBaseRow.name, KnowledgeBaseRow.tenant))).all()
+    )
+    agents = dict((await connection.execute(select(AgentRow.id, AgentRow.tenant))).all())
+    published = (
+        select(AgentVersionRow.agent_id, AgentVersionRow.config)
+        .ext(distinct_on(AgentVersionRow.agent_id))
+        .order_by(AgentVersionRow.agent_id, AgentVersionRow.version.desc())
+    )
+    drafts = select(AgentDraftRow.agent_id, AgentDraftRow.config)
+    found: dict[Stranger, None] = {}
+    for query in (published, drafts):
+        for agent_id, config in await connection.execute(query):
+            home = agents[agent_id]
+            base = config.get("knowledge") or ""
+            if bases.get(base, home) != home:
+                found[Stranger(agent_id, f"base {base}")] = None
+            for other in (config.get("language_menu") or {}).values():
+                if agents.get(other, home) != home:
+                    found[Stranger(agent_id, f"agent {other}")] = None
+    return list(found)

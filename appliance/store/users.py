@@ -255,21 +255,3 @@ async def list_tenants(connection: AsyncConnection) -> list[Tenant]:
     columns = (TenantRow.id, TenantRow.name, TenantRow.created_at, *counts)
     rows = await connection.execute(select(*columns).order_by(TenantRow.id))
     return [Tenant(**row) for row in rows.mappings()]
-
-
-async def give_agent(connection: AsyncConnection, agent_id: str, tenant: str) -> str | None:
-    """Returns whose it was; None: there is no such agent."""
-    query = select(AgentRow.tenant).where(AgentRow.id == agent_id).with_for_update()
-    before: str | None = await connection.scalar(query)
-    await connection.execute(update(AgentRow).where(AgentRow.id == agent_id).values(tenant=tenant))
-    return before
-
-
-async def give_base(connection: AsyncConnection, name: str, tenant: str) -> str | None:
-    """As :func:`give_agent`, for a knowledge base."""
-    query = select(KnowledgeBaseRow.tenant).where(KnowledgeBaseRow.name == name).with_for_update()
-    before: str | None = await connection.scalar(query)
-    await connection.execute(
-        update(KnowledgeBaseRow).where(KnowledgeBaseRow.name == name).values(tenant=tenant)
-    )
-    return before
