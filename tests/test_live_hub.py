@@ -104,7 +104,7 @@ async def test_the_words_under_way_come_to_who_has_opened_the_call_alone(
     await until(lambda: worker.desk.is_watched(call.call_id, "partial"))
     await state_of(hub, call.call_id, CallState.LISTENING)
     await call.say("and where is it")
-    await until(lambda: "and where" in heard)
+    await until(lambda: any("and where" in words for words in heard))
     following.cancel()
     await asyncio.wait({following})
     await until(lambda: not worker.desk.is_watched(call.call_id, "partial"))
