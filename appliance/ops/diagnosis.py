@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 from appliance.ops.console import plain, print_json
 from appliance.ops.trunks import audio_of, read
 from appliance.settings import Settings
+from appliance.store.phonebook import Trunk
 from appliance.telephony.diagnose import Check, diagnose
 from appliance.telephony.site import read_variables
 
@@ -18,11 +20,8 @@ def run(settings: Settings, name: str, *, as_json: bool) -> bool:
 
     Raises UserError when there is no such trunk.
     """
-    trunk = read(settings, name)
     checks = []
-    for check in diagnose(
-        trunk, audio=audio_of(settings, name), external_address=_external_address(settings)
-    ):
+    for check in checks_of(settings, read(settings, name)):
         checks.append(check)
         if not as_json:
             _tell(check)
@@ -34,6 +33,15 @@ def run(settings: Settings, name: str, *, as_json: bool) -> bool:
     elif good:
         print(f"Nothing is wrong with trunk {name} as far as can be told from here.")
     return good
+
+
+def checks_of(settings: Settings, trunk: Trunk) -> Iterator[Check]:
+    """Each verdict as soon as it is known. Blocks for seconds."""
+    return diagnose(
+        trunk,
+        audio=audio_of(settings, trunk.name),
+        external_address=_external_address(settings),
+    )
 
 
 def _tell(check: Check) -> None:

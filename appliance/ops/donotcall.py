@@ -67,19 +67,27 @@ def import_file(settings: Settings, path: Path, reason: str, *, as_json: bool) -
 
     All or none. Raises UserError naming the first lines that are no numbers.
     """
-    country = settings.switch.country
-    cells = _first_column(path)
+    try:
+        numbers = numbers_of(_first_column(path), settings.switch.country)
+    except UserError as e:
+        raise UserError(f"{path}: {e}") from e
+    add(settings, numbers, reason, as_json=as_json)
+
+
+def numbers_of(cells: Sequence[tuple[int, str]], country: str) -> list[str]:
+    """The numbers of a first column: ``cells`` are line and text; a first that is no number is the
+    heading. Raises UserError naming the first lines that are no numbers."""
     if cells and not is_public(cells[0][1], country):
         cells = cells[1:]
     wrong = [line for line, cell in cells if not is_public(cell, country)]
     if wrong:
         some = ", ".join(map(str, wrong[:WRONG_SHOWN])) + (" …" if len(wrong) > WRONG_SHOWN else "")
         raise UserError(
-            f"{path}: {len(wrong)} lines begin with no telephone number: {some}. Nothing is added."
+            f"{len(wrong)} lines begin with no telephone number: {some}. Nothing is added."
         )
     if not cells:
-        raise UserError(f"{path} holds no telephone number.")
-    add(settings, [cell for _, cell in cells], reason, as_json=as_json)
+        raise UserError("There is no telephone number in it.")
+    return [cell for _, cell in cells]
 
 
 def _first_column(path: Path) -> list[tuple[int, str]]:

@@ -38,9 +38,7 @@ def add(settings: Settings, extension: str, name: str, *, as_json: bool) -> None
     Raises UserError.
     """
     domain = domain_of(settings)
-    password = secrets.token_urlsafe(PASSWORD_BYTES)
-    row = Extension(extension, a1_hash(extension, domain, password), name)
-    in_database(settings, lambda connection: store.save_extension(connection, row))
+    password = in_database(settings, lambda c: save(c, extension, name, domain))
     facts = {"action": "added", "extension": extension, "domain": domain, "password": password}
     tell_change(settings, f"Extension {extension} added.", facts, [], as_json)
     if not as_json:
@@ -50,16 +48,28 @@ def add(settings: Settings, extension: str, name: str, *, as_json: bool) -> None
 
 def remove(settings: Settings, extension: str, *, as_json: bool) -> None:
     """Raises UserError when there is no such extension."""
-
-    def work(connection: Connection) -> list[str]:
-        if not store.remove_extension(connection, extension):
-            raise UserError(f"There is no extension {extension!r}.")
-        using = [q.name for q in store.list_queues(connection) if extension in q.members]
-        return [f"queue {name} still has {extension} as a member" for name in using]
-
-    notes = in_database(settings, work)
+    notes = in_database(settings, lambda connection: delete(connection, extension))
     facts = {"action": "removed", "extension": extension}
     tell_change(settings, f"Extension {extension} removed.", facts, notes, as_json)
+
+
+def save(connection: Connection, extension: str, name: str, domain: str) -> str:
+    """Add a telephone of ``domain``, or give it a new password: the password, which is kept nowhere.
+
+    Raises UserError.
+    """
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    row = Extension(extension, a1_hash(extension, domain, password), name)
+    store.save_extension(connection, row)
+    return password
+
+
+def delete(connection: Connection, extension: str) -> list[str]:
+    """Take it away; what still names it. Raises UserError when there is no such extension."""
+    if not store.remove_extension(connection, extension):
+        raise UserError(f"There is no extension {extension!r}.")
+    using = [q.name for q in store.list_queues(connection) if extension in q.members]
+    return [f"queue {name} still has {extension} as a member" for name in using]
 
 
 def a1_hash(extension: str, realm: str, password: str) -> str:

@@ -40,25 +40,28 @@ def print_numbers(settings: Settings, *, as_json: bool) -> None:
 
 def add(settings: Settings, entry: NumberEntry, *, as_json: bool) -> None:
     """Add or replace a number. Raises UserError: no such agent, hours or a destination are wrong."""
+    stored, notes = in_database(settings, lambda c: save(c, settings, entry))
+    facts = {"action": "added", "number": dataclasses.asdict(stored)}
+    sentence = f"{stored.did} is answered by agent {stored.agent_id}."
+    tell_change(settings, sentence, facts, notes, as_json)
+
+
+def save(
+    connection: Connection, settings: Settings, entry: NumberEntry
+) -> tuple[NumberEntry, list[str]]:
+    """Add or replace a number: as it is stored, and what its operator should know. Raises UserError."""
     country = settings.switch.country
     if not entry.did.strip():
         raise UserError("Name the number, such as +918022223333, or * for every other one.")
     parse_hours(entry.hours, settings.switch.timezone)
-    for text in (entry.closed_to, entry.overflow_to):
-        if text:
-            parse_destination(text, country)
-
-    def work(connection: Connection) -> tuple[NumberEntry, list[str]]:
-        stored = store.save_number(connection, entry, country)
-        texts = [t for t in (entry.closed_to, entry.overflow_to) if t]
-        return stored, missing(connection, texts, country)
-
-    stored, notes = in_database(settings, work)
+    texts = [text for text in (entry.closed_to, entry.overflow_to) if text]
+    for text in texts:
+        parse_destination(text, country)
+    stored = store.save_number(connection, entry, country)
+    notes = missing(connection, texts, country)
     if stored.hours and not (stored.closed_text or stored.closed_to):
         notes.append("outside its hours callers hear nothing and are hung up on (--closed-text)")
-    facts = {"action": "added", "number": dataclasses.asdict(stored)}
-    sentence = f"{stored.did} is answered by agent {stored.agent_id}."
-    tell_change(settings, sentence, facts, notes, as_json)
+    return stored, notes
 
 
 def remove(settings: Settings, did: str, *, as_json: bool) -> None:

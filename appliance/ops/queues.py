@@ -38,31 +38,32 @@ def print_queues(settings: Settings, *, as_json: bool) -> None:
 
 def add(settings: Settings, queue: Queue, *, as_json: bool) -> None:
     """Add or replace a queue. Raises UserError: a member that cannot be rung, a wrong number."""
-    country = settings.switch.country
-    for member in queue.members:
-        if parse_destination(member, country).kind is Kind.QUEUE:
-            raise UserError(f"{member} is a queue; a queue's members are people.")
-
-    def work(connection: Connection) -> list[str]:
-        store.save_queue(connection, queue)
-        return missing(connection, list(queue.members), country)
-
-    notes = in_database(settings, work)
+    notes = in_database(settings, lambda c: save(c, queue, settings.switch.country))
     facts = {"action": "added", "queue": dataclasses.asdict(queue)}
     tell_change(settings, f"Queue {queue.name} added.", facts, notes, as_json)
 
 
 def remove(settings: Settings, name: str, *, as_json: bool) -> None:
     """Raises UserError when there is no such queue."""
-
-    def work(connection: Connection) -> list[str]:
-        if not store.remove_queue(connection, name):
-            raise UserError(f"There is no queue {name!r}.")
-        wanted = f"queue:{name}"
-        numbers = store.list_numbers(connection)
-        using = [n.did for n in numbers if wanted in (n.closed_to, n.overflow_to)]
-        return [f"number {did} still hands calls to {wanted}" for did in using]
-
-    notes = in_database(settings, work)
+    notes = in_database(settings, lambda connection: delete(connection, name))
     facts = {"action": "removed", "queue": {"name": name}}
     tell_change(settings, f"Queue {name} removed.", facts, notes, as_json)
+
+
+def save(connection: Connection, queue: Queue, country: str) -> list[str]:
+    """Add or replace a queue; what its operator should know. Raises UserError."""
+    for member in queue.members:
+        if parse_destination(member, country).kind is Kind.QUEUE:
+            raise UserError(f"{member} is a queue; a queue's members are people.")
+    store.save_queue(connection, queue)
+    return missing(connection, list(queue.members), country)
+
+
+def delete(connection: Connection, name: str) -> list[str]:
+    """Take it away; what still names it. Raises UserError when there is no such queue."""
+    if not store.remove_queue(connection, name):
+        raise UserError(f"There is no queue {name!r}.")
+    wanted = f"queue:{name}"
+    numbers = store.list_numbers(connection)
+    using = [n.did for n in numbers if wanted in (n.closed_to, n.overflow_to)]
+    return [f"number {did} still hands calls to {wanted}" for did in using]

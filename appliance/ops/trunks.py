@@ -23,11 +23,8 @@ _HIDDEN = ("password",)
 def print_trunks(settings: Settings, *, as_json: bool) -> None:
     """Every trunk with its state, from the switch that runs, else from the database alone."""
     trunks = in_database(settings, store.list_trunks)
-    try:
-        live, note = _live(settings)
-    except UserError as e:
-        live, note = {}, str(e)
-    found = [_fields(trunk) | _state(trunk, live) for trunk in trunks]
+    live, note = live_states(settings)
+    found = [fields_of(trunk) | dataclasses.asdict(state_of(trunk, live)) for trunk in trunks]
     if as_json:
         print_json({"trunks": found, "note": note})
         return
@@ -49,58 +46,68 @@ def print_trunks(settings: Settings, *, as_json: bool) -> None:
 
 def add(settings: Settings, trunk: Trunk, *, as_json: bool) -> None:
     """Add a trunk. Raises UserError: a wrong field, or a trunk of that name is there."""
-    trunk = _normal(trunk, settings.switch.country)
-
-    def work(connection: Connection) -> None:
-        if any(other.name == trunk.name for other in store.list_trunks(connection)):
-            raise UserError(
-                f"Trunk {trunk.name} is there already; `ivr trunks change {trunk.name}` changes it."
-            )
-        store.save_trunk(connection, trunk)
-
-    in_database(settings, work)
-    _tell(settings, trunk, "added", as_json)
+    country = settings.switch.country
+    _tell(settings, in_database(settings, lambda c: insert(c, trunk, country)), "added", as_json)
 
 
 def change(settings: Settings, name: str, changes: dict[str, Any], *, as_json: bool) -> None:
     """Change the named fields of a trunk and keep the others. Raises UserError."""
-
-    def work(connection: Connection) -> Trunk:
-        trunk = dataclasses.replace(_named(connection, name), **changes)
-        trunk = _normal(trunk, settings.switch.country)
-        store.save_trunk(connection, trunk)
-        return trunk
-
     if not changes:
         raise UserError("Nothing to change; name a field, such as --priority 5.")
-    _tell(settings, in_database(settings, work), "changed", as_json)
+    country = settings.switch.country
+    changed = in_database(settings, lambda c: update(c, name, changes, country))
+    _tell(settings, changed, "changed", as_json)
 
 
 def enable(settings: Settings, name: str, enabled: bool, *, as_json: bool) -> None:
     """Take a trunk into use, or out of it. Raises UserError when there is no such trunk."""
-
-    def work(connection: Connection) -> Trunk:
-        _named(connection, name)
-        store.set_trunk_enabled(connection, name, enabled)
-        return _named(connection, name)
-
-    _tell(settings, in_database(settings, work), "enabled" if enabled else "disabled", as_json)
+    trunk = in_database(settings, lambda c: set_enabled(c, name, enabled))
+    _tell(settings, trunk, "enabled" if enabled else "disabled", as_json)
 
 
 def remove(settings: Settings, name: str, *, as_json: bool) -> None:
     """Raises UserError when there is no such trunk."""
-
-    def work(connection: Connection) -> Trunk:
-        trunk = _named(connection, name)
-        store.remove_trunk(connection, name)
-        return trunk
-
-    _tell(settings, in_database(settings, work), "removed", as_json)
+    _tell(settings, in_database(settings, lambda c: delete(c, name)), "removed", as_json)
 
 
 def read(settings: Settings, name: str) -> Trunk:
     """The trunk of that name, with its password. Raises UserError."""
-    return in_database(settings, lambda connection: _named(connection, name))
+    return in_database(settings, lambda connection: named(connection, name))
+
+
+# --- the same in a transaction of the caller's ----------------------------------------------------
+
+
+def insert(connection: Connection, trunk: Trunk, country: str) -> Trunk:
+    """Add a trunk, in its normal form. Raises UserError."""
+    trunk = _normal(trunk, country)
+    if any(other.name == trunk.name for other in store.list_trunks(connection)):
+        raise UserError(
+            f"Trunk {trunk.name} is there already; `ivr trunks change {trunk.name}` changes it."
+        )
+    store.save_trunk(connection, trunk)
+    return trunk
+
+
+def update(connection: Connection, name: str, changes: dict[str, Any], country: str) -> Trunk:
+    """Change the named fields of a trunk and keep the others, its password too. Raises UserError."""
+    trunk = _normal(dataclasses.replace(named(connection, name), **changes), country)
+    store.save_trunk(connection, trunk)
+    return trunk
+
+
+def set_enabled(connection: Connection, name: str, enabled: bool) -> Trunk:
+    """Raises UserError when there is no such trunk."""
+    named(connection, name)
+    store.set_trunk_enabled(connection, name, enabled)
+    return named(connection, name)
+
+
+def delete(connection: Connection, name: str) -> Trunk:
+    """Raises UserError when there is no such trunk."""
+    trunk = named(connection, name)
+    store.remove_trunk(connection, name)
+    return trunk
 
 
 def audio_of(settings: Settings, name: str) -> list[dict[str, int]] | None:
@@ -117,7 +124,8 @@ def _normal(trunk: Trunk, country: str) -> Trunk:
     return check_trunk(dataclasses.replace(trunk, caller_id=e164(trunk.caller_id, country)))
 
 
-def _named(connection: Connection, name: str) -> Trunk:
+def named(connection: Connection, name: str) -> Trunk:
+    """The trunk of that name. Raises UserError that names those there are."""
     found = {trunk.name: trunk for trunk in store.list_trunks(connection)}
     if name not in found:
         known = ", ".join(found) or "none yet"
@@ -126,12 +134,13 @@ def _named(connection: Connection, name: str) -> Trunk:
 
 
 def _tell(settings: Settings, trunk: Trunk, action: str, as_json: bool) -> None:
-    notes = [] if action in ("removed", "disabled") else _notes(trunk)
-    facts = {"action": action, "trunk": _fields(trunk)}
+    notes = [] if action in ("removed", "disabled") else notes_of(trunk)
+    facts = {"action": action, "trunk": fields_of(trunk)}
     tell_change(settings, f"Trunk {trunk.name} {action}.", facts, notes, as_json)
 
 
-def _notes(trunk: Trunk) -> list[str]:
+def notes_of(trunk: Trunk) -> list[str]:
+    """What an operator should know of a trunk as it is."""
     notes = []
     if not trunk.addresses:
         notes.append(
@@ -145,26 +154,42 @@ def _notes(trunk: Trunk) -> list[str]:
     return notes
 
 
-def _live(settings: Settings) -> tuple[dict[str, dict[str, Any]], str]:
-    answer = ask(settings, "GET", "/v1/trunks")
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrunkState:
+    """What the switch that runs says of a trunk."""
+
+    state: str
+    """For people: REGED, NOREG, down (…), disabled or unknown."""
+    up: bool | None
+    """None: nobody knows."""
+    ping_ms: str
+    calls: int
+
+
+def live_states(settings: Settings) -> tuple[dict[str, dict[str, Any]], str]:
+    """What ``ivr switch`` says of each trunk by its name, and why it says nothing. Blocks."""
+    try:
+        answer = ask(settings, "GET", "/v1/trunks")
+    except UserError as e:
+        return {}, str(e)
     if answer is None:
         return {}, "no ivr switch runs here, so nobody knows whether the trunks are up"
     return {str(item.get("name")): item for item in answer.get("trunks", [])}, ""
 
 
-def _state(trunk: Trunk, live: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def state_of(trunk: Trunk, live: dict[str, dict[str, Any]]) -> TrunkState:
+    """By what :func:`live_states` gave."""
     found = live.get(trunk.name)
     if found is None:
-        state = UNKNOWN if trunk.enabled else "disabled"
-        return {"state": state, "up": None, "ping_ms": "", "calls": 0}
+        return TrunkState(UNKNOWN if trunk.enabled else "disabled", None, "", 0)
     up = bool(found.get("up"))
     word = str(found.get("state") or UNKNOWN)
     if trunk.enabled and not up and word != UNKNOWN:
         word = f"down ({word})"
-    ping_ms, calls = found.get("ping_ms", ""), found.get("calls", 0)
-    return {"state": word, "up": up, "ping_ms": ping_ms, "calls": calls}
+    return TrunkState(word, up, str(found.get("ping_ms", "")), int(found.get("calls") or 0))
 
 
-def _fields(trunk: Trunk) -> dict[str, Any]:
+def fields_of(trunk: Trunk) -> dict[str, Any]:
+    """All of it but its password."""
     fields = dataclasses.asdict(trunk)
     return {name: value for name, value in fields.items() if name not in _HIDDEN}
