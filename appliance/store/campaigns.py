@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, literal_column, 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from appliance.store.models import AgentRow
+from appliance.store.models import AgentRow, AgentVersionRow
 from appliance.store.outreach_models import CampaignRow, ContactRow
 from appliance.store.tenancy import visible_agents
 
@@ -185,6 +185,12 @@ async def count_by_state(
     for id_, state, count in await connection.execute(query):
         found[id_][ContactState(state)] = count
     return found
+
+
+async def is_published(connection: AsyncConnection, agent_id: str) -> bool:
+    """Whether the agent has a version that could talk."""
+    query = select(AgentVersionRow.version).where(AgentVersionRow.agent_id == agent_id).limit(1)
+    return (await connection.execute(query)).first() is not None
 
 
 # --- contacts -------------------------------------------------------------------------------------

@@ -59,6 +59,8 @@ async def _check_start(
             "There is no moment left at which it may ring: look at its hours, its last day and the"
             f" site's calling hours ({switch.calling_hours})."
         )
+    if not await store.is_published(connection, campaign.agent_id):
+        raise UserError("No version of its agent is published yet. Publish one first.")
     left, _ = await store.left_of(connection, campaign.id)
     if not left:
         raise UserError("Nobody on its list is left to call. Add contacts first.")
