@@ -92,7 +92,7 @@ class ConsoleProcess:
         self.environment = own | {"IVR_DATA_DIR": str(folder / "var")} | environment
         self.environment |= {"IVR_ADMIN__PORT": str(port)}
         self.settings = load(environ=self.environment)
-        self.url = f"https://127.0.0.1:{port}"
+        self.url = f"{'https' if self.settings.admin.tls else 'http'}://127.0.0.1:{port}"
         self._log = folder / "admin.log"
         self._process: subprocess.Popen[bytes] | None = None
 
