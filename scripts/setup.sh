@@ -52,6 +52,7 @@ missing_packages() {
     if [ "${1:-}" = test ]; then
         command -v sipp >/dev/null || echo sip-tester
         command -v tesseract >/dev/null || echo tesseract-ocr tesseract-ocr-hin
+        command -v chromium >/dev/null || echo chromium fonts-lohit-deva
     fi
 }
 
