@@ -227,6 +227,12 @@ async def test_a_draft_reaches_only_for_what_is_its_tenants(console: Console) ->
     saved = await drafts.save(console, ASHA, "help", foreign, saved.revision)
     with pytest.raises(WrongDraftError, match="no knowledge base theirs"):
         await drafts.publish(console, ASHA, "help", saved.revision, "")
+    odds: list[dict[str, Any]] = [
+        *({"language_menu": ["hindi"]}, {"language_menu": {"1": {}}}, {"knowledge": 1})
+    ]
+    for odd in odds:
+        with pytest.raises(UserError, match="is a name"):
+            await drafts.save(console, ASHA, "help", begun.fields | odd, saved.revision)
     offered = await choices.choices(console, ASHA, "help")
     assert (offered.bases, dict(offered.agents)) == (("ours",), {"help": "Help"})
 
@@ -312,13 +318,13 @@ async def test_an_agent_goes_to_another_tenant_with_its_knowledge(console: Conso
     await published(console, knowledge="ours")
     with pytest.raises(ForbiddenError):
         await agents.assign(console, ASHA, "help", "other")
-    with pytest.raises(UserError, match="no tenant"):
+    with pytest.raises(NotFoundError, match="no tenant"):
         await agents.assign(console, OPERATOR, "help", "nobody")
     second = await make(console, "second")
     saved = await drafts.save(
         console, ASHA, "second", second.fields | {"knowledge": "ours"}, second.revision
     )
-    with pytest.raises(UserError, match="shared with second"):
+    with pytest.raises(UserError, match="agent second names base ours"):
         await agents.assign(console, OPERATOR, "help", "other")
     await drafts.discard(console, ASHA, "second", saved.revision)
     assert (await agents.assign(console, OPERATOR, "help", "other")).tenant == "other"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select, true, update
+from sqlalchemy import Row, Select, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -224,40 +224,6 @@ async def create_agent(connection: AsyncConnection, agent_id: str, name: str, te
         raise UserError(f"There is no tenant {tenant!r}.") from e
     if made is None:
         raise UserError(f"The id {agent_id!r} is taken; choose another.")
-
-
-async def set_tenant(connection: AsyncConnection, agent_id: str, tenant: str, base: str) -> None:
-    """Whose agent it is from now on, its calls with it, and the knowledge base ``base`` that it
-    answers from (empty: none). Raises UserError: there is no such tenant."""
-    try:
-        await connection.execute(
-            update(AgentRow).where(AgentRow.id == agent_id).values(tenant=tenant)
-        )
-        await connection.execute(
-            update(KnowledgeBaseRow).where(KnowledgeBaseRow.name == base).values(tenant=tenant)
-        )
-    except IntegrityError as e:
-        raise UserError(f"There is no tenant {tenant!r}.") from e
-
-
-async def others_with_base(
-    connection: AsyncConnection, base: str, but: str
-) -> list[tuple[str, str]]:
-    """The agents other than ``but`` whose latest version or draft answers from ``base``: (id,
-    tenant)."""
-    query = (
-        select(AgentRow.id, AgentRow.tenant)
-        .select_from(AgentRow)
-        .outerjoin(LATEST, true())
-        .outerjoin(AgentDraftRow, AgentDraftRow.agent_id == AgentRow.id)
-        .where(
-            AgentRow.id != but,
-            (LATEST.c.config["knowledge"].as_string() == base)
-            | (AgentDraftRow.config["knowledge"].as_string() == base),
-        )
-        .order_by(AgentRow.id)
-    )
-    return [(row[0], row[1]) for row in (await connection.execute(query)).all()]
 
 
 async def agents_of(connection: AsyncConnection, tenant: str) -> dict[str, tuple[str, int]]:

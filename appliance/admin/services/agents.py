@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from appliance.access import audit
+from appliance.access import audit, tenants
 from appliance.access.actor import Actor, NotFoundError
 from appliance.access.roles import Permission
 from appliance.admin import agentdefaults
@@ -115,24 +115,16 @@ async def create(
 
 
 async def assign(console: Console, actor: Actor, agent_id: str, tenant: str) -> AgentSummary:
-    """Give an agent to another tenant, with its calls and numbers and the knowledge base that it
-    answers from. Raises UserError: agents that stay answer from that base too."""
+    """Give an agent to another tenant, with its calls, its numbers and the knowledge base that it
+    answers from. Raises NotFoundError; UserError: an agent that stays names that base, or this
+    agent."""
     actor.require(Permission.TENANTS_EDIT)
-    async with console.engine.begin() as connection:
-        await lock(connection, actor, agent_id)
+    async with console.engine.connect() as connection:
         was = await summary_of(connection, actor, agent_id)
-        if was.tenant == tenant:
-            return was
         base = await _base_of(connection, agent_id, was)
-        others = await agent_views.others_with_base(connection, base, agent_id) if base else []
-        if staying := [other for other, owner in others if owner != tenant]:
-            raise UserError(
-                f"The knowledge base {base} is shared with {', '.join(staying[:5])}. Give this agent"
-                " one of its own first."
-            )
-        await agent_views.set_tenant(connection, agent_id, tenant, base)
-        detail = {"from": was.tenant, "to": tenant, "knowledge": base}
-        await audit.append(connection, actor, "agent.assign", agent_id, detail, None)
+    if was.tenant != tenant:
+        bases = (base,) if base else ()
+        await tenants.assign(console.engine, actor, tenant, (agent_id,), bases)
     return await agent(console, actor, agent_id)
 
 

@@ -247,10 +247,13 @@ async def _check_reach(
             " machine. Ask them, or empty the field."
         )
     menu = fields["language_menu"]
-    if "language_menu" in changed and isinstance(menu, dict):
+    named = menu.values() if isinstance(menu, dict) else (menu,)
+    if not all(isinstance(name, str) for name in (fields["knowledge"], *named)):
+        raise UserError("knowledge is a name, and language_menu a table of ids of agents.")
+    if "language_menu" in changed:
         head = await summary_of(connection, actor, agent_id)
         known = await agent_views.agents_of(connection, head.tenant)
-        if strange := [str(other) for other in menu.values() if other and other not in known]:
+        if strange := [other for other in named if other and other not in known]:
             raise UserError(f"language_menu: there is no agent {strange[0][:64]!r}.")
 
 
