@@ -178,7 +178,7 @@ async def count_flags(
 
 async def count_matching(engine: AsyncEngine, wanted: Wanted, most: int) -> int:
     """How many flags there are, counted up to ``most``."""
-    some = _matching(select(literal(1)), wanted).limit(most).subquery()
+    some = _matching(select(FlagRow.id), wanted).limit(most).subquery()
     async with engine.connect() as connection:
         return int(await connection.scalar(select(func.count()).select_from(some)) or 0)
 

@@ -90,11 +90,3 @@ async def mark_beeped(engine: AsyncEngine, spans: Sequence[Pending]) -> None:
     )
     async with engine.begin() as connection:
         await connection.execute(statement)
-
-
-async def is_left(engine: AsyncEngine, call_id: str) -> bool:
-    """Whether a span of a call's recordings is not known to be beeped yet."""
-    row = RedactionRow
-    query = select(row.call_id).where(row.call_id == call_id, row.beeped_at.is_(None)).limit(1)
-    async with engine.connect() as connection:
-        return (await connection.execute(query)).first() is not None

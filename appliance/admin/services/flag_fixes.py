@@ -13,14 +13,13 @@ from appliance.access.actor import Actor, ForbiddenError, NotFoundError
 from appliance.access.roles import Permission
 from appliance.admin.console import Console
 from appliance.admin.services.flags import logged, may_change, site_rule, their_flag
+from appliance.admin.services.recordings import open_recording
 from appliance.admin.services.theirs import agent_tenant
 from appliance.errors import UserError
 from appliance.events import Flag
-from appliance.privacy.recordings import path_of
 from appliance.review import flags as review
 from appliance.review.corrections import LONGEST_ANSWER_LETTERS, LONGEST_QUESTION_LETTERS
 from appliance.review.excerpt import Excerpt, cut
-from appliance.store import redactions
 from appliance.store.agents import load_agent
 from appliance.store.base_views import find_base_named
 from appliance.store.flags import ReviewedFlag
@@ -107,31 +106,15 @@ async def change_rule(console: Console, actor: Actor, flag_id: str, text: str = 
 async def excerpt(console: Console, actor: Actor, flag_id: str) -> Sound:
     """The sound of a flag's place, with 5 s on both sides; the hearing of it is logged.
 
-    Raises NotFoundError; UserError: no recording, no place in it, the call or its redaction is not
-    over yet.
+    Raises NotFoundError; UserError: no place in a recording, one that may not be heard yet.
     """
     actor.require(Permission.RECORDINGS_LISTEN)
     flag = (await their_flag(console, actor, flag_id)).flag
-    view = await review.show(console.engine, flag.id)
-    if view.call is None or not view.recording:
-        raise UserError("This flag has no recording.")
-    if flag.begin_ms is None or flag.end_ms is None:
-        raise UserError("It is not known where in the recording that was said.")
-    if view.call.ended_at is None:
-        raise UserError("The call is not over yet; listen to it when it is.")
-    if await redactions.is_left(console.engine, flag.call_id):
-        raise UserError("Personal data is being taken out of this recording; try in a minute.")
-    path = path_of(console.settings.recordings_dir, view.recording)
-    if path is None:
-        raise UserError("The recording is not in the recordings folder.")
+    if not flag.call_id or flag.begin_ms is None or flag.end_ms is None:
+        raise UserError("It is not known where in a recording that was said.")
+    recording = await open_recording(console, actor, flag.call_id)
     end_ms = min(flag.end_ms, flag.begin_ms + LONGEST_EXCERPT_MS)
-    wav, placed = await asyncio.to_thread(_cut, path, flag.begin_ms, end_ms)
-    also = await logged(
-        *(console, actor, flag.agent_id, "call.listen", flag.call_id),
-        {"flag": flag.id, "begin_ms": placed.begin_ms, "end_ms": placed.end_ms},
-    )
-    async with console.engine.begin() as connection:
-        await also(connection)
+    wav, placed = await asyncio.to_thread(_cut, recording.path, flag.begin_ms, end_ms)
     return Sound(wav, placed.begin_ms, placed.end_ms)
 
 
