@@ -79,8 +79,8 @@ def _end(call: CallRecord) -> Iterator[Trouble]:
         sentence = "The caller hung up before they had said anything."
         yield Trouble(sentence, severity="warn")
     if call.part > 1:
-        sentence = "{count} times another worker took the call over: its worker was lost."
-        yield Trouble(sentence, {"count": call.part - 1}, severity="warn")
+        sentence = "It was handed from worker to worker: {count} of them carried it."
+        yield Trouble(sentence, {"count": call.part}, severity="warn")
 
 
 def _failures(turns: Sequence[Turn]) -> Iterator[Trouble]:
@@ -95,8 +95,10 @@ def _failures(turns: Sequence[Turn]) -> Iterator[Trouble]:
         yield Trouble(sentence, values, turn=failed[0].index)
     apologies = [turn for turn in turns if turn.source == "apology" and not turn.failure]
     if apologies:
-        sentence = "The agent had to apologise {count} times."
-        yield Trouble(sentence, {"count": len(apologies)}, turn=apologies[0].index)
+        sentence = "The agent had to apologise in {count} of {total} turns."
+        yield Trouble(
+            sentence, {"count": len(apologies), "total": len(turns)}, turn=apologies[0].index
+        )
 
 
 def _slow(turns: Sequence[Turn]) -> Iterator[Trouble]:
@@ -115,7 +117,7 @@ def _slow(turns: Sequence[Turn]) -> Iterator[Trouble]:
     if len(slow) == 1:
         worst = parts[0]
         yield Trouble(
-            "One answer came only after {gap} ms; {stage} took {ms} ms of it.",
+            "One answer came only after {gap} ms. Slowest stage: {stage}, {ms} ms of it.",
             {"gap": gap, "stage": STAGE_WORDS[worst.stage], "ms": worst.ms},
             frozenset({"stage"}),
             turn.index,
@@ -124,8 +126,8 @@ def _slow(turns: Sequence[Turn]) -> Iterator[Trouble]:
         return
     middle = round(median(part.ms for part in parts if part.stage == stage))
     yield Trouble(
-        "{count} of {total} answers came after more than {limit} ms, {times} of them because of"
-        " {stage} ({ms} ms); the slowest took {gap} ms.",
+        "{count} of {total} answers took more than {limit} ms, the slowest {gap} ms."
+        " Slowest stage in {times} of them: {stage} ({ms} ms).",
         {
             "count": len(slow), "total": len(gaps), "limit": SLOW_GAP_MS, "times": times,
             "stage": STAGE_WORDS[stage], "ms": middle, "gap": gap,
@@ -143,11 +145,11 @@ def _flagged(flags: Sequence[Flag]) -> Iterator[Trouble]:
     stopped = [flag for flag in flags if flag.action == "stopped"]
     if heard:
         values: dict[str, str | int] = {"count": len(heard), "rule": heard[0].rule}
-        sentence = "{count} answers that were heard are flagged ({rule})."
+        sentence = "Flagged, and heard by the caller: {count} ({rule})."
         yield Trouble(sentence, values, turn=heard[0].turn)
     if stopped:
         values = {"count": len(stopped), "rule": stopped[0].rule}
-        sentence = "The guard kept {count} phrases from the caller ({rule})."
+        sentence = "Stopped by the guard before the caller heard it: {count} ({rule})."
         yield Trouble(sentence, values, turn=stopped[0].turn, severity="warn")
 
 
