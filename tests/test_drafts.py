@@ -116,6 +116,7 @@ async def test_a_draft_that_ended_is_never_taken_for_the_next(engine: AsyncEngin
         ({"prompt": "x" * LARGEST_BYTES}, "256 kB at most"),
         ({"prompt": "\ud800"}, "cannot be kept"),
         ({"silence_ms": 1 << 70}, "cannot be kept"),
+        ({"silence_ms": float("nan")}, "cannot be kept"),
         ({"keypad": {"1": ["a\0"]}}, "NUL"),
     ],
 )

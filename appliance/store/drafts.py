@@ -8,6 +8,7 @@ revisions go on counting, so that none is ever taken for another.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -140,7 +141,8 @@ def check_fields(fields: dict[str, Any]) -> None:
         raise UserError(f"An agent has no field {', '.join(map(repr, unknown[:5]))}.")
     try:
         size = len(orjson.dumps(fields))
-    except TypeError as e:  # lone surrogates, numbers beyond 64 bit
+        json.dumps(fields, allow_nan=False)
+    except (TypeError, ValueError) as e:  # lone surrogates, numbers beyond 64 bit, no numbers
         raise UserError(f"The draft holds something that cannot be kept: {e}.") from e
     if size > LARGEST_BYTES:
         raise UserError(
