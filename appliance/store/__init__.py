@@ -7,11 +7,14 @@ What to look for where:
   on), ``queue`` (where Redis is)
 * who answers: ``agents``, ``directory`` (also with Postgres away); whose they are: ``tenancy``; as
   people make them: ``drafts``, ``agent_views``
-* telephony: ``trunks``, ``phonebook``, ``outbound``, ``donotcall``, ``legs``
+* telephony: ``trunks``, ``phonebook``, ``outbound``, ``donotcall``, ``legs``, ``number_views`` (within a
+  tenant)
 * campaigns: ``campaigns`` and their contacts, ``feeding`` (their calls on the list of ``outbound``)
 * the journal, written: ``journal`` -> ``spool`` (disk) -> ``shipper`` -> ``rows``
 * the journal, read: ``calls``, ``call_log`` and ``outcomes`` (as the console searches it), ``cutoff``,
-  ``questions``, ``measures``, ``traffic``
+  ``questions``, ``measures``, ``traffic``; the figures of a call center: ``terms`` (what each means),
+  ``endings``, ``analytics``, ``histogram``, ``unanswered``
+* webhooks: ``webhooks``, ``outbox`` (what is to be told, and was)
 * documents on their way in: ``documents``, ``sources`` (URLs), ``leases``, ``revisions``, ``staging``,
   ``publishing`` (``keeping``, ``ordering``); then ``reembedding``, ``versions``, ``pruning``,
   ``dropping``; to look at: ``document_views``, ``base_views`` (within a tenant)
