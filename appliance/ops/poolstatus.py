@@ -69,11 +69,16 @@ def _facts(group: ServerGroup) -> dict[str, Any]:
 
 def print_status(settings: Settings, *, as_json: bool) -> None:
     """Show what the pools do now. Raises UserError when nobody runs them."""
-    facts = _read(settings.data_dir / FILE_NAME)
+    facts = read_pools(settings)
     if as_json:
         click.echo(orjson.dumps(facts).decode())
     else:
         _table(facts)
+
+
+def read_pools(settings: Settings) -> dict[str, Any]:
+    """What was written last. Raises UserError when nobody runs pools here."""
+    return _read(settings.data_dir / FILE_NAME)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -2,5 +2,6 @@
 
 ``state`` is pure: a call and one event make the call after it. ``workers`` holds one websocket to each
 worker, ``switch`` asks ``ivr switch``, ``tenants`` knows whose an agent is, ``subscription`` what one
-page has not seen yet, ``numbers`` the last minutes; ``hub`` puts them together.
+page has not seen yet (``view``: what it sees of a call), ``gaps`` the last minutes; ``hub`` puts them
+together. ``site`` is the box, looked at by ``ops/sitelook.py``.
 """

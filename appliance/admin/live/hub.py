@@ -20,13 +20,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.access.actor import Actor, NotFoundError
 from appliance.admin.live import state
 from appliance.admin.live.gaps import Gaps, percentile
+from appliance.admin.live.site import SiteCache
 from appliance.admin.live.state import LiveCall
 from appliance.admin.live.subscription import Listener, Subscription
 from appliance.admin.live.switch import ask_switch
 from appliance.admin.live.tenants import Tenants
 from appliance.admin.live.view import LiveCallView, view_of
-from appliance.admin.live.workers import WorkerLink, worker_urls
+from appliance.admin.live.workers import WorkerLink
 from appliance.errors import UserError
+from appliance.ops.sitelook import worker_urls
 from appliance.settings import Settings
 from appliance.store.calls import read_past
 
@@ -70,6 +72,8 @@ class LiveHub:
         """What is followed or listened to has changed."""
         self._past = asyncio.Semaphore(MOST_PAST_AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
+        self.site = SiteCache(settings, engine)
+        """The box beneath."""
         self.has_switch = False
         """Whether ``ivr switch`` answered when it was asked last."""
 
@@ -89,6 +93,7 @@ class LiveHub:
                 await asyncio.Event().wait()
             finally:
                 self._tasks = None
+                await self.close()
 
     async def close(self) -> None:
         """Let go of everybody who looks on."""

@@ -36,14 +36,6 @@ OnEvent = Callable[[str, dict[str, Any]], None]
 OnAudio = Callable[[str, bytes], None]
 
 
-def worker_urls(settings: Settings) -> tuple[str, ...]:
-    """Where the workers are: those that FreeSWITCH or ``ivr sip`` may give calls to, and ours."""
-    host = "127.0.0.1" if settings.worker.host in ("0.0.0.0", "::") else settings.worker.host
-    named = (*settings.switch.worker_urls, *settings.sip.worker_urls)
-    own = f"ws://{host}:{settings.worker.port}"
-    return tuple(dict.fromkeys(url.rstrip("/") for url in (own, *named)))
-
-
 class WorkerLink:
     """Of one worker. What it tells goes to ``on_event``; ``on_state`` is told when it comes or goes."""
 

@@ -1,0 +1,290 @@
+"""What is wrong with the box, in plain sentences with what to do: the same for console and doctor.
+
+Pure: from one look (``ops/sitelook.py``) to a list. A sentence is a template and its values, so that
+it can be said in another language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from appliance.ops.sitelook import Site, StageLook
+
+NEEDED = frozenset({"stt", "tts"})
+"""Stages that nothing stands in for."""
+ALMOST_FULL = 0.9
+"""Share of all workers' places."""
+STAGE_BUSY = 0.9
+DISK_WARNING, DISK_CRITICAL = 0.10, 0.03
+"""Share of the disk that is free."""
+SPOOL_BYTES = 1 << 20
+DATABASE_SLOW_MS = 250.0
+CERTIFICATE_DAYS = 21
+LATE_FRAMES_SHARE = 0.02
+"""Of the last quarter's calls."""
+FAILURES_SHARE = 0.05
+"""Of the last quarter's turns."""
+LEAST_CALLS, LEAST_TURNS = 5, 20
+"""Fewer prove nothing."""
+
+
+class Severity(StrEnum):
+    CRITICAL = "critical"
+    """Callers notice it now."""
+    WARNING = "warning"
+    """They will, or some do."""
+    NOTICE = "notice"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One thing that is wrong."""
+
+    code: str
+    """The same for the same trouble, for programs."""
+    severity: Severity
+    says: str
+    """A sentence with ``{name}`` of :attr:`values` in it."""
+    remedy: str
+    """What to do, in the same form."""
+    values: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def what(self) -> str:
+        """The sentence in English."""
+        return self.says.format_map(self.values)
+
+    @property
+    def do(self) -> str:
+        """What to do, in English."""
+        return self.remedy.format_map(self.values)
+
+
+def alarms(site: Site) -> tuple[Alarm, ...]:
+    """Everything that is wrong, the worst first."""
+    found = [
+        *_workers(site),
+        *_stages(site),
+        *_telephone(site),
+        *_database(site),
+        *_jobs(site),
+        *_machine(site),
+        *_calls(site),
+    ]
+    order = list(Severity)
+    return tuple(sorted(found, key=lambda alarm: order.index(alarm.severity)))
+
+
+def _workers(site: Site) -> Iterator[Alarm]:
+    up = [worker for worker in site.workers if worker.up]
+    if not up:
+        yield Alarm(
+            "no-worker", Severity.CRITICAL, "No worker answers: no call can be carried.",
+            "Start one with `ivr worker` (or `ivr up`); its log says why it ended.",
+        )  # fmt: skip
+        return
+    for worker in site.workers:
+        if not worker.up:
+            yield Alarm(
+                "worker-away", Severity.WARNING, "Worker {url} does not answer.",
+                "Look at its log and start it again.", {"url": worker.url},
+            )  # fmt: skip
+        elif worker.status == "starting":
+            yield Alarm(
+                "worker-starting", Severity.NOTICE, "Worker {url} is warming up.",
+                "Wait; if it lasts for minutes, an engine server that it needs is missing.",
+                {"url": worker.url},
+            )  # fmt: skip
+        elif worker.status == "draining":
+            yield Alarm(
+                "worker-draining", Severity.NOTICE,
+                "Worker {url} ends: it finishes {calls} calls and takes no new ones.",
+                "Nothing; start another if it is not being replaced.",
+                {"url": worker.url, "calls": str(worker.calls)},
+            )  # fmt: skip
+        if worker.why:
+            yield Alarm(
+                "admission", Severity.WARNING,
+                "Worker {url} takes {capacity} calls at most for now: {why}.",
+                "Give the stage that is slow more servers, or this machine fewer calls.",
+                {"url": worker.url, "capacity": str(worker.capacity), "why": worker.why},
+            )  # fmt: skip
+    ready = [worker for worker in up if worker.status == "ok"]
+    calls, places = sum(w.calls for w in ready), sum(w.capacity for w in ready)
+    if places and calls >= ALMOST_FULL * places:
+        full = calls >= places
+        yield Alarm(
+            "full", Severity.CRITICAL if full else Severity.WARNING,
+            "{calls} of {places} places for calls are taken.",
+            "Start more workers, or raise worker.max_calls; until then callers hold or overflow.",
+            {"calls": str(calls), "places": str(places)},
+        )  # fmt: skip
+
+
+def _stages(site: Site) -> Iterator[Alarm]:
+    for stage in site.stages:
+        values = {"stage": stage.name, "down": "", "up": str(len(stage.up))}
+        if not stage.up:
+            needed = stage.name in NEEDED
+            yield Alarm(
+                "stage-away", Severity.CRITICAL if needed else Severity.WARNING,
+                "No server of the stage {stage} answers.",
+                "Start it (`ivr pools`, `ivr {stage}`) or mend engines.{stage} in the settings;"
+                " `ivr pools status` says what it does."
+                if stage.name != "llm.fallback" else
+                "Start it or mend engines.llm.fallback in the settings.", values,
+            )  # fmt: skip
+            continue
+        down = [s.url for s in stage.servers if not s.up and not s.is_optional]
+        if down:
+            yield Alarm(
+                "server-away", Severity.WARNING,
+                "Of the stage {stage}, {down} does not answer; {up} others do.",
+                "Look at its log; whoever keeps it starts it again.",
+                values | {"down": ", ".join(down[:5])},
+            )  # fmt: skip
+        if _is_busy(stage):
+            yield Alarm(
+                "stage-busy", Severity.WARNING,
+                "The stage {stage} is at its limit: {load} of {capacity} requests at once.",
+                "Raise `most` in engines.{stage}.run, or add servers.",
+                values | {"load": str(stage.in_flight), "capacity": str(stage.capacity)},
+            )  # fmt: skip
+    for pool in site.pools:
+        if lost := pool.states.count("lost"):
+            yield Alarm(
+                "pool-lost", Severity.WARNING,
+                "{count} servers of {pool} die again and again, or are silent.",
+                "Their last words are in the log of `ivr up` or `ivr pools`.",
+                {"pool": pool.pool, "count": str(lost)},
+            )  # fmt: skip
+
+
+def _is_busy(stage: StageLook) -> bool:
+    return stage.capacity > 0 and stage.in_flight >= STAGE_BUSY * stage.capacity
+
+
+def _telephone(site: Site) -> Iterator[Alarm]:
+    switch = site.switch
+    if not switch.up:
+        if switch.error or site.expects_switch:
+            yield Alarm(
+                "switch-away", Severity.CRITICAL,
+                "ivr switch does not answer: calls are not routed, transferred or supervised.",
+                "Start it with `ivr switch`; live calls go on, and it adopts them.",
+            )  # fmt: skip
+        return
+    if not switch.freeswitch:
+        yield Alarm(
+            "freeswitch-away", Severity.CRITICAL,
+            "FreeSWITCH is not there: no call comes in or goes out.",
+            "Start it; see that switch.esl_port and its event socket's password are right.",
+        )  # fmt: skip
+        return
+    for trunk in switch.trunks:
+        if trunk.enabled and not trunk.up:
+            yield Alarm(
+                "trunk-down", Severity.CRITICAL, "Trunk {trunk} is down ({state}).",
+                "`ivr trunks diagnose {trunk}` says what is wrong.",
+                {"trunk": trunk.name, "state": trunk.state or "no answer"},
+            )  # fmt: skip
+        elif trunk.enabled and trunk.max_calls and trunk.calls >= trunk.max_calls:
+            yield Alarm(
+                "trunk-full", Severity.WARNING,
+                "Trunk {trunk} is full: {calls} of {most} calls.",
+                "Ask the carrier for more channels, or raise its limit in Trunks.",
+                {"trunk": trunk.name, "calls": str(trunk.calls), "most": str(trunk.max_calls)},
+            )  # fmt: skip
+
+
+def _database(site: Site) -> Iterator[Alarm]:
+    database = site.database
+    if not database.up:
+        yield Alarm(
+            "database-away", Severity.CRITICAL,
+            "Postgres does not answer: calls go on from memory, rows wait on disk.",
+            "Start it; see database.url. What waits is written when it is back.",
+        )  # fmt: skip
+    elif database.ms > DATABASE_SLOW_MS:
+        yield Alarm(
+            "database-slow", Severity.WARNING, "Postgres took {ms} ms to answer.",
+            "Look at what else its machine does: disk, memory, long queries.",
+            {"ms": f"{database.ms:.0f}"},
+        )  # fmt: skip
+    if site.spool_bytes > SPOOL_BYTES:
+        yield Alarm(
+            "spool", Severity.WARNING, "{mb} MB of call rows wait on disk for Postgres.",
+            "They are written when it answers; if it does, see the worker's log.",
+            {"mb": f"{site.spool_bytes / 1e6:.1f}"},
+        )  # fmt: skip
+
+
+def _jobs(site: Site) -> Iterator[Alarm]:
+    if not site.jobs_expected:
+        return
+    if not site.redis_up:
+        yield Alarm(
+            "redis-away", Severity.WARNING,
+            "Redis does not answer: documents, reviews and campaigns wait; calls go on.",
+            "Start it (`ivr up` has one), or mend redis.url.",
+        )  # fmt: skip
+    elif not site.jobs_ready:
+        yield Alarm(
+            "jobs-away", Severity.WARNING,
+            "ivr jobs does not run: documents, reviews and campaigns wait; calls go on.",
+            "Start it with `ivr jobs` (or `ivr up`).",
+        )  # fmt: skip
+    backlog = site.database.backlog
+    if backlog is not None and backlog.waiting_long:
+        yield Alarm(
+            "documents-wait", Severity.WARNING,
+            "{count} documents have waited for more than five minutes to be read.",
+            "See that `ivr jobs` runs; jobs.processes says how many are read at once.",
+            {"count": str(backlog.waiting_long)},
+        )  # fmt: skip
+
+
+def _machine(site: Site) -> Iterator[Alarm]:
+    free = site.disk_free_bytes / site.disk_bytes if site.disk_bytes else 1.0
+    if free < DISK_WARNING:
+        yield Alarm(
+            "disk", Severity.CRITICAL if free < DISK_CRITICAL else Severity.WARNING,
+            "The disk of data_dir is nearly full: {gb} GB are free ({share} %).",
+            "Make room, or keep recordings for fewer days ([retention]); a full disk ends recordings.",
+            {"gb": f"{site.disk_free_bytes / 1e9:.1f}", "share": f"{100 * free:.0f}"},
+        )  # fmt: skip
+    if site.certificate_ends is not None:
+        now = datetime.fromtimestamp(site.at_s, UTC)
+        days = (site.certificate_ends - now).days
+        if days < CERTIFICATE_DAYS:
+            yield Alarm(
+                "certificate", Severity.CRITICAL if days < 0 else Severity.WARNING,
+                "The console's certificate ends on {day}.",
+                "Put a new one at admin.certificate and admin.key and start `ivr admin` again;"
+                " its own is renewed at its start.",
+                {"day": f"{site.certificate_ends:%Y-%m-%d}"},
+            )  # fmt: skip
+
+
+def _calls(site: Site) -> Iterator[Alarm]:
+    recent = site.database.recent
+    if recent is None:
+        return
+    late = recent.calls_with_late_frames
+    if recent.calls >= LEAST_CALLS and late > LATE_FRAMES_SHARE * recent.calls:
+        yield Alarm(
+            "late-frames", Severity.WARNING,
+            "{late} of the last quarter's {calls} calls had frames that went out late.",
+            "The machine of the workers has too much to do: fewer calls there, or fewer neighbours.",
+            {"late": str(late), "calls": str(recent.calls)},
+        )  # fmt: skip
+    if recent.turns >= LEAST_TURNS and recent.failures > FAILURES_SHARE * recent.turns:
+        yield Alarm(
+            "failures", Severity.WARNING,
+            "{failed} of the last quarter's {turns} turns were not as meant.",
+            "Open such a call under Calls: each turn says what was wrong.",
+            {"failed": str(recent.failures), "turns": str(recent.turns)},
+        )  # fmt: skip
