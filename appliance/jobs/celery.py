@@ -13,8 +13,9 @@ from celery import Celery
 from appliance.settings import Settings
 from appliance.store.queue import redis_url
 
-SOON, LONG = "soon", "long"
-"""Queues, each with processes of its own: what takes minutes holds up nothing that is due now."""
+SOON, LONG, OUT = "soon", "long", "out"
+"""Queues, each with processes of its own: what takes minutes, or waits for somebody else's servers
+(``OUT``), holds up nothing that is due now."""
 FIRST, BULK = 0, 6
 """Priorities in a queue: documents of a folder of hundreds wait behind what is done every night."""
 TIME_LIMIT_S = 4 * 3600

@@ -12,7 +12,7 @@ from celery.schedules import crontab
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from appliance.jobs.celery import LONG, SOON
+from appliance.jobs.celery import LONG, OUT, SOON
 from appliance.outreach.campaigns.pacing import EVERY_S
 from appliance.settings import Settings
 
@@ -31,7 +31,7 @@ class Periodic:
     every_s: float = 0
     """0: once a night, at ``jobs.nightly``."""
     queue: str = LONG
-    """SOON: it holds up nobody for longer than its period."""
+    """SOON: it holds up nobody for longer than its period; OUT: it waits for others' servers."""
 
     @property
     def task(self) -> str:
@@ -43,6 +43,8 @@ PERIODIC = (
     Periodic("moderate", "appliance.review.moderation:moderate_new", 60, SOON),
     Periodic("beep", "appliance.privacy.beeping:beep_pending", 60, SOON),
     Periodic("campaigns", "appliance.outreach.campaigns.feeder:feed", EVERY_S, SOON),
+    Periodic("webhooks", "appliance.outreach.webhooks.messenger:deliver", 5, OUT),
+    Periodic("webhooks-late", "appliance.outreach.webhooks.messenger:find_late", 600),
     Periodic("answers", "appliance.review.common:make_answers", 600),
     Periodic("golden", "appliance.review.golden:ask_golden"),
     Periodic("erase", "appliance.privacy.retention:erase_old"),

@@ -15,7 +15,7 @@ from celery.exceptions import SecurityWarning
 
 from appliance.errors import UserError
 from appliance.jobs.beside import Beside, die_with
-from appliance.jobs.celery import LONG, SOON, make_app
+from appliance.jobs.celery import LONG, OUT, SOON, make_app
 from appliance.jobs.tasks import register
 from appliance.settings import Settings
 from appliance.telemetry import configure
@@ -48,6 +48,7 @@ def run(settings: Settings, *, scheduled: bool = True) -> None:
 
     beside = Beside()
     beside.fork("what takes long", lambda: _work(_worker(app, LONG, settings.jobs.processes)))
+    beside.fork("what goes out", lambda: _work(_worker(app, OUT, 1)))
     if scheduled:
         beside.fork("the clock", lambda: _tick(app, settings))
     _tell_when_ready(settings)

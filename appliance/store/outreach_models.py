@@ -113,6 +113,8 @@ class WebhookRow(Base):
     enabled: Mapped[bool] = mapped_column(Boolean, server_default=sql("true"))
     why: Mapped[str] = mapped_column(server_default="")
     """Why it was switched off by itself, in one sentence."""
+    told_since: Mapped[datetime] = mapped_column(server_default=func.now())
+    """What happened before is not told: it was not there, was off, or wanted other events."""
     created_by: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

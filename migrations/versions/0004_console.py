@@ -298,6 +298,7 @@ def _webhooks() -> None:
         _texts("include"),
         _flag("enabled", "true"),
         _text("why"),
+        _now("told_since"),
         _text("created_by"),
         _now("created_at"),
         sa.PrimaryKeyConstraint("id", name="pk_webhooks"),
