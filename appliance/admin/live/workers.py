@@ -15,7 +15,10 @@ import orjson
 from appliance.errors import UserError
 from appliance.media import token
 from appliance.media.watcher import WATCH_ID
+from appliance.ops.sitelook import worker_urls
 from appliance.settings import MEDIA_SECRET, Settings
+
+__all__ = ["WorkerLink", "worker_urls"]
 
 log = logging.getLogger(__name__)
 
