@@ -18,6 +18,7 @@ from appliance import __version__
 from appliance.commands import (
     admin,
     auditlog,
+    campaign,
     capacity,
     cluster,
     donotcall,
@@ -255,7 +256,14 @@ main.add_section(
     servers.emulate,
 )  # fmt: skip
 main.add_section(
-    "Calls", calls, live.live, live.supervise, live.call, live.outbound, donotcall.do_not_call
+    "Calls",
+    calls,
+    live.live,
+    live.supervise,
+    live.call,
+    live.outbound,
+    donotcall.do_not_call,
+    campaign.campaign,
 )
 main.add_section(
     "Trunks and numbers", trunks.trunks, numbers.numbers, extensions.extensions, queues.queues
