@@ -105,7 +105,7 @@ def frame(actor: Actor, request: Request, t: Translate, title: str, nav: str) ->
 
 def _menu(actor: Actor, t: Translate, here: str) -> None:
     with ui.row().classes("brand"):
-        ui.icon("record_voice_over").classes("brand-icon")
+        ui.image("/static/icon.svg").classes("brand-icon").props("alt=\"\" no-spinner no-transition")
         ui.label("IVR").classes("brand-name")
     for group, entries in MENU:
         mine = [e for e in entries if e.permission is None or actor.may(e.permission)]
