@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from datetime import timedelta
 
-from appliance.admin.ui.marks import Mark, last_clock, marks_of
+from appliance.admin.ui.marks import Mark, last_clock, marks_of, offset_of
 from appliance.events import Stages
 from tests.calls_kit import a_call, a_flag, a_turn
 
@@ -38,6 +40,16 @@ def test_an_edges_file_begins_elsewhere() -> None:
     plain = marks_of([a_turn(CALL, 1)])
     moved = marks_of([a_turn(CALL, 1)], offset_ms=5000)
     assert [m.begin_ms + 5000 for m in plain] == [m.begin_ms for m in moved]
+
+
+def test_where_the_clock_of_a_later_part_lies_in_an_edges_file() -> None:
+    second = [a_turn(CALL, 1), a_turn(CALL, 2)]  # whose first turn was over 15 s into the call
+    assert offset_of(CALL, second) == 0
+    own = replace(CALL, part=2, recording="2026/11/21/c1.2.wav")
+    assert offset_of(own, second) == 0
+    edge = replace(own, recording="2026/11/21/c1.wav")
+    late = [replace(turn, at=turn.at + timedelta(minutes=1)) for turn in second]
+    assert 55_000 < offset_of(edge, late) <= 63_000
 
 
 def test_nothing_is_marked_of_a_turn_without_places() -> None:

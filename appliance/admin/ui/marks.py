@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from appliance.events import Flag, Turn
+from appliance.events import CallRecord, Flag, Turn
 from appliance.rehearsal.timeline import spans
 from appliance.review.places import heard_phrases
 
@@ -83,6 +83,16 @@ def last_clock(turns: Sequence[Turn]) -> list[Turn]:
         before = before if at is None else at
         found.append(turn)
     return found
+
+
+def offset_of(call: CallRecord, turns: Sequence[Turn]) -> int:
+    """Where the 0 of the clock of ``turns`` (:func:`last_clock`) lies in the recording, in ms: 0, but
+    where an edge has recorded all parts of a call in one file. Then it is reckoned, from when the
+    first of them was over."""
+    if call.part == 1 or not turns or call.recording.endswith(f".{call.part}.wav"):
+        return 0
+    over = max((mark.end_ms for mark in _of_turn(turns[0], None)), default=0)
+    return max(0, round((turns[0].at - call.started_at).total_seconds() * 1000) - over)
 
 
 def _at(turn: Turn) -> int | None:

@@ -58,6 +58,15 @@ def stage_bars(view: View, turn: Turn, scale_ms: int = SCALE_MS) -> None:
         _marks(turn, t)
 
 
+def stage_legend(view: View) -> None:
+    """Which colour is which stage."""
+    with ui.row().classes("stage-legend"):
+        for stage, words in STAGE_WORDS.items():
+            with ui.element("span").classes("stage-key"):
+                ui.element("span").classes(f"stage-dot stage--{stage}")
+                ui.label(view.t(words))
+
+
 def _bar(parts: list[Span], scale_ms: int, t: Translate) -> None:
     said = ", ".join(f"{t(STAGE_WORDS[part.stage])} {part.ms} ms" for part in parts)
     with ui.element("div").classes("stages-bar").props("role=img") as bar:
