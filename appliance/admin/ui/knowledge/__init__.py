@@ -1,0 +1,2 @@
+"""Parts of the pages of knowledge: ``states`` (how a document stands), ``adding`` (upload, URLs),
+``searchbox`` (what an agent would find), ``goldenpanel`` and ``commonpanel`` (what agents answer)."""
