@@ -189,6 +189,16 @@ async def put(connection: AsyncConnection, deliveries: Sequence[NewDelivery]) ->
     return list((await connection.execute(statement)).scalars())
 
 
+async def put_test(
+    connection: AsyncConnection, delivery: NewDelivery, next_at: datetime
+) -> Delivery:
+    """A delivery that its maker sends at once; nobody else takes it before ``next_at``."""
+    values = {"webhook_id": delivery.webhook_id, "event": delivery.event}
+    values |= {"subject": delivery.subject, "payload": delivery.payload, "next_at": next_at}
+    statement = insert(DeliveryRow).values(values).returning(*DeliveryRow.__table__.columns)
+    return Delivery(**(await connection.execute(statement)).mappings().one())
+
+
 async def due(
     connection: AsyncConnection, now: datetime, busy: Sequence[int], each: int
 ) -> list[Due]:

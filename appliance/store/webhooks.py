@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, insert, select, true, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from appliance.store.outreach_models import DeliveryRow, WebhookRow
@@ -154,7 +155,7 @@ async def read_health(
     )
     latest = (
         select(d.webhook_id, d.error)
-        .distinct(d.webhook_id)
+        .ext(distinct_on(d.webhook_id))
         .where(d.webhook_id.in_(ids), d.tried_at.is_not(None))
         .order_by(d.webhook_id, d.tried_at.desc())
     )

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +28,7 @@ from appliance.outreach.webhooks.sending import GONE, Attempt, send
 from appliance.settings import Settings
 from appliance.store import outbox
 from appliance.store.outbox import Due, NewDelivery, Tried, Untold
-from appliance.store.webhooks import Delivery, Webhook, erase_old
+from appliance.store.webhooks import Delivery, Webhook, erase_old, get_delivery
 
 RUN_S = 50.0
 """Of one run: a bit less than the clock's minute."""
@@ -40,6 +41,8 @@ USUAL_WINDOW = timedelta(hours=1)
 """Rows are written behind the call: mostly seconds, and minutes where Postgres was away."""
 LATE_WINDOW = timedelta(days=7)
 """Looked at now and then: what a worker's disk kept while Postgres was away for long."""
+TEST_WITHIN = timedelta(minutes=1)
+"""Longer than an attempt takes: the messenger leaves a test to whoever asked for it."""
 EACH = 2
 """Attempts under way for one webhook."""
 MOST = 32
@@ -200,18 +203,37 @@ class Messenger:
             )
 
 
+async def send_test(engine: AsyncEngine, settings: Settings, webhook: Webhook, by: str) -> Delivery:
+    """Send ``webhook.test`` now and once, and write down what came of it. Raises SQLAlchemyError."""
+    now = datetime.now(UTC)
+    payload = events.test_payload(now, webhook.tenant, by)
+    new = NewDelivery(webhook.id, events.TEST, secrets.token_hex(8), payload)
+    async with engine.begin() as connection:
+        delivery = await outbox.put_test(connection, new, now + TEST_WITHIN)
+    attempt = await attempt_one(engine, settings, webhook, delivery)
+    tried = _tried(delivery, attempt, 0.0)
+    if not attempt.delivered:
+        tried = replace(
+            tried, state="dead"
+        )  # whoever pressed the button sees why, and presses again
+    async with engine.begin() as connection:
+        await outbox.note(connection, tried, datetime.now(UTC))
+        found = await get_delivery(connection, delivery.id, None)
+    return found or delivery
+
+
 async def attempt_one(
     engine: AsyncEngine, settings: Settings, webhook: Webhook, delivery: Delivery
 ) -> Attempt:
     """Send a delivery once; nothing is written down. Raises SQLAlchemyError."""
     try:
-        secrets = valid_secrets(settings, webhook)
+        valid = await asyncio.to_thread(valid_secrets, settings, webhook)
         payload = await _whole(engine, webhook, delivery)
     except UserError as e:
         return Attempt(error=str(e))
     body = events.body_of(payload)
     networks = settings.admin.webhook_networks
-    return await send(webhook.url, networks, secrets, message_id(delivery.id), body)
+    return await send(webhook.url, networks, valid, message_id(delivery.id), body)
 
 
 def message_id(delivery_id: int) -> str:
