@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from appliance.access import audit, passwords, sealing, sessions, totp
-from appliance.access.actor import Actor
+from appliance.access.actor import Actor, ForbiddenError
 from appliance.access.proving import Asked, Factor, WrongError, prove_again, prove_code
 from appliance.access.roles import PERMISSIONS, Role
 from appliance.access.sessions import Opened
@@ -15,7 +15,7 @@ from appliance.access.users import LANGUAGES
 from appliance.errors import UserError
 from appliance.settings import Settings
 from appliance.store import users as store
-from appliance.store.users import User
+from appliance.store.users import Credentials, User
 
 ENROL = "enrol"
 """Purpose of the ticket of an enrolment."""
@@ -111,6 +111,11 @@ async def choose_password(engine: AsyncEngine, actor: Actor, new: str) -> None:
         await audit.append(connection, actor, "user.password", actor.name, detail, actor.tenant)
 
 
+async def is_password_of(found: Credentials, password: str) -> bool:
+    """Whether somebody has this password already. Raises BusyError."""
+    return (await passwords.check(found.password_hash, password)).right
+
+
 def begin_enrolment(settings: Settings, actor: Actor) -> Enrolment:
     """A new second factor for somebody who has just proven their password."""
     secret = totp.new_secret()
@@ -188,9 +193,9 @@ async def set_language(engine: AsyncEngine, actor: Actor, language: str) -> None
 
 
 def own_id(actor: Actor) -> int:
-    """Raises UserError for a key or a command: an account is a person's own."""
+    """Raises ForbiddenError for a key or a command: an account is a person's own."""
     if actor.via != "session" or actor.user_id is None:
-        raise UserError("Only somebody who has logged in with a browser may do this.")
+        raise ForbiddenError("Only somebody who has logged in with a browser may do this.")
     return actor.user_id
 
 

@@ -168,6 +168,11 @@ async def verify(engine: AsyncEngine, expect: str = "") -> Verified:
     return walk.result()
 
 
+def is_hash(text: str) -> bool:
+    """Whether ``text`` can be the hash of a row."""
+    return len(text) == len(GENESIS) and set(text) <= set("0123456789abcdef")
+
+
 class _Walk:
     """Where the walk stands."""
 

@@ -20,6 +20,9 @@ NOBODY_ID = 0
 """No user has it: an unknown login goes the same way as a known one, statement for statement."""
 LONGEST_LOGIN = 100
 
+WRONG_PASSWORD = "Wrong login or password. After several wrong tries a login is locked for a while."
+WRONG_CODE = "This code is wrong, or was used before. Wait for the next one."
+
 Factor = Literal["code", "recovery"]
 
 
@@ -37,13 +40,6 @@ class Asked:
     @classmethod
     def at(cls, address: str) -> Asked:
         return cls(address, datetime.now(UTC))
-
-
-def wrong_password(settings: Admin) -> WrongError:
-    return WrongError(
-        "Wrong login or password. After"
-        f" {settings.lock_after} wrong tries a login is locked for {settings.lock_minutes:g} minutes."
-    )
 
 
 async def prove_password(
@@ -81,7 +77,7 @@ async def _judge_password(
         raise
     if found is None or not (found.user.enabled and taken.granted and checked.right):
         await _refuse(engine, found.user if found else None, "password", taken, asked)
-        raise wrong_password(settings.admin)
+        raise WrongError(WRONG_PASSWORD)
     await _give_back(engine, user_id, taken)
     if checked.outdated:
         fresh = await passwords.hash_password(password)
@@ -104,7 +100,7 @@ async def prove_code(
         factor = await _take_code(engine, user_id, secret, code[:LONGEST_LOGIN], asked)
     if found is None or factor is None:
         await _refuse(engine, found.user if found else None, "code", taken, asked)
-        raise WrongError("This code is wrong, or was used before. Wait for the next one.")
+        raise WrongError(WRONG_CODE)
     await _give_back(engine, user_id, taken)
     return found.user, factor
 

@@ -22,7 +22,6 @@ from appliance.store.database import answer
 QUERY_TIMEOUT_S = 10.0
 VERIFY_TIMEOUT_S = 3600.0
 """Some 100 000 rows take a second."""
-HASH_LETTERS = 64
 BROKEN_STATUS = 1
 
 
@@ -68,9 +67,7 @@ def print_rows(settings: Settings, wanted: Wanted, limit: int, *, as_json: bool)
 def verify(settings: Settings, expect: str, *, as_json: bool) -> int:
     """Walk the chain; returns the exit status. Raises UserError."""
     expect = expect.strip().lower()
-    if expect and not (
-        len(expect) == HASH_LETTERS and all(c in "0123456789abcdef" for c in expect)
-    ):
+    if expect and not audit.is_hash(expect):
         raise UserError("--expect takes the whole head hash: 64 digits and letters a-f.")
     found = answer(settings, lambda engine: audit.verify(engine, expect), VERIFY_TIMEOUT_S)
     if as_json:
