@@ -22,6 +22,7 @@ from appliance.admin.tryit.resampling import BROWSER_HZ, Decimator, Interpolator
 from appliance.errors import UserError
 
 log = logging.getLogger(__name__)
+logging.getLogger("aioice").setLevel(logging.WARNING)  # a line for each address that it tries
 
 LONGEST_SDP = 64_000
 """Letters; a browser's offer of audio has some 3 000."""
