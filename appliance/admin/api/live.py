@@ -133,12 +133,12 @@ async def _until_ended(console: Console, actor: Actor) -> None:
         await asyncio.sleep(LONGEST_BY_KEY_S)
         return
     while True:
-        await asyncio.sleep(LOOK_S)
         try:
             if not await sessions.living(console.engine, {actor.session_id}):
                 return
         except (SQLAlchemyError, OSError):
             pass  # as pages do: with Postgres away nobody's session ends
+        await asyncio.sleep(LOOK_S)
 
 
 def _plain(change: Change) -> dict[str, Any]:
