@@ -1,0 +1,323 @@
+"""The fields of an agent as a form: one element for each kind of field, changes told to the editing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from nicegui import ui
+from nicegui.elements.mixins.disableable_element import DisableableElement
+
+from appliance.admin.agentcheck import Problem
+from appliance.admin.agentdiff import shown
+from appliance.admin.services.choices import Choices
+from appliance.admin.ui.agentediting import Editing
+from appliance.admin.ui.agentfields import PRESETS, SPECS, Preset, Section, Spec
+from appliance.admin.ui.page import View
+
+OUTLINED = "outlined dense"
+Say = Callable[[str], Awaitable[None]]
+"""Plays a text in the agent's voice."""
+
+
+class Form:
+    """The elements of one editor."""
+
+    def __init__(self, view: View, editing: Editing, choices: Choices, say: Say) -> None:
+        self._view = view
+        self._t = view.t
+        self._editing = editing
+        self._choices = choices
+        self._say = say
+        self._problems: dict[str, ui.label] = {}
+        self._numbers: dict[str, ui.number] = {}
+        self._draw = {
+            "line": self._line, "text": self._text, "prompt": self._text, "lines": self._lines,
+            "ms": self._number, "number": self._number, "switch": self._switch,
+            "choice": self._choice, "several": self._several, "pairs": self._pairs,
+            "source": self._source,
+        }  # fmt: skip
+
+    def section(self, section: Section) -> None:
+        """A panel with its fields."""
+        with ui.column().classes("panel agent-section"):
+            ui.label(self._t(section.title)).classes("panel-title").props(
+                "role=heading aria-level=2"
+            )
+            if section.help:
+                ui.label(self._t(section.help)).classes("help")
+            if any(spec.name == "pause_complete_ms" for spec in section.specs):
+                self._presets()
+            for spec in section.specs:
+                with ui.column().classes("agent-field"):
+                    self._draw[spec.kind](spec)
+                    if spec.help and spec.kind != "switch":
+                        ui.label(self._t(spec.help)).classes("help")
+                    self._problems[spec.name] = ui.label("").classes("agent-problem")
+                    self._problems[spec.name].props("role=alert").set_visibility(False)
+
+    def show_problems(self, problems: Iterable[Problem]) -> None:
+        """Under each field what is wrong with it."""
+        told: dict[str, list[Problem]] = {}
+        for problem in problems:
+            told.setdefault(problem.field, []).append(problem)
+        for name, label in self._problems.items():
+            mine = told.get(name, [])
+            label.set_text(" ".join(in_words(self._t, problem) for problem in mine))
+            label.set_visibility(bool(mine))
+            is_error = any(problem.severity == "error" for problem in mine)
+            label.classes(remove="is-error is-warning")
+            label.classes("is-error" if is_error else "is-warning")
+
+    # --- kinds of fields ----------------------------------------------------------------------
+
+    def _value(self, spec: Spec) -> Any:
+        return self._editing.fields.get(spec.name)
+
+    def _lock(self, element: DisableableElement) -> None:
+        if not self._editing.may_edit:
+            element.disable()
+
+    def _line(self, spec: Spec) -> None:
+        element = ui.input(
+            self._t(spec.label),
+            value=shown(self._value(spec)),
+            on_change=lambda e: self._editing.set(spec.name, e.value or ""),
+        )
+        element.props(OUTLINED).classes("agent-wide")
+        self._lock(element)
+
+    def _text(self, spec: Spec) -> None:
+        with ui.row().classes("agent-line"):
+            element = ui.textarea(
+                self._t(spec.label),
+                value=shown(self._value(spec)),
+                on_change=lambda e: self._editing.set(spec.name, e.value or ""),
+            )
+            element.props(f"{OUTLINED} autogrow").classes("grow")
+            if spec.kind == "prompt":
+                element.classes("agent-prompt")
+            self._lock(element)
+            if spec.spoken:
+                self._play(lambda: shown(self._value(spec)))
+
+    def _lines(self, spec: Spec) -> None:
+        value = self._value(spec)
+        listed = value if isinstance(value, list | tuple) else ()
+        element = ui.textarea(
+            self._t(spec.label),
+            value="\n".join(map(shown, listed)),
+            on_change=lambda e: self._editing.set(spec.name, _listed(e.value)),
+        )
+        element.props(f"{OUTLINED} autogrow").classes("agent-wide")
+        self._lock(element)
+
+    def _number(self, spec: Spec) -> None:
+        value = self._value(spec)
+        element = ui.number(
+            self._t(spec.label),
+            value=value if isinstance(value, int) else None,
+            min=spec.least,
+            step=20 if spec.kind == "ms" else 1,
+            suffix=self._t("ms") if spec.kind == "ms" else None,
+            format="%d",
+            on_change=lambda e: self._editing.set(
+                spec.name, None if e.value is None else round(e.value)
+            ),
+        )
+        element.props(OUTLINED).classes("agent-number")
+        self._numbers[spec.name] = element
+        self._lock(element)
+
+    def _switch(self, spec: Spec) -> None:
+        element = ui.switch(
+            self._t(spec.label),
+            value=bool(self._value(spec)),
+            on_change=lambda e: self._editing.set(spec.name, e.value),
+        )
+        self._lock(element)
+        if spec.help:
+            ui.label(self._t(spec.help)).classes("help agent-under-switch")
+
+    def _choice(self, spec: Spec) -> None:
+        options = {value: self._t(does) for value, does in (spec.options or {}).items()}
+        value = self._value(spec)
+        ui.label(self._t(spec.label)).classes("agent-label")
+        element = ui.radio(
+            options,
+            value=value if value in options else None,
+            on_change=lambda e: self._editing.set(spec.name, e.value),
+        )
+        element.props("dense").classes("agent-radio")
+        self._lock(element)
+
+    def _several(self, spec: Spec) -> None:
+        ui.label(self._t(spec.label)).classes("agent-label")
+        value = self._value(spec)
+        chosen = set(map(shown, value)) if isinstance(value, list | tuple) else set()
+        boxes: dict[str, ui.checkbox] = {}
+
+        def changed() -> None:
+            self._editing.set(spec.name, [name for name, box in boxes.items() if box.value])
+
+        with ui.row().classes("agent-boxes"):
+            for name, does in (spec.options or {}).items():
+                box = ui.checkbox(self._t(does), value=name in chosen, on_change=changed)
+                boxes[name] = box.props("dense")
+                self._lock(box)
+
+    def _source(self, spec: Spec) -> None:
+        options = self._options(spec)
+        value = shown(self._value(spec))
+        options = {"": self._t("(none)")} | options | ({value: value} if value else {})
+        if spec.name == "voice":
+            del options[""]
+        with ui.row().classes("agent-line"):
+            element = ui.select(
+                options,
+                label=self._t(spec.label),
+                value=value if value in options else None,
+                with_input=True,
+                new_value_mode=None if spec.source == "bases" else "add-unique",
+                on_change=lambda e: self._editing.set(spec.name, e.value or ""),
+            )
+            element.props(OUTLINED).classes("agent-wide")
+            self._lock(element)
+            if spec.name == "voice":
+                self._play(lambda: shown(self._editing.fields.get("greeting")) or "1, 2, 3.")
+
+    def _options(self, spec: Spec) -> dict[str, str]:
+        engines, choices = self._choices.engines, self._choices
+        match spec.source:
+            case "voices":
+                return _same(engines.voices_of(shown(self._editing.fields.get("language"))))
+            case "bases":
+                return _same(choices.bases)
+            case "stt":
+                return _same(sorted(engines.stt_engines))
+            case "tts":
+                return _same(sorted(engines.tts_engines))
+            case "models":
+                return _same(engines.models)
+            case _:
+                queues = {f"queue:{name}": f"queue:{name}" for name in choices.queues}
+                people = {x: f"{x} {name}".strip() for x, name in choices.extensions.items()}
+                return queues | people
+
+    def _pairs(self, spec: Spec) -> None:
+        ui.label(self._t(spec.label)).classes("agent-label")
+        table = _Pairs(self._view, self._editing, spec, self._choices.agents, self._say)
+        table.draw()
+
+    def _play(self, text: Callable[[], str]) -> None:
+        if not self._editing.may_edit:
+            return
+        button = ui.button(icon="volume_up", on_click=self._view.act(lambda: self._say(text())))
+        button.props("flat round dense").props["aria-label"] = self._t(
+            "Listen, as on the telephone"
+        )
+        button.tooltip(self._t("Listen, as on the telephone"))
+
+    def _presets(self) -> None:
+        with ui.row().classes("agent-presets"):
+            for preset in PRESETS:
+                button = ui.button(on_click=partial(self._take_preset, preset))
+                with button.props("outline no-caps").classes("agent-preset"):
+                    with ui.column().classes("agent-preset-text"):
+                        ui.label(self._t(preset.title)).classes("agent-preset-name")
+                        ui.label(self._t(preset.does)).classes("help")
+                self._lock(button)
+
+    def _take_preset(self, preset: Preset) -> None:
+        self._numbers["pause_complete_ms"].set_value(preset.complete_ms)
+        self._numbers["pause_incomplete_ms"].set_value(preset.incomplete_ms)
+
+
+class _Pairs:
+    """A table of two columns; rows are added and taken away."""
+
+    def __init__(
+        self, view: View, editing: Editing, spec: Spec, agents: Mapping[str, str], say: Say
+    ) -> None:
+        self._view, self._editing, self._spec, self._say = view, editing, spec, say
+        self._agents = agents
+        value = editing.fields.get(spec.name)
+        pairs = value.items() if isinstance(value, Mapping) else ()
+        self._rows = [[str(key), shown(item)] for key, item in pairs]
+
+    @ui.refreshable_method
+    def draw(self) -> None:
+        t = self._view.t
+        with ui.column().classes("agent-pairs"):
+            for row in self._rows:
+                self._row(row)
+            if not self._rows:
+                ui.label(t("No entry.")).classes("muted")
+            if self._editing.may_edit:
+                add = ui.button(t("Add"), icon="add", on_click=self._add)
+                add.props("flat dense")
+
+    def _row(self, row: list[str]) -> None:
+        t, spec = self._view.t, self._spec
+        with ui.row().classes("agent-pair"):
+            key = ui.input(t(spec.columns[0]), value=row[0])
+            key.props(OUTLINED).classes("agent-pair-key")
+            key.on_value_change(lambda e: self._change(row, 0, e.value))
+            if spec.name == "language_menu":
+                options = dict(self._agents) | ({row[1]: row[1]} if row[1] else {})
+                item: Any = ui.select(options, label=t(spec.columns[1]), value=row[1] or None)
+            else:
+                item = ui.input(t(spec.columns[1]), value=row[1])
+            item.props(OUTLINED).classes("grow")
+            item.on_value_change(lambda e: self._change(row, 1, e.value))
+            if not self._editing.may_edit:
+                key.disable()
+                item.disable()
+                return
+            if spec.name == "pronunciations":
+                play = ui.button(
+                    icon="volume_up", on_click=self._view.act(lambda: self._say(row[0]))
+                )
+                play.props("flat round dense").props["aria-label"] = t(
+                    "Listen, as on the telephone"
+                )
+            remove = ui.button(icon="close", on_click=lambda: self._remove(row))
+            remove.props("flat round dense").props["aria-label"] = t("Take out")
+
+    def _add(self) -> None:
+        self._rows.append(["", ""])
+        self.draw.refresh()
+
+    def _remove(self, row: list[str]) -> None:
+        self._rows = [other for other in self._rows if other is not row]
+        self._tell()
+        self.draw.refresh()
+
+    def _change(self, row: list[str], column: int, value: str | None) -> None:
+        row[column] = value or ""
+        self._tell()
+
+    def _tell(self) -> None:
+        """A row of which nothing is written yet is nobody's entry."""
+        pairs = {key: value for key, value in self._rows if key or value}
+        self._editing.set(self._spec.name, pairs)
+
+
+def in_words(t: Callable[[str], str], problem: Problem) -> str:
+    """A problem in the reader's language."""
+    return t(problem.says).format(**problem.values)
+
+
+def label_of(t: Callable[[str], str], name: str) -> str:
+    """What a field is called."""
+    spec = SPECS.get(name)
+    return t(spec.label) if spec else name
+
+
+def _listed(text: str | None) -> list[str]:
+    return [line.strip() for line in (text or "").splitlines() if line.strip()]
+
+
+def _same(names: Collection[str]) -> dict[str, str]:
+    return {name: name for name in names}
