@@ -4,14 +4,13 @@ does."""
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import httpx
 import pytest
 import pytest_asyncio
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,29 +18,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from appliance.access.actor import Actor
 from appliance.access.roles import PERMISSIONS, Permission, Role
 from appliance.admin.api.app import PREFIX, make_api, routers
+from appliance.admin.api.schema import permission_of
 from appliance.admin.console import Console
 from appliance.admin.live.hub import LiveHub
 from appliance.settings import Settings
 
 API = make_api()
 ROUTES = [r for router in routers() for r in router.routes if isinstance(r, APIRoute)]
-NONE = object()
-"""No permission stands in its signature."""
 ANY_ID = re.compile(r"\{[^}]+\}")
-
-
-def permission_of(dependant: Dependant) -> object:
-    """What ``needs`` was given, wherever it stands among the dependencies."""
-    for found in _all(dependant):
-        if hasattr(found.call, "permission"):
-            return found.call.permission
-    return NONE
-
-
-def _all(dependant: Dependant) -> Iterator[Dependant]:
-    yield dependant
-    for inner in dependant.dependencies:
-        yield from _all(inner)
 
 
 class Entered:
@@ -65,7 +49,7 @@ async def console(engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Console]
 def requests() -> list[tuple[str, str, object]]:
     """Method, path with some id in it, and permission of every route."""
     return [
-        (method, PREFIX + ANY_ID.sub("1", route.path), permission_of(route.dependant))
+        (method, PREFIX + ANY_ID.sub("1", route.path), permission_of(route))
         for route in ROUTES
         for method in sorted(route.methods)
     ]
@@ -73,7 +57,8 @@ def requests() -> list[tuple[str, str, object]]:
 
 def test_every_route_says_who_may_call_it() -> None:
     assert len(ROUTES) > 40
-    assert [path for _, path, permission in requests() if permission is NONE] == []
+    for route in ROUTES:
+        permission_of(route)  # raises LookupError
 
 
 async def statuses(console: Console, actor: Actor | None) -> dict[tuple[str, str], int]:

@@ -16,6 +16,7 @@ from appliance import __version__
 from appliance.access.actor import ForbiddenError, NotFoundError
 from appliance.admin import api
 from appliance.admin.api.access import UnauthorizedError
+from appliance.admin.api.schema import describe
 from appliance.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def make_api() -> FastAPI:
     )
     for router in routers():
         app.include_router(router, prefix=PREFIX)
+    app.openapi = lambda: describe(app, routers(), PREFIX)  # type: ignore[method-assign]
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
@@ -61,7 +63,7 @@ def routers() -> list[APIRouter]:
     modules = (
         importlib.import_module(f"{api.__name__}.{found.name}")
         for found in pkgutil.iter_modules(api.__path__)
-        if found.name not in ("app", "access")
+        if found.name not in ("app", "access", "schema")
     )
     return [module.router for module in modules if hasattr(module, "router")]
 
