@@ -6,6 +6,8 @@ Turns are counted from an index alone (``ix_turns_at``), for their rows hold all
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +34,7 @@ from appliance.store.calls import LONGEST_CALL
 from appliance.store.endings import ASKED_FOR_PERSON, COUNTS, REASON, TRANSFERRED, ending
 from appliance.store.histogram import BIN_MS
 from appliance.store.models import AgentRow, CallRow, TurnRow
+from appliance.store.outcomes import Outcome, outcome_column
 from appliance.store.review_models import FlagRow
 from appliance.store.tenancy import of_visible_agent, visible_agents
 from appliance.store.terms import REPEAT_WITHIN_H, DropOff, Ending, Volume
@@ -65,11 +68,10 @@ class Scope:
     """BCP 47, as the agents have it."""
 
     def before(self) -> Scope:
-        """The period of the same length just before."""
-        length = self.until - self.since
-        return Scope(
-            self.since - length, self.since, self.zone, self.tenant, self.agent_id, self.language
-        )
+        """The period before, as many whole days earlier as this one lasts: the same hours of the day,
+        and for weeks the same days of the week."""
+        earlier = timedelta(days=math.ceil((self.until - self.since) / timedelta(days=1)))
+        return dataclasses.replace(self, since=self.since - earlier, until=self.until - earlier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +267,7 @@ async def read_drop_off(connection: AsyncConnection, scope: Scope) -> list[DropO
         .where(
             calls_in(scope),
             CallRow.ended_at.is_not(None),
-            ~CallRow.answered_by.startswith("machine"),
+            outcome_column() != Outcome.MACHINE.value,
         )
         .group_by(answered)
     )
@@ -300,6 +302,20 @@ def _gaps(scope: Scope, *columns: Any) -> Select[Any]:
             TurnRow.gap_ms.between(0, LONGEST_GAP_MS),
         )
     )
+
+
+async def count_calls(connection: AsyncConnection, scope: Scope) -> int:
+    """Calls of ``scope``."""
+    query = select(func.count()).select_from(CallRow).where(calls_in(scope))
+    return int(await connection.scalar(query) or 0)
+
+
+async def count_gaps(connection: AsyncConnection, scope: Scope) -> int:
+    """Answered turns of its time, whoever's: from the index alone, to choose a sample's size."""
+    query = select(func.count(TurnRow.gap_ms)).where(
+        TurnRow.at >= scope.since, TurnRow.at < scope.until
+    )
+    return int(await connection.scalar(query) or 0)
 
 
 async def read_load(connection: AsyncConnection, scope: Scope, turns: int) -> list[LoadBin]:

@@ -49,7 +49,5 @@ def ending(heard_gap: ColumnElement[Any]) -> ColumnElement[str]:
     unanswered = and_(
         outcome == Outcome.CALLER.value, func.coalesce(heard_gap, 0) == 0, answered.is_(None)
     )
-    return case(
-        (unanswered, Ending.ABANDONED.value),
-        *((outcome == kind.value, found.value) for kind, found in ENDINGS.items()),
-    )
+    counted = {kind.value: found.value for kind, found in ENDINGS.items()}
+    return case((unanswered, Ending.ABANDONED.value), else_=case(counted, value=outcome))

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-BIN_MS = 10
-"""Percentiles are off by half of it at most: gaps are measured to 20 ms frames."""
+BIN_MS = 20
+"""Of one frame, which is how exactly a gap is known; percentiles are off by half of it at most."""
 
 
 @dataclass(frozen=True, slots=True)
