@@ -45,6 +45,8 @@ def ago(view: View, at: datetime | None) -> str:
 
 def size_text(size_bytes: int) -> str:
     """ "1.2 MB"."""
+    if size_bytes < KB:
+        return f"{size_bytes} B"
     if size_bytes < MB:
         return f"{size_bytes / KB:.0f} kB"
     return f"{size_bytes / MB:.1f} MB"
