@@ -81,9 +81,8 @@ class _Log:
             slow.classes("log-slow").props("inputmode=numeric clearable")
             self._more(search)
             ui.element("div").classes("grow")
-            ui.button(
-                t("Clear"), icon="filter_alt_off", on_click=self._view.act(self._clear)
-            ).props("flat dense")
+            clear = ui.button(icon="filter_alt_off", on_click=self._view.act(self._clear))
+            clear.props(f'flat dense round aria-label="{t("Clear")}"').tooltip(t("Clear"))
             export = ui.link(t("Export CSV"), "#").classes("log-export").props("download")
         for element, name in ((number, "number"), (slow, "slow")):
             element.props("outlined dense").bind_value(
