@@ -52,7 +52,12 @@ class AgentPage:
         """Bar, tabs, panels."""
         view, t = self._view, self._view.t
         self._bar = Bar(
-            view, self._id, self._editing, reload=self._reload, check=self._check, show=self._show
+            view,
+            self._id,
+            self._editing,
+            reload=self._reload,
+            check=self._check_anew,
+            show=self._show,
         )
         self._player = ui.audio("", autoplay=True).classes("agent-player")
         self._form = Form(view, self._editing, self._offered, self._say)
@@ -104,6 +109,11 @@ class AgentPage:
         assert self._form is not None and self._bar is not None
         self._form.show_problems(found)
         self._bar.show_problems(found)
+
+    async def _check_anew(self) -> None:
+        """With what the engine servers say now."""
+        self._offered = await choices.choices(self._view.console, self._view.actor, self._id)
+        await self._check()
 
     async def _on_tab(self, event: Any) -> None:
         await self._view.act(self._on_shown)(str(event.value))

@@ -32,6 +32,7 @@ class Form:
         self._say = say
         self._problems: dict[str, ui.label] = {}
         self._numbers: dict[str, ui.number] = {}
+        self._voice: ui.select | None = None
         self._draw = {
             "line": self._line, "text": self._text, "prompt": self._text, "lines": self._lines,
             "ms": self._number, "number": self._number, "switch": self._switch,
@@ -86,7 +87,16 @@ class Form:
             on_change=lambda e: self._editing.set(spec.name, e.value or ""),
         )
         element.props(OUTLINED).classes("agent-wide")
+        if spec.name == "language":
+            element.on("blur", self._offer_voices)
         self._lock(element)
+
+    def _offer_voices(self) -> None:
+        """Those of the language that was chosen now; the voice itself is a person's to change."""
+        if self._voice is not None:
+            chosen = shown(self._editing.fields.get("voice"))
+            voices = self._options(SPECS["voice"]) | ({chosen: chosen} if chosen else {})
+            self._voice.set_options(voices, value=chosen or None)
 
     def _text(self, spec: Spec) -> None:
         with ui.row().classes("agent-line"):
@@ -185,6 +195,7 @@ class Form:
             element.props(OUTLINED).classes("agent-wide")
             self._lock(element)
             if spec.name == "voice":
+                self._voice = element
                 self._play(lambda: shown(self._editing.fields.get("greeting")) or "1, 2, 3.")
 
     def _options(self, spec: Spec) -> dict[str, str]:
