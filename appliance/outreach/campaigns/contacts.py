@@ -33,7 +33,7 @@ _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 """What Excel writes before the rows of some countries."""
 _SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?E\+?\d+", re.IGNORECASE)
-_FORMULA = re.compile(r'="?([^"]*)"?')
+_FORMULA = re.compile(r'="([^"]*)"')
 _LETTERS_ONLY = re.compile(r"[\s_\-./#()*:'\"]+")
 _NUMBER_NAMES = (
     "number", "phone", "phonenumber", "phoneno", "mobile", "mobilenumber", "mobileno", "telephone",
