@@ -171,7 +171,7 @@ class _Live:
             )
             self._set(
                 "gap", "–" if gap is None else f"{gap} ms",
-                t("of {n} answers").format(n=board.gaps) if board.gaps else "", grade,
+                t("answers: {n}").format(n=board.gaps) if board.gaps else "", grade,
             )  # fmt: skip
             if not view.actor.may(Permission.SYSTEM_READ):
                 self._set("live", str(board.live))
