@@ -136,6 +136,7 @@ def _sides(view: View, retest: Retest) -> None:
         with ui.row().classes("toolbar"):
             ui.label(t("Asked again")).classes("panel-title")
             ui.label(f"{when(view, retest.at)} · {retest.by}").classes("muted small")
+        ui.label(t("If it is right now, close the flag above, with a note.")).classes("help")
         if retest.fix:
             ui.label(retest.fix).classes("notice notice--good")
         with ui.element("div").classes("grid-2 review-sides"):

@@ -81,7 +81,8 @@ class FlagCard:
             ui.label(flag.rule).classes("mono muted")
             ui.space()
             if flag.call_id and view.actor.may(Permission.CALLS_READ):
-                ui.link(t("Open the call"), f"/calls/{flag.call_id}").classes("button-link")
+                at = max(0, (flag.begin_ms or 0) - BEFORE_MS)
+                ui.link(t("Open the call"), f"/calls/{flag.call_id}?at={at}").classes("button-link")
         facts = [
             side_words(t, flag.side),
             action_words(t, flag.action),

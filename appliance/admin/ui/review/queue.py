@@ -90,7 +90,8 @@ class QueueList:
     async def first(self) -> None:
         """Open the first flag, if there is one."""
         if self._flags:
-            await self._open(self._flags[0].flag.id)
+            self.mark(self._flags[0].flag.id)
+            await self._opened(self.chosen)
 
     async def decided(self, one: ReviewedFlag) -> None:
         """A flag stands otherwise now: where the filter leaves it out, the next is opened."""
@@ -109,6 +110,8 @@ class QueueList:
 
     async def _open(self, flag_id: str) -> None:
         self.mark(flag_id)
+        if flag_id in self._rows:
+            self._rows[flag_id].run_method("scrollIntoView", {"block": "nearest"})
         await self._opened(flag_id)
 
     def mark(self, flag_id: str) -> None:
@@ -118,5 +121,4 @@ class QueueList:
             self._rows[self.chosen].props('aria-selected="false"')
         self.chosen = flag_id
         if flag_id in self._rows:
-            row = self._rows[flag_id].classes("review-row--here").props('aria-selected="true"')
-            row.run_method("scrollIntoView", {"block": "nearest"})
+            self._rows[flag_id].classes("review-row--here").props('aria-selected="true"')
