@@ -145,4 +145,4 @@ def browser_name(agent: str) -> str:
 def _secret(label: str, complete: str) -> ui.input:
     field = ui.input(label, password=True, password_toggle_button=True)
     field.props(f"outlined dense maxlength=256 autocomplete={complete}")
-    return field
+    return field.classes("wide")

@@ -114,7 +114,7 @@ class KeysPage:
             "state": says[state],
             "tone": "good" if state == "in force" else "",
             "in_force": key.revoked_at is None,
-            "until": when(view, key.expires_at) or t("revoked"),
+            "until": when(view, key.expires_at) or t("no end"),
             "used": ago(view, key.last_used_at) or t("never"),
             "revoke_words": t("Revoke {name}").format(name=key.name),
         }

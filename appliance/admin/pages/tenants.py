@@ -90,8 +90,10 @@ class TenantsPage:
         view, t = self._view, self._view.t
         with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
             ui.label(t("New tenant")).classes("panel-title")
-            name = ui.input(t("Name")).props("outlined dense autofocus maxlength=100")
-            tenant = ui.input(t("Id")).props("outlined dense maxlength=40")
+            name = (
+                ui.input(t("Name")).props("outlined dense autofocus maxlength=100").classes("wide")
+            )
+            tenant = ui.input(t("Id")).props("outlined dense maxlength=40").classes("wide")
             ui.label(t("Letters a-z, digits and dashes; it cannot be changed later.")).classes(
                 "help"
             )
@@ -117,7 +119,7 @@ class TenantsPage:
         with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
             ui.label(t("Rename {name}").format(name=one.name)).classes("panel-title")
             name = ui.input(t("Name"), value=one.name)
-            name.props("outlined dense autofocus maxlength=100")
+            name.props("outlined dense autofocus maxlength=100").classes("wide")
 
             async def save() -> None:
                 await tenants.rename_tenant(view.console, view.actor, one.id, name.value or "")
@@ -147,11 +149,11 @@ class TenantsPage:
             agent_ids = ui.select(
                 {a.id: f"{a.name} ({a.tenant})" for a in found if a.tenant != one.id},
                 label=t("Agents"), multiple=True, value=[], with_input=True,
-            ).props("outlined dense use-chips")  # fmt: skip
+            ).props("outlined dense use-chips").classes("wide")  # fmt: skip
             names = ui.select(
                 {b.name: f"{b.name} ({b.tenant})" for b in bases if b.tenant != one.id},
                 label=t("Knowledge bases"), multiple=True, value=[], with_input=True,
-            ).props("outlined dense use-chips")  # fmt: skip
+            ).props("outlined dense use-chips").classes("wide")  # fmt: skip
 
             async def give() -> None:
                 await tenants.assign(view.console, view.actor, one.id, agent_ids.value, names.value)

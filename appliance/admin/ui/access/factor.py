@@ -54,7 +54,7 @@ class FactorPanel:
         async def act() -> None:
             await does()
 
-        return ui.button(text, icon=icon, on_click=self._view.act(act)).props("outline dense")
+        return ui.button(text, icon=icon, on_click=self._view.act(act)).props("outline")
 
     async def _begin(self) -> None:
         view, t = self._view, self._view.t
@@ -142,13 +142,13 @@ class FactorPanel:
 def _secret(label: str) -> ui.input:
     field = ui.input(label, password=True, password_toggle_button=True)
     field.props("outlined dense autofocus maxlength=256 autocomplete=current-password")
-    return field
+    return field.classes("wide")
 
 
 def _code(label: str) -> ui.input:
     field = ui.input(label)
     field.props("outlined dense maxlength=40 autocomplete=one-time-code")
-    return field
+    return field.classes("wide")
 
 
 def _buttons(

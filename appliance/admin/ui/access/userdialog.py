@@ -62,21 +62,26 @@ class UserDialog:
                 "help"
             )
         self._name = self._input(t("Name"), user.name if user else "", 100)
-        self._role = ui.select(
-            self._roles, label=t("Role"), value=user.role if user else Role.VIEWER.value
-        ).props("outlined dense")
-        tenant = (user.tenant or "") if user else next(iter(self._tenants), "")
+        self._role = (
+            ui.select(self._roles, label=t("Role"), value=user.role if user else Role.VIEWER.value)
+            .props("outlined dense")
+            .classes("wide")
+        )
+        tenant = (user.tenant or "") if user else next(filter(None, self._tenants), "")
         self._tenant = ui.select(
             self._tenants if tenant in self._tenants else self._tenants | {tenant: tenant},
             label=t("Tenant"), value=tenant,
-        ).props("outlined dense")  # fmt: skip
+        ).props("outlined dense").classes("wide")  # fmt: skip
         self._tenant.bind_visibility_from(self._role, "value", lambda role: role != Role.OPERATOR)
-        self._language = ui.select(
-            LANGUAGES, label=t("Language"), value=user.language if user else "en"
-        ).props("outlined dense")
+        self._language = (
+            ui.select(LANGUAGES, label=t("Language"), value=user.language if user else "en")
+            .props("outlined dense")
+            .classes("wide")
+        )
 
     def _input(self, label: str, value: str, most: int) -> ui.input:
-        return ui.input(label, value=value).props(f"outlined dense maxlength={most}")
+        field = ui.input(label, value=value).props(f"outlined dense maxlength={most}")
+        return field.classes("wide")
 
     def _actions(self, user: User) -> None:
         t = self._view.t
