@@ -25,7 +25,7 @@ class Watcher:
         self._followed = followed
 
     def wants(self, call_id: str, kind: str) -> bool:
-        return kind != "partial" or call_id in self._followed
+        return kind not in ("partial", "final") or call_id in self._followed
 
     def play(self, message: bytes) -> None:
         self.sound.append(message)
@@ -227,7 +227,7 @@ def test_words_under_way_are_made_ready_only_for_who_follows_the_call() -> None:
     nobody: Any = Watcher()
     one: Any = Watcher("call-0001")
     desk.watch(nobody)
-    assert not desk.is_watched("call-0001", "partial") and desk.is_watched("call-0001", "final")
+    assert not desk.is_watched("call-0001", "partial") and desk.is_watched("call-0001", "turn")
     desk.watch(one)
     assert desk.is_watched("call-0001", "partial") and not desk.is_watched("call-2", "partial")
     desk.tell("call-0001", {"event": "partial"})

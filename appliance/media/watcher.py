@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 WATCH_ID = "watch"
 """What a watcher's token is made for, in place of a call id."""
 WATCH_BUFFER_BYTES = 1 << 20
+UNDER_WAY = frozenset({"partial", "final"})
+"""Words before the turn is given; with it they come once more."""
 MOST_NAMED = 2000
 """Calls that one watcher follows or listens to; more than a worker carries."""
 
@@ -74,7 +76,7 @@ class Watcher(picows.WSListener):
     def wants(self, call_id: str, kind: str) -> bool:
         """Whether an event of that kind is to be told. Words that are still being said come many
         times a second and are redacted each time: only where somebody reads them."""
-        return kind != "partial" or self._followed is None or call_id in self._followed
+        return kind not in UNDER_WAY or self._followed is None or call_id in self._followed
 
     def tell(self, message: bytes) -> None:
         """One event. A watcher that does not keep up is disconnected, for it would fill memory."""
