@@ -99,6 +99,16 @@ async def webhook(console: Console, actor: Actor, webhook_id: int) -> ShownWebho
         return (await _shown(connection, [await _theirs(connection, actor, webhook_id)]))[0]
 
 
+async def tenants_to_choose(console: Console, actor: Actor) -> dict[str, str]:
+    """Whose calls a webhook of the operator's may be told of: names by id; nothing to choose for
+    others."""
+    actor.require(Permission.WEBHOOKS_EDIT)
+    if actor.tenant is not None:
+        return {}
+    async with console.engine.connect() as connection:
+        return {one.id: one.name for one in await users.list_tenants(connection)}
+
+
 async def create(console: Console, actor: Actor, wish: WebhookWish) -> WithSecret:
     """A new one. Raises UserError where its URL leads where none may."""
     actor.require(Permission.WEBHOOKS_EDIT)
