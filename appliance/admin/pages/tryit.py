@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from nicegui import ui
+from contextlib import suppress
 
+from nicegui import background_tasks, ui
+
+from appliance.access.actor import NotFoundError
 from appliance.access.roles import Permission
 from appliance.admin.live.state import CallState
 from appliance.admin.services import agents, tryit
@@ -106,8 +109,8 @@ class TryPage:
 
     def _left(self) -> None:
         """The page has gone: nobody talks any more."""
-        if self._call_id:
-            in_background(self._view, _hang_up(self._view, self._call_id))
+        if self._call_id:  # not by ``act``: to the page, the session is over by now
+            background_tasks.create(_hang_up(self._view, self._call_id), name="hang up")
 
     # --- what happens -----------------------------------------------------------------------------
 
@@ -203,7 +206,7 @@ class Head:
         t, button = self._t, self._button
         button.props(f"icon={'call_end' if busy else 'call'}")
         button.props(f"color={'negative' if busy else 'positive'}")
-        button.props["aria-label"] = t("Hang up") if busy else t("Call")
+        button.props["aria-label"] = t("Hang up") if busy else t("Call the agent")
         button.update()
         self._which.set_enabled(not busy and self._has_draft and self._agent.version > 0)
         self._band.set_enabled(not busy)
@@ -275,4 +278,5 @@ def _pressing(press: Handler, digit: str) -> Handler:
 
 
 async def _hang_up(view: View, call_id: str) -> None:
-    await tryit.hang_up(view.console, view.actor, call_id)
+    with suppress(NotFoundError):
+        await tryit.hang_up(view.console, view.actor, call_id)
