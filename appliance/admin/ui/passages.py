@@ -13,7 +13,7 @@ LONGEST_NAME_LETTERS = 40
 def show_passage(view: View, passage: Passage) -> None:
     """The chip; cited ones stand out."""
     kind = "chip--accent" if passage.cited else ""
-    chip = ui.button(on_click=lambda: _open(view, passage)).props("flat dense no-caps")
+    chip = ui.button(on_click=lambda: open_passage(view, passage)).props("flat dense no-caps")
     chip.classes(f"chip chip-button {kind}")
     with chip:
         ui.icon("menu_book").props("size=12px")
@@ -32,9 +32,10 @@ def place_of(view: View, passage: Passage) -> str:
     return view.t("{document}, page {page}").format(document=name, page=passage.page)
 
 
-def _open(view: View, passage: Passage) -> None:
+def open_passage(view: View, passage: Passage) -> None:
+    """Its whole text, in a dialog."""
     t = view.t
-    with ui.dialog() as dialog, ui.card().classes("dialog dialog--wide"):
+    with view.client, ui.dialog() as dialog, ui.card().classes("dialog dialog--wide"):
         ui.label(place_of(view, passage)).classes("panel-title")
         if passage.heading:
             ui.label(passage.heading).classes("passage-heading")

@@ -1,16 +1,26 @@
-"""A call as bubbles: what the caller said, what they truly heard, what was written and cut off."""
+"""A call as bubbles: what the caller said, what they truly heard, what was written and cut off; below
+each answer its gap, the passages that it rests on, and where the wait went."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import quote
 
 from nicegui import ui
+from nicegui.events import GenericEventArguments
 
 from appliance.admin.ui.page import View
-from appliance.admin.ui.passages import show_passage
-from appliance.admin.ui.stagebars import SCALE_MS, scale_of, stage_bars
-from appliance.events import Flag, Turn
-from appliance.rehearsal.timeline import spans
+from appliance.admin.ui.passages import open_passage, place_of
+from appliance.admin.ui.stagebars import (
+    SCALE_MS,
+    marks_in_words,
+    pieces_of,
+    scale_of,
+    slowest_in_words,
+)
+from appliance.admin.ui.words import Translate
+from appliance.events import Flag, Passage, Turn
 
 SLOW_GAP_MS, BAD_GAP_MS = 800, 1500
 """A gap is coloured from these on: the first is what a caller notices as waiting (G.114 spends some
@@ -32,6 +42,10 @@ OnSeek = Callable[[int], object]
 """Told the place of a turn, in ms of the media clock."""
 
 
+class _Bubbles(ui.element, component="transcript.js"):
+    """All turns; ``turns`` are rows as :func:`_row` makes them."""
+
+
 class Transcript:
     """The turns of one call, oldest first; :meth:`add` goes on with them."""
 
@@ -39,9 +53,13 @@ class Transcript:
         self._view = view
         self._on_seek = on_seek
         self._scale_ms = scale_ms
-        self.root = ui.column().classes("transcript")
-        self.root.props["role"] = "log"
-        self.root.props["aria-label"] = view.t("Transcript")
+        self._rows: list[dict[str, Any]] = []
+        self._passages: dict[int, Sequence[Passage]] = {}
+        self.root = _Bubbles()
+        self.root.props["turns"] = self._rows
+        self.root.props["words"] = _words(view.t)
+        self.root.props["seekable"] = on_seek is not None
+        self.root.on("seek", self._seek).on("passage", self._open, ["turn", "number"])
 
     @property
     def html_id(self) -> str:
@@ -50,57 +68,26 @@ class Transcript:
 
     def add(self, turn: Turn, flags: Sequence[Flag] = ()) -> None:
         """One more turn, below the others."""
-        with self.root, ui.column().classes("turn") as row:
-            row.props["data-turn"] = str(turn.index)
-            if turn.said:
-                self._caller(turn)
-            if turn.heard or turn.reply:
-                self._agent(turn)
-            self._notes(turn, flags)
+        self.add_all([turn], flags)
 
-    def _caller(self, turn: Turn) -> None:
-        with ui.element("div").classes("bubble bubble--caller"):
-            self._words(turn.said, turn.stages.speech_start)
+    def add_all(self, turns: Sequence[Turn], flags: Sequence[Flag] = ()) -> None:
+        """More turns; each gets those of ``flags`` that are its own."""
+        for turn in turns:
+            mine = [flag for flag in flags if flag.turn == turn.index]
+            self._rows.append(_row(self._view, turn, mine, self._scale_ms))
+            self._passages[turn.index] = turn.passages
+        self.root.props["turns"] = list(self._rows)
+        self.root.update()
 
-    def _agent(self, turn: Turn) -> None:
-        t = self._view.t
-        with ui.element("div").classes("bubble bubble--agent"):
-            if turn.heard:
-                self._words(turn.heard, turn.stages.first_frame)
-            if unheard := unheard_of(turn):
-                ui.label(unheard).classes("bubble-unheard")
-                cut = t("cut off by the caller") if turn.barged_in else t("written, not heard")
-                ui.label(cut).classes("bubble-cut")
+    def _seek(self, event: GenericEventArguments) -> None:
+        if self._on_seek is not None and isinstance(event.args, int | float):
+            self._on_seek(int(event.args))
 
-    def _words(self, words: str, at_ms: int | None) -> None:
-        label = ui.label(words).classes("bubble-words")
-        if self._on_seek is None or at_ms is None:
-            return
-        seek = self._on_seek
-        label.classes("bubble-words--seek").props("tabindex=0 role=button")
-        label.on("click", lambda: seek(at_ms)).on("keydown.enter", lambda: seek(at_ms))
-
-    def _notes(self, turn: Turn, flags: Sequence[Flag]) -> None:
-        t = self._view.t
-        with ui.row().classes("turn-notes"):
-            if turn.gap_ms is not None:
-                ui.label(f"{turn.gap_ms} ms").classes(f"chip num {gap_chip(turn.gap_ms)}").tooltip(
-                    t("From the caller's last sound to the agent's first")
-                )
-            ui.label(t(SOURCE_WORDS[turn.source])).classes("chip")
-            if turn.barged_in:
-                ui.label(t("interrupted")).classes("chip")
-            for flag in flags:
-                chip = "chip--bad" if flag.severity == "high" else "chip--warn"
-                with ui.link(target=f"/flags/{flag.id}").classes(f"chip {chip}"):
-                    ui.icon("flag").props("size=12px")
-                    ui.label(flag.rule)
-            for passage in turn.passages:
-                show_passage(self._view, passage)
-        if turn.failure:
-            ui.label(turn.failure).classes("turn-failure").props("role=alert")
-        if turn.gap_ms is not None and spans(turn.stages):
-            stage_bars(self._view, turn, self._scale_ms)
+    def _open(self, event: GenericEventArguments) -> None:
+        turn, number = event.args.get("turn"), event.args.get("number")
+        passages = self._passages.get(turn, ())
+        if isinstance(number, int) and 0 <= number < len(passages):
+            open_passage(self._view, passages[number])
 
 
 def transcript(
@@ -110,11 +97,52 @@ def transcript(
     flags: Sequence[Flag] = (),
 ) -> Transcript:
     """Draw ``turns``; a click on what was said tells ``on_seek`` where it lies."""
-    scale_ms = scale_of(list(turns)) if turns else SCALE_MS
-    drawn = Transcript(view, on_seek, scale_ms)
-    for turn in turns:
-        drawn.add(turn, [flag for flag in flags if flag.turn == turn.index])
+    drawn = Transcript(view, on_seek, scale_of(turns) if turns else SCALE_MS)
+    drawn.add_all(turns, flags)
     return drawn
+
+
+def _row(view: View, turn: Turn, flags: Sequence[Flag], scale_ms: int) -> dict[str, Any]:
+    t, answered = view.t, turn.gap_ms is not None
+    return {
+        "index": turn.index,
+        "said": turn.said,
+        "said_at": turn.stages.speech_start,
+        "heard": turn.heard,
+        "heard_at": turn.stages.first_frame,
+        "unheard": unheard_of(turn),
+        "barged_in": turn.barged_in,
+        "gap": f"{turn.gap_ms} ms" if answered else "",
+        "gap_chip": gap_chip(turn.gap_ms) if turn.gap_ms is not None else "",
+        "source": t(SOURCE_WORDS[turn.source]),
+        "flags": [
+            {
+                "url": f"/flags/{quote(flag.id, safe='')}",
+                "rule": flag.rule,
+                "chip": "chip--bad" if flag.severity == "high" else "chip--warn",
+            }
+            for flag in flags
+        ],
+        "passages": [
+            {"place": place_of(view, passage), "cited": passage.cited} for passage in turn.passages
+        ],
+        "failure": turn.failure,
+        "bar": pieces_of(turn, scale_ms, t) if answered else [],
+        "slowest": slowest_in_words(turn, t),
+        "marks": marks_in_words(turn, t),
+    }
+
+
+def _words(t: Translate) -> dict[str, str]:
+    return {
+        "transcript": t("Transcript"),
+        "cut": t("cut off by the caller"),
+        "unheard": t("written, not heard"),
+        "gap": t("From the caller's last sound to the agent's first"),
+        "interrupted": t("interrupted"),
+        "cited": t("The answer rests on this passage"),
+        "slowest": t("slowest"),
+    }
 
 
 def unheard_of(turn: Turn) -> str:
