@@ -108,6 +108,12 @@ class ConsoleProcess:
             assert self._process.poll() is None and time.monotonic() < deadline, self.log()
             time.sleep(0.1)
 
+    @property
+    def pid(self) -> int:
+        """Of the process; it must be open."""
+        assert self._process is not None
+        return self._process.pid
+
     def close(self) -> None:
         """SIGTERM (blocks)."""
         if self._process is None:
@@ -176,6 +182,6 @@ async def page_of(
     )
     try:
         yield page
-        assert not [line for line in told if "favicon" not in line], told
+        assert not [line for line in told if "401" not in line], told  # a wrong password
     finally:
         await context.close()
