@@ -21,7 +21,7 @@ from appliance.store.database import answer
 
 QUERY_TIMEOUT_S = 10.0
 VERIFY_TIMEOUT_S = 3600.0
-"""Some 100 000 rows take a second."""
+"""Millions of rows."""
 BROKEN_STATUS = 1
 
 
