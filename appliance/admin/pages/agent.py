@@ -29,7 +29,7 @@ async def agent(view: View, agent_id: str, tab: str = "") -> None:
     """The editor, or for who may not edit the same to read."""
     head = await agents.agent(view.console, view.actor, agent_id)
     edited = await drafts.read(view.console, view.actor, agent_id)
-    offered = await choices.choices(view.console, view.actor, agent_id)
+    offered = await choices.choices(view.console, view.actor, agent_id, ask_engines=False)
     await AgentPage(view, head, edited, offered).draw(tab)
 
 
@@ -47,6 +47,8 @@ class AgentPage:
         self._bar: Bar | None = None
         self._form: Form | None = None
         self._saved_revision = edited.revision
+        self._panels: dict[str, ui.column] = {}
+        """Of the tabs whose fields were not looked at yet."""
 
     async def draw(self, tab: str) -> None:
         """Bar, tabs, panels."""
@@ -78,8 +80,7 @@ class AgentPage:
             ).classes("agent-panels"):
                 for one in TABS:
                     with ui.tab_panel(one.name):
-                        for section in one.sections:
-                            self._form.section(section)
+                        self._panels[one.name] = ui.column().classes("agent-section")
                 with ui.tab_panel("text"):
                     self._text = ui.column().classes("agent-section")
                 with ui.tab_panel("versions"):
@@ -88,7 +89,7 @@ class AgentPage:
         if self._editing.may_edit:
             ui.timer(TICK_S, view.act(self._tick))
             view.client.on_disconnect(view.act(self._leave))
-        ui.timer(PROBLEMS_AFTER_S, view.act(self._check), once=True)
+        ui.timer(PROBLEMS_AFTER_S, view.act(self._check_anew), once=True)
         await self._on_shown(tabs.value or "")
 
     async def _tick(self) -> None:
@@ -113,13 +114,21 @@ class AgentPage:
     async def _check_anew(self) -> None:
         """With what the engine servers say now."""
         self._offered = await choices.choices(self._view.console, self._view.actor, self._id)
+        assert self._form is not None
+        self._form.offer(self._offered)
         await self._check()
 
     async def _on_tab(self, event: Any) -> None:
         await self._view.act(self._on_shown)(str(event.value))
 
     async def _on_shown(self, tab: str) -> None:
-        """What is made of the fields is made when it is looked at."""
+        """A tab is drawn when it is looked at first, and what is made of the fields each time."""
+        if (panel := self._panels.pop(tab, None)) is not None:
+            assert self._form is not None
+            with panel:
+                for section in next(one for one in TABS if one.name == tab).sections:
+                    self._form.section(section)
+            self._form.show_problems()
         if tab == "versions":
             await self._editing.save()
             await self._versions.refresh()

@@ -45,10 +45,19 @@ class Choices:
     """Number -> whose."""
 
 
-async def choices(console: Console, actor: Actor, agent_id: str) -> Choices:
-    """Of the agent's tenant and of the engine servers that are up. Raises NotFoundError."""
+UNASKED = Survey(has_llm=True, away=frozenset({"stt", "tts", "llm"}))
+"""Before the engine servers were asked: anything may be there."""
+
+
+async def choices(
+    console: Console, actor: Actor, agent_id: str, *, ask_engines: bool = True
+) -> Choices:
+    """Of the agent's tenant and of the engine servers that are up. Raises NotFoundError.
+
+    ``ask_engines``: a server that hangs takes some 2 s; without, theirs are left out.
+    """
     actor.require(Permission.AGENTS_READ)
-    seen = await survey(console.settings, console.http)
+    seen = await survey(console.settings, console.http) if ask_engines else UNASKED
     async with console.engine.connect() as connection:
         head = await summary_of(connection, actor, agent_id)
         known = await agent_views.agents_of(connection, head.tenant)

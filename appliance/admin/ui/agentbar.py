@@ -88,9 +88,9 @@ class Bar:
         self._problems = problems
         errors = sum(problem.severity == "error" for problem in problems)
         if errors:
-            text, color = t("{n} problems").format(n=errors), "negative"
+            text, color = t("Problems: {n}").format(n=errors), "negative"
         elif problems:
-            text, color = t("{n} warnings").format(n=len(problems)), "warning"
+            text, color = t("Warnings: {n}").format(n=len(problems)), "warning"
         else:
             text, color = t("No problem found"), "positive"
         self._count.set_text(text)

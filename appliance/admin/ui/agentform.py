@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,8 @@ class Form:
         self._say = say
         self._problems: dict[str, ui.label] = {}
         self._numbers: dict[str, ui.number] = {}
-        self._voice: ui.select | None = None
+        self._sources: dict[str, ui.select] = {}
+        self._told: Sequence[Problem] = ()
         self._draw = {
             "line": self._line, "text": self._text, "prompt": self._text, "lines": self._lines,
             "ms": self._number, "number": self._number, "switch": self._switch,
@@ -58,8 +59,22 @@ class Form:
                     self._problems[spec.name] = ui.label("").classes("agent-problem")
                     self._problems[spec.name].props("role=alert").set_visibility(False)
 
-    def show_problems(self, problems: Iterable[Problem]) -> None:
-        """Under each field what is wrong with it."""
+    def offer(self, choices: Choices) -> None:
+        """There is more, or less, to choose from."""
+        self._choices = choices
+        for name in self._sources:
+            self._offer(name)
+
+    def _offer(self, name: str) -> None:
+        """What is chosen stays chosen: it is a person's to change."""
+        options, chosen = self._options(SPECS[name])
+        self._sources[name].set_options(options, value=chosen)
+
+    def show_problems(self, problems: Sequence[Problem] | None = None) -> None:
+        """Under each field what is wrong with it; None: what was last known."""
+        if problems is None:
+            problems = self._told
+        self._told = problems
         told: dict[str, list[Problem]] = {}
         for problem in problems:
             told.setdefault(problem.field, []).append(problem)
@@ -88,15 +103,8 @@ class Form:
         )
         element.props(OUTLINED).classes("agent-wide")
         if spec.name == "language":
-            element.on("blur", self._offer_voices)
+            element.on("blur", lambda: self._offer("voice"))
         self._lock(element)
-
-    def _offer_voices(self) -> None:
-        """Those of the language that was chosen now; the voice itself is a person's to change."""
-        if self._voice is not None:
-            chosen = shown(self._editing.fields.get("voice"))
-            voices = self._options(SPECS["voice"]) | ({chosen: chosen} if chosen else {})
-            self._voice.set_options(voices, value=chosen or None)
 
     def _text(self, spec: Spec) -> None:
         with ui.row().classes("agent-line"):
@@ -178,27 +186,30 @@ class Form:
                 self._lock(box)
 
     def _source(self, spec: Spec) -> None:
-        options = self._options(spec)
-        value = shown(self._value(spec))
-        options = {"": self._t("(none)")} | options | ({value: value} if value else {})
-        if spec.name == "voice":
-            del options[""]
+        options, chosen = self._options(spec)
         with ui.row().classes("agent-line"):
             element = ui.select(
                 options,
                 label=self._t(spec.label),
-                value=value if value in options else None,
+                value=chosen,
                 with_input=True,
                 new_value_mode=None if spec.source == "bases" else "add-unique",
                 on_change=lambda e: self._editing.set(spec.name, e.value or ""),
             )
             element.props(OUTLINED).classes("agent-wide")
+            self._sources[spec.name] = element
             self._lock(element)
             if spec.name == "voice":
-                self._voice = element
                 self._play(lambda: shown(self._editing.fields.get("greeting")) or "1, 2, 3.")
 
-    def _options(self, spec: Spec) -> dict[str, str]:
+    def _options(self, spec: Spec) -> tuple[dict[str, str], str | None]:
+        """Value -> what it is called, and the one that is chosen: it may be away."""
+        chosen = shown(self._value(spec))
+        none = {} if spec.name == "voice" else {"": self._t("(none)")}
+        options = none | ({chosen: chosen} if chosen else {}) | self._offered(spec)
+        return options, chosen if chosen in options else None
+
+    def _offered(self, spec: Spec) -> dict[str, str]:
         engines, choices = self._choices.engines, self._choices
         match spec.source:
             case "voices":
