@@ -35,7 +35,13 @@ def print_campaigns(settings: Settings, states: list[str], *, as_json: bool) -> 
 
     found = answer(settings, work)
     if as_json:
-        print_json({"campaigns": [_facts(one) | {"counts": counts} for one, counts in found]})
+        print_json(
+            {
+                "campaigns": [
+                    _facts(one) | {"counts": _named_counts(counts)} for one, counts in found
+                ]
+            }
+        )
         return
     print_table(
         ("id", "name", "agent", "state", "waiting", "reached", "failed", "refused", "why"),
@@ -66,7 +72,7 @@ def print_campaign(settings: Settings, id_: int, *, as_json: bool) -> None:
 
     found, counts, results = answer(settings, work)
     if as_json:
-        print_json(_facts(found) | {"counts": counts, "results": dict(results)})
+        print_json(_facts(found) | {"counts": _named_counts(counts), "results": dict(results)})
         return
     hours = found.hours or settings.switch.calling_hours
     print(f"{plain(found.name)}: {found.state}{f' ({plain(found.why)})' if found.why else ''}")
@@ -99,6 +105,10 @@ async def _named(connection: AsyncConnection, id_: int, *, lock: bool = False) -
     if found is None:
         raise UserError(f"There is no campaign {id_}; `ivr campaign list` shows those there are.")
     return found
+
+
+def _named_counts(counts: dict[ContactState, int]) -> dict[str, int]:
+    return {str(state): count for state, count in counts.items()}
 
 
 def _facts(campaign: Campaign) -> dict[str, Any]:

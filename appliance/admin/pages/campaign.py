@@ -11,7 +11,13 @@ from appliance.access.roles import Permission
 from appliance.admin.api.app import PREFIX
 from appliance.admin.services import campaigns as service
 from appliance.admin.services.campaigns import Whole
-from appliance.admin.ui.campaignbar import CAMPAIGN_TONES, CAMPAIGN_WORDS, STATE_WORDS, draw_bar
+from appliance.admin.ui.campaignbar import (
+    CAMPAIGN_TONES,
+    CAMPAIGN_WORDS,
+    STATE_WORDS,
+    draw_bar,
+    result_words,
+)
 from appliance.admin.ui.campaignform import SHARES, WAITS_S, CampaignForm
 from appliance.admin.ui.contactsupload import ContactsUpload
 from appliance.admin.ui.layout import empty
@@ -199,7 +205,9 @@ class CampaignPage:
             most = max(count for _, count in whole.results)
             for result, count in whole.results[:10]:
                 with ui.row().classes("system-row"):
-                    ui.label(result).classes("system-name mono")
+                    ui.label(result_words(self._view, result)).classes("system-name").tooltip(
+                        result
+                    )
                     with ui.element("div").classes("load"):
                         fill = ui.element("div").classes("load-fill cbar--queued")
                         fill.style(f"width:{100 * count / most:.0f}%")
@@ -257,7 +265,8 @@ class CampaignPage:
         rows = [
             {
                 "id": c.id, "number": c.number, "name": c.name, "kind": str(c.state),
-                "state": t(STATE_WORDS[c.state]), "result": c.result, "tries": c.attempts or "–",
+                "state": t(STATE_WORDS[c.state]), "result": result_words(self._view, c.result),
+                "tries": c.attempts or "–",
                 "at": when(self._view, c.called_at) or "–", "call": c.call_id,
                 "call_words": t("open"),
             }

@@ -153,7 +153,8 @@ class TrunksPage:
         busy.delete()
         with rest:
             good = t("Nothing is wrong with it as far as can be told from here.")
-            bad = t("{n} things are wrong.").format(n=wrong)
+            one, more = t("One thing is wrong."), t("{n} things are wrong.").format(n=wrong)
+            bad = one if wrong == 1 else more
             ui.label(bad if wrong else good).classes(
                 "notice notice--bad" if wrong else "notice notice--good"
             )

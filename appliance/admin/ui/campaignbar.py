@@ -11,9 +11,9 @@ from appliance.admin.ui.show import Tone
 from appliance.store.campaigns import CampaignState, ContactState
 
 STATE_WORDS = {
-    ContactState.REACHED: "reached", ContactState.QUEUED: "being called",
-    ContactState.WAITING: "waiting", ContactState.FAILED: "not reached",
+    ContactState.REACHED: "reached", ContactState.FAILED: "not reached",
     ContactState.REFUSED: "not to be called", ContactState.CANCELLED: "taken off",
+    ContactState.QUEUED: "being called", ContactState.WAITING: "waiting",
 }  # fmt: skip
 """In the order of the bar."""
 CAMPAIGN_WORDS = {
@@ -24,6 +24,25 @@ CAMPAIGN_WORDS = {
 CAMPAIGN_TONES: dict[CampaignState, Tone] = {
     CampaignState.RUNNING: "good", CampaignState.PAUSED: "warn", CampaignState.DONE: "accent",
 }  # fmt: skip
+
+
+RESULT_WORDS = {
+    "human": "a person answered", "machine": "an answering machine", "uncertain": "somebody answered",
+    "USER_BUSY": "busy", "NO_ANSWER": "no answer", "NO_USER_RESPONSE": "no answer",
+    "SUBSCRIBER_ABSENT": "switched off", "CALL_REJECTED": "refused the call",
+    "UNALLOCATED_NUMBER": "no such number", "INVALID_NUMBER_FORMAT": "no such number",
+    "NUMBER_CHANGED": "the number has changed", "DO_NOT_CALL": "not to be called",
+    "CANCELLED": "cancelled by hand", "NORMAL_CLEARING": "hung up at once",
+    "NETWORK_OUT_OF_ORDER": "the line was lost", "GATEWAY_DOWN": "the trunk is down",
+    "NORMAL_TEMPORARY_FAILURE": "the carrier failed", "the campaign was cancelled": "taken off",
+}  # fmt: skip
+"""Plain words for results of calls, by all of it or what stands before its colon."""
+
+
+def result_words(view: View, result: str) -> str:
+    """A call's result as people say it; one that nobody has words for, as it is."""
+    known = RESULT_WORDS.get(result) or RESULT_WORDS.get(result.partition(":")[0])
+    return view.t(known) if known else result
 
 
 def shares(counts: Mapping[ContactState, int]) -> list[dict[str, object]]:
