@@ -51,8 +51,6 @@ class _Figures:
     async def _fill(self) -> None:
         console, actor, asked = self._view.console, self._view.actor, self._asked
         await self._part(self._overview, self._top, self._gaps, self._rest)
-        if self._top.is_deleted:
-            return
 
         async def load() -> None:
             found = await service.against_load(console, actor, asked)
@@ -78,9 +76,15 @@ class _Figures:
     async def _part(self, work: Callable[[], Awaitable[None]], *places: ui.column) -> None:
         """``work``; what goes wrong with it stands in its places, and the others go on."""
         t = self._view.t
+        if places[0].is_deleted:
+            return
         try:
             await work()
+        except _LeftError:
+            pass
         except (UserError, SQLAlchemyError, TimeoutError) as e:
+            if places[0].is_deleted:
+                return
             known = isinstance(e, UserError)
             words = t(str(e)) if known else t("The figures did not come in time. Try again.")
             for place in places:
@@ -105,7 +109,7 @@ class _Figures:
     async def _questions(self) -> None:
         view = self._view
         if not view.actor.may(Permission.CALLS_READ):
-            self._unanswered.clear()
+            _cleared(self._unanswered)
             return
         found = await service.unanswered(view.console, view.actor, self._asked)
         bases = await self._bases() if found else {}
@@ -129,7 +133,7 @@ class _Figures:
         view, asked = self._view, self._asked
         mine = view.actor.may(Permission.SYSTEM_READ) and not (asked.agent or asked.language)
         if not mine:
-            self._outlook.clear()
+            _cleared(self._outlook)
             return
         hours = 24 if asked.period == "today" else forecast.MOST_HOURS
         found = await forecast.outlook(view.console, view.actor, hours)
@@ -145,6 +149,13 @@ def _waiting() -> ui.column:
     return place
 
 
+class _LeftError(Exception):
+    """The page is no longer open."""
+
+
 def _cleared(place: ui.column) -> ui.column:
+    """``place``, empty. Raises _LeftError."""
+    if place.is_deleted:
+        raise _LeftError
     place.clear()
     return place
