@@ -25,7 +25,7 @@ from appliance.store.calls import read_call
 from appliance.store.database import open_engine
 from appliance.store.drafts import save_draft
 from tests.appliance_kit import Site, real_engine
-from tests.console_kit import ConsoleProcess, chromium, cookie, page_of, person
+from tests.console_kit import ConsoleProcess, chromium, cookie, key, page_of, person
 from tests.live_kit import actor
 from tests.spoken import RATE_HZ, say, word_errors
 from tests.tryit_kit import Peer, until
@@ -172,6 +172,42 @@ async def test_the_draft_is_typed_to_and_differs(site: Site, console: Console) -
     assert heard[True][0] == "This is the draft." != heard[False][0]
     assert heard[True][1] == "The draft does not know."  # it names no knowledge
     assert "Sunday" in heard[False][1]
+
+
+async def test_a_program_tries_an_agent_over_the_api(
+    admin: ConsoleProcess, console: Console
+) -> None:
+    who, viewer = [await person(console.engine, role) for role in (Role.REVIEWER, Role.VIEWER)]
+    tried = f"/api/v1/agents/{await agent_id(console)}/try"
+    token = await key(console.engine, who)
+    async with admin.client(Authorization=f"Bearer {token}") as client:
+        begun = await client.post(tried, json={})
+        assert begun.status_code == 201 and begun.json()["answer"] == ""
+        call = f"/api/v1/try/{begun.json()['call_id']}"
+        assert (await client.post(f"{call}/typed", json={"text": QUESTION})).status_code == 204
+        async with asyncio.timeout(30):
+            while len(turns := (await client.get(call)).json()["turns"]) < 2:
+                await asyncio.sleep(0.2)
+        assert turns[1]["said"] == QUESTION and "Sunday" in turns[1]["heard"]
+        assert turns[1]["stages"]["first_audio"] and turns[1]["passages"]
+        assert (await client.post(f"{call}/key", json={"digit": "9"})).status_code == 204
+        over = await client.post(f"{call}/hangup")
+        assert over.json()["is_over"] is True
+        for path, body, status in (
+            (f"{call}/typed", {"text": "more"}, 400),
+            (f"{call}/typed", {"text": "x" * 501}, 422),
+            (f"{call}/key", {"digit": "A"}, 422),
+            ("/api/v1/try/not-a-call/key", {"digit": "1"}, 422),
+            (f"/api/v1/try/{'0' * 36}/key", {"digit": "1"}, 404),
+            ("/api/v1/agents/nobody/try", {}, 404),
+            (tried, {"sdp": "no offer"}, 400),
+            (tried, {"sdp": "x" * 70_000}, 422),
+            (tried, {"rate": 8000}, 422),
+        ):
+            assert (await client.post(path, json=body)).status_code == status, (path, body)
+    token = await key(console.engine, viewer)
+    async with admin.client(Authorization=f"Bearer {token}") as client:
+        assert (await client.post(tried, json={})).status_code == 403
 
 
 @pytest.fixture(scope="module")

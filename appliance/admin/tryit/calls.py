@@ -21,8 +21,8 @@ from appliance.settings import MEDIA_SECRET, Settings
 
 log = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 8
-"""Of all people; each takes a worker's place from a caller, and some 3 % of a core here."""
+MOST_AT_ONCE = 6
+"""Of all people; each takes a worker's place from a caller, and with sound some 15 % of a core here."""
 MOST_OF_ONE = 2
 """Of one person: two pages side by side."""
 NOBODY_THERE_S = 30.0
