@@ -74,8 +74,8 @@ async def test_a_person_from_their_first_login_to_a_second_factor(
         assert await picture.evaluate("image => image.naturalWidth") > 100
         await page.get_by_label("Code that the app shows").fill(pyotp.TOTP(secret).now())
         await page.get_by_role("button", name="Turn it on").last.click()
-        await expect(page.get_by_text("Recovery codes")).to_be_visible()
-        codes = await page.locator(".q-dialog .once-secret").all_inner_texts()
+        await expect(page.get_by_text("Recovery codes", exact=True)).to_be_visible()
+        codes = await page.locator(".once .once-secret").all_inner_texts()
         assert len(codes) == 10
         await page.get_by_role("button", name="I have kept it").click()
         await expect(page.get_by_text("10 recovery codes are left.")).to_be_visible()
@@ -112,7 +112,7 @@ async def _make_a_user(page: Page, url: str) -> None:
     await page.get_by_label("Name").fill(HOSTILE)
     await page.get_by_role("button", name="Make the user").click()
     await expect(page.get_by_text("Password of newbie")).to_be_visible()
-    password = await page.locator(".q-dialog .once-secret").inner_text()
+    password = await page.locator(".once .once-secret").inner_text()
     await page.get_by_role("button", name="I have kept it").click()
     await expect(page.get_by_text(HOSTILE)).to_be_visible()
     await expect(page.locator(".q-dialog")).to_have_count(0)
@@ -126,9 +126,9 @@ async def _make_a_key(page: Page, console: ConsoleProcess) -> None:
     await expect(page.get_by_text("revoked", exact=True)).to_be_visible()
     await page.get_by_role("button", name="New API key").click()
     await page.get_by_label("What is it for?").fill("crm")
-    await page.get_by_label("Read calls and transcripts").click()
+    await page.get_by_role("checkbox", name="Read calls and transcripts").click()
     await page.get_by_role("button", name="Make the key").click()
-    secret = await page.locator(".q-dialog .once-secret").inner_text()
+    secret = await page.locator(".once .once-secret").inner_text()
     async with console.client(authorization=f"Bearer {secret}") as program:
         answer = await program.get("/api/v1/keys")
         assert answer.status_code == 403 and "keys:edit" in answer.text
