@@ -165,10 +165,11 @@ async def change(
     actor.require(Permission.TRUNKS_EDIT)
     before = await _named(console, name)
     changes = {n: v for n, v in changes.items() if n in FIELDS and (n != "password" or v)}
+    typed = "password" in changes
     changes = {n: v for n, v in changes.items() if getattr(before, n) != v}
     if not changes:
         return await _in_force(console, before)
-    if _elsewhere(changes) and before.password and "password" not in changes:
+    if _elsewhere(changes) and before.password and not typed:
         raise UserError(
             "Enter the password again: with another server, realm or transport it would be shown to"
             " somebody else."
