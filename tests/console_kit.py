@@ -34,7 +34,7 @@ FLAGS = (
     "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
 )  # fmt: skip
 LAPTOP = (1366, 768)
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
 PAGE_TIMEOUT_MS = 15_000
 PASSWORD = secrets.token_urlsafe(18)
