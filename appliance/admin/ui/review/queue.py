@@ -29,6 +29,7 @@ class QueueList:
         self._wanted = Wanted()
         self._flags: list[ReviewedFlag] = []
         self._rows: dict[str, ui.element] = {}
+        self._total = 0
         self.chosen = ""
         with ui.column().classes("panel review-list"):
             self._count = ui.label("").classes("muted small").props('aria-live="polite"')
@@ -51,13 +52,17 @@ class QueueList:
         )
         self._flags += [one for one in found.flags if one.flag.id not in self._rows]
         self._more_button.set_visibility(len(self._flags) < found.total)
-        self._count.set_text(t("{n} flags").format(n=found.total))
+        self._say(found.total)
         with self._list:
             if not self._flags:
                 empty("task_alt", t("Nothing to look at."), t("Other filters may show more."))
             for one in found.flags:
                 if one.flag.id not in self._rows:
                     self._row(one)
+
+    def _say(self, total: int) -> None:
+        self._total = total
+        self._count.set_text(self._view.t("{n} flags").format(n=total))
 
     def _row(self, one: ReviewedFlag) -> None:
         view, t, flag = self._view, self._view.t, one.flag
@@ -103,6 +108,7 @@ class QueueList:
         place = ids.index(one.flag.id)
         self._rows.pop(one.flag.id).delete()
         del self._flags[place]
+        self._say(max(self._total - 1, 0))
         if self._flags:
             await self._open(self._flags[min(place, len(self._flags) - 1)].flag.id)
         else:
