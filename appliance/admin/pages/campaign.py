@@ -221,6 +221,7 @@ class CampaignPage:
             with ui.row().classes("toolbar"):
                 self._text = ui.input(t("Search number, name, result"))
                 self._text.props("outlined dense debounce=300 clearable maxlength=100")
+                self._text.classes("search")
                 words = {state.value: t(word) for state, word in STATE_WORDS.items()}
                 self._state = ui.select({"": t("all"), **words}, label=t("State"), value="")
                 self._state.props("outlined dense options-dense").classes("log-select")
@@ -280,7 +281,7 @@ class CampaignPage:
     def _pages(self, total: int) -> None:
         t = self._view.t
         with ui.row().classes("toolbar"):
-            ui.label(t("{n} contacts").format(n=f"{total:,}")).classes("muted num")
+            ui.label(t("Contacts: {n}").format(n=f"{total:,}")).classes("muted num")
             ui.space()
             for step, icon, words in (
                 (-1, "chevron_left", t("Before")), (1, "chevron_right", t("Next")),

@@ -47,6 +47,7 @@ class DoNotCallPage:
             with ui.row().classes("toolbar"):
                 self._text = ui.input(t("Search numbers and reasons"))
                 self._text.props("outlined dense debounce=300 clearable maxlength=100")
+                self._text.classes("search")
                 self._text.on_value_change(view.act(self._searched))
             self._list = ui.column().classes("wide")
         await self._load()
@@ -143,7 +144,7 @@ class DoNotCallPage:
     def _pages(self, total: int) -> None:
         t = self._view.t
         with ui.row().classes("toolbar"):
-            ui.label(t("{n} numbers").format(n=f"{total:,}")).classes("muted num")
+            ui.label(t("Numbers: {n}").format(n=f"{total:,}")).classes("muted num")
             ui.space()
             for step, icon, words in (
                 (-1, "chevron_left", t("Before")), (1, "chevron_right", t("Next")),

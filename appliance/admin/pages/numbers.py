@@ -137,7 +137,7 @@ class NumbersPage:
     def _pages(self, total: int) -> None:
         t = self._view.t
         with ui.row().classes("toolbar"):
-            ui.label(t("{n} numbers").format(n=total)).classes("muted num")
+            ui.label(t("Numbers: {n}").format(n=total)).classes("muted num")
             ui.space()
             for step, icon, words in ((-1, "chevron_left", "Before"), (1, "chevron_right", "Next")):
                 if not 0 <= (self._page + step) * PAGE_SIZE < total:
@@ -156,7 +156,7 @@ class NumbersPage:
         with ui.column().classes("panel"):
             ui.label(t("What happens when somebody rings?")).classes("panel-title")
             with ui.row().classes("toolbar"):
-                self._did = ui.input(t("Number that is rung"), value=next(iter(self._found), ""))
+                self._did = ui.input(t("Number that is rung"), value=self._first())
                 self._did.props("outlined dense maxlength=64")
                 self._at = ui.input(t("At (empty: now)")).props(
                     "outlined dense stack-label type=datetime-local clearable"
@@ -167,6 +167,10 @@ class NumbersPage:
                 )
                 self._did.on("keydown.enter", view.act(self._trace))
             self._drawn = ui.column().classes("wide").props("aria-live=polite")
+
+    def _first(self) -> str:
+        """A number to begin with."""
+        return next((did for did in self._found if did != ANY_DID), "")
 
     async def _way(self, event: Any) -> None:
         self._did.set_value(str(event.args))
