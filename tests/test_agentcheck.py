@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.admin.agentcheck import Problem, Site, check
+from appliance.admin.agentcheck import check
 from appliance.admin.agentdefaults import DEFAULTS, blank
+from appliance.admin.agentproblems import Problem, Site
 from appliance.admin.enginesurvey import Listener, Speaker, Survey
 from appliance.events import Agent
 

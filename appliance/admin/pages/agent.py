@@ -11,7 +11,7 @@ from appliance.access.roles import Permission
 from appliance.admin.services import agents, choices, drafts
 from appliance.admin.services.choices import Choices
 from appliance.admin.ui.agentbar import Bar
-from appliance.admin.ui.agentediting import Editing
+from appliance.admin.ui.agentediting import Editing, State
 from appliance.admin.ui.agentfields import TAB_OF, TABS
 from appliance.admin.ui.agentform import Form
 from appliance.admin.ui.agenttext import draw_text
@@ -87,20 +87,26 @@ class AgentPage:
                     self._versions = Versions(view, self._id, self._editing, self._reload)
         tabs.on_value_change(self._on_tab)
         if self._editing.may_edit:
-            ui.timer(TICK_S, view.act(self._tick))
-            view.client.on_disconnect(view.act(self._leave))
+            ui.timer(TICK_S, self._tick)
+            view.client.on_disconnect(self._leave)
         ui.timer(PROBLEMS_AFTER_S, view.act(self._check_anew), once=True)
         await self._on_shown(tabs.value or "")
 
     async def _tick(self) -> None:
-        await self._editing.tick()
+        """Not an act of a person: an editor that is only open lets its session end."""
+        if self._editing.is_due:
+            await self._view.act(self._save)()
+
+    async def _save(self) -> None:
+        await self._editing.save()
         revision = self._editing.edited.revision
         if revision != self._saved_revision:
             self._saved_revision = revision
             await self._check()
 
     async def _leave(self) -> None:
-        await self._editing.save()
+        if self._editing.state is State.CHANGED:
+            await self._view.act(self._save)()
 
     async def _check(self) -> None:
         found = await drafts.problems(

@@ -13,8 +13,9 @@ from appliance.access import audit
 from appliance.access.actor import Actor, ForbiddenError, NotFoundError
 from appliance.access.roles import Permission
 from appliance.admin import agentdefaults
-from appliance.admin.agentcheck import Problem, Site, check
+from appliance.admin.agentcheck import check
 from appliance.admin.agentdiff import Change, changed_fields, diff
+from appliance.admin.agentproblems import Problem, Site
 from appliance.admin.console import Console
 from appliance.admin.enginesurvey import Survey, survey
 from appliance.admin.services.agents import lock, summary_of, version_of, written_fields

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from nicegui import ui
 
 from appliance.access.roles import Permission
-from appliance.admin.agentcheck import Problem
+from appliance.admin.agentproblems import Problem
 from appliance.admin.services import drafts
 from appliance.admin.services.drafts import DRAFT
 from appliance.admin.ui.agentediting import Editing, State

@@ -77,16 +77,11 @@ class Editing:
 
     @property
     def is_due(self) -> bool:
-        """Whether there is something to save now."""
+        """Whether there is something to save now; asked once a second."""
         waits = self.state is State.CHANGED or (
             self.state is State.FAILED and self.message == _AWAY
         )
         return waits and monotonic() >= self._due
-
-    async def tick(self) -> None:
-        """Called once a second."""
-        if self.is_due:
-            await self.save()
 
     async def save(self) -> bool:
         """Save what was typed, if anything was; whether it is saved."""

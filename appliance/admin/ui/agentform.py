@@ -9,8 +9,8 @@ from typing import Any
 from nicegui import ui
 from nicegui.elements.mixins.disableable_element import DisableableElement
 
-from appliance.admin.agentcheck import Problem
 from appliance.admin.agentdiff import shown
+from appliance.admin.agentproblems import Problem
 from appliance.admin.services.choices import Choices
 from appliance.admin.ui.agentediting import Editing
 from appliance.admin.ui.agentfields import PRESETS, SPECS, Preset, Section, Spec
