@@ -1,6 +1,7 @@
 """What it costs the worker that people look on: 50 emulated calls, with nobody and with 20 of them.
 
     python -m bench.watching --calls 50 --watchers 20 --seconds 20 --rounds 3
+    python -m bench.watching --cost       # only the CPU time of telling, which a loaded machine does not change
 
 Runs of the same callers alternate: nobody looks, 20 look through one hub as in ``ivr admin`` (in a
 process of its own; half of them have a call open, each another one, so that its words come as they
@@ -11,13 +12,17 @@ over the rounds.
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import aiohttp
 import click
@@ -29,9 +34,14 @@ from appliance.access.actor import Actor
 from appliance.access.roles import PERMISSIONS, Role
 from appliance.admin.api.live import _plain
 from appliance.admin.live.hub import LiveHub
+from appliance.call.desk import Desk
+from appliance.call.redacting import Redacting
 from appliance.engines.emulated_script import load_script
+from appliance.events import Agent, Passage, Stages, Turn
 from appliance.media import token
+from appliance.media.server import MediaServer
 from appliance.media.watcher import WATCH_ID
+from appliance.ops.keeping.ports import free_port
 from appliance.ops.rehearsal.temporarysite import Site, site
 from appliance.rehearsal import script
 from appliance.settings import MEDIA_SECRET, load
@@ -43,6 +53,15 @@ from bench.ws_caller import Plan, rehearse_ws
 
 OUT = Path(__file__).parent / "out"
 SETTLE_S, IDLE_S = 2.0, 3.0
+TURNS = 20
+AGENT = Agent("a", 1, "A", prompt="Be brief.")
+SAID = "can you tell me when the office in Pune is open on Sunday please"
+ANSWER = (
+    "We are open every day",
+    "from nine in the morning until six",
+    "all year long,",
+    "Sundays too.",
+)
 BETWEEN_S = 0.4
 """As the page: between two changes shown."""
 KINDS = ("nobody", "hub", "direct")
@@ -53,11 +72,18 @@ KINDS = ("nobody", "hub", "direct")
 @click.option("--watchers", default=20, show_default=True)
 @click.option("--seconds", default=20.0, show_default=True, help="Of one run.")
 @click.option("--rounds", default=3, show_default=True, help="Of each kind.")
+@click.option("--cost", is_flag=True, help="Only the CPU time of telling: for a loaded machine.")
 @click.option("--look", hidden=True, help="Be the people who look on: hub or direct.")
-def main(calls: int, watchers: int, seconds: float, rounds: int, look: str) -> None:
+def main(calls: int, watchers: int, seconds: float, rounds: int, cost: bool, look: str) -> None:
     """Cores a call, late frames and gap, with nobody and with people who look on."""
     if look:
         uvloop.run(_look_on(look, watchers))
+        return
+    if cost:
+        costs = {kind: uvloop.run(_cost(kind, calls, watchers)) for kind in KINDS}
+        click.echo(
+            orjson.dumps({"calls": calls, "watchers": watchers, "us_a_turn": costs}).decode()
+        )
         return
     path = script.make(OUT / "script")
     script_ = load_script(path)
@@ -107,6 +133,70 @@ def _medians(figures: list[Figures]) -> dict[str, float]:
     cores = [float(f.cores_per_call or 0) for f in figures]
     spread = {"cores_least": round(min(cores), 6), "cores_most": round(max(cores), 6)}
     return found | sums | spread
+
+
+# --- the cost of telling --------------------------------------------------------------------------
+
+
+async def _cost(kind: str, calls: int, watchers: int) -> float:
+    """CPU time, in µs, that this process spends to redact and tell one turn's events: the work that
+    looking on adds to a worker, whatever else the machine does meanwhile."""
+    with tempfile.TemporaryDirectory() as folder:
+        extra = {"IVR_DATA_DIR": folder, "IVR_WORKER__PORT": str(free_port())}
+        extra |= {"IVR_DATABASE__URL": "postgresql://a:b@127.0.0.1:1/c"}
+        settings = load(environ=extra)
+        desk = Desk(calls)
+        server = MediaServer(desk, settings.secret(MEDIA_SECRET))
+        await server.start("127.0.0.1", settings.worker.port)
+        running = Site("", "", {}, 0, {**os.environ, **extra}, Path(folder))
+        people = _people(kind, watchers, running)
+        await asyncio.to_thread(people.__enter__)
+        try:
+            ids = [f"call-{number:04d}" for number in range(calls)]
+            redacting = {id_: Redacting(id_, AGENT, cast(Any, _Nowhere())) for id_ in ids}
+            for id_ in ids:
+                _tell(desk, redacting[id_], id_, "call", agent_id="a", agent="A", part=1)
+            await asyncio.sleep(2)  # half of the people open a call each
+            before_s = time.process_time()
+            for turn in range(TURNS):
+                for id_ in ids:
+                    _tell_turn(desk, redacting[id_], id_, turn)
+                    await asyncio.sleep(0.002)  # as it comes: never many at once
+            spent_s = time.process_time() - before_s
+        finally:
+            await asyncio.to_thread(people.__exit__, None, None, None)
+            server.close()
+    return round(1e6 * spent_s / (TURNS * calls), 1)
+
+
+class _Nowhere:
+    """No journal."""
+
+
+def _tell(desk: Desk, redacting: Redacting, call_id: str, kind: str, **what: object) -> None:
+    """As ``call/session.py`` does it."""
+    if desk.is_watched(call_id, kind):
+        desk.tell(call_id, {"event": kind, "ms": 1000, **redacting.shown(kind, what)})
+
+
+def _tell_turn(desk: Desk, redacting: Redacting, call_id: str, index: int) -> None:
+    words = SAID.split()
+    for count in range(1, len(words) + 1):
+        _tell(desk, redacting, call_id, "partial", text=" ".join(words[:count]))
+    _tell(desk, redacting, call_id, "final", text=SAID)
+    _tell(desk, redacting, call_id, "turn", said=SAID)
+    for phrase in ANSWER:
+        _tell(desk, redacting, call_id, "phrase", text=phrase)
+    found = [{"heading": "Opening hours", "score": 0.8}] * 4
+    _tell(desk, redacting, call_id, "audible", gap_ms=440, source="llm", found=found)
+    passages = tuple(
+        Passage(str(n), "hours.md", "Opening hours", "text " * 150, 0.8) for n in range(4)
+    )
+    answer = " ".join(ANSWER)
+    turn = Turn(
+        call_id, index, datetime.now(UTC), SAID, answer, answer, "llm", Stages(), 440, passages
+    )
+    _tell(desk, redacting, call_id, "turn_over", turn=turn)
 
 
 # --- the people -----------------------------------------------------------------------------------
