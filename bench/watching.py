@@ -1,7 +1,7 @@
 """What it costs the worker that people look on: 50 emulated calls, with nobody and with 20 of them.
 
     python -m bench.watching --calls 50 --watchers 20 --seconds 20 --rounds 3
-    python -m bench.watching --cost       # only the CPU time of telling, which a loaded machine does not change
+    python -m bench.watching --cost       # the CPU time of telling alone: for a loaded machine
 
 Runs of the same callers alternate: nobody looks, 20 look through one hub as in ``ivr admin`` (in a
 process of its own; half of them have a call open, each another one, so that its words come as they
