@@ -105,7 +105,10 @@ class ConsoleProcess:
             )  # fmt: skip
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._answers():
-            assert self._process.poll() is None and time.monotonic() < deadline, self.log()
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._process.kill()  # or it would outlive the test
+                self._process.wait()
+                raise AssertionError(self.log())
             time.sleep(0.1)
 
     @property
