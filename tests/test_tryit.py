@@ -161,6 +161,19 @@ async def test_a_barge_in_by_typing_and_a_key(here: tuple[Console, LiveWorker]) 
             await tryit.say(console, ME, call_id, wrong)
 
 
+async def test_what_is_typed_before_the_agent_greets_is_refused_not_lost(
+    here: tuple[Console, LiveWorker],
+) -> None:
+    console, _ = here
+    begun = await tryit.begin(console, ME, "asha")
+    with pytest.raises(UserError, match="not answered yet"):
+        await tryit.say(console, ME, begun.call_id, QUESTION)
+    await until(console, begun.call_id, lambda now: now.state is CallState.SPEAKING, ME)
+    await tryit.say(console, ME, begun.call_id, QUESTION)  # over the greeting
+    now = await until(console, begun.call_id, lambda now: len(now.turns) == 2, ME)
+    assert now.turns[0].barged_in and now.turns[1].said == QUESTION
+
+
 async def test_the_draft_and_the_version_in_force_answer_side_by_side(
     settings: Settings, engine: AsyncEngine, published: Agent
 ) -> None:

@@ -12,6 +12,7 @@ import aiohttp
 import orjson
 
 from appliance.access.actor import Actor
+from appliance.admin.live.state import CallState
 from appliance.admin.tryit.edge import Edge, Trial
 from appliance.admin.tryit.progress import Progress
 from appliance.admin.tryit.webrtc import BrowserLeg
@@ -125,6 +126,7 @@ class TestCall:
                 )  # fmt: skip
         except (aiohttp.ClientError, TimeoutError) as e:
             log.warning("! a test call cannot be watched: %s", type(e).__name__)
+            self._fail("The worker took the call and then told nothing of it. Look at its log.")
             return
         async with socket:
             ours = [self.trial.call_id]
@@ -203,7 +205,7 @@ class TestCall:
     def _require_live(self) -> None:
         if self.is_over:
             raise UserError("This test call is over. Begin another one.")
-        if not self._edge.worker:
+        if self.progress.call.state is CallState.RINGING:  # the floor takes nothing yet
             raise UserError("The agent has not answered yet. Wait a moment.")
 
     def _fail(self, why: str) -> None:
