@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -230,3 +231,24 @@ def test_what_is_private_is_told_only_where_it_was_asked_for() -> None:
     told = events.with_private(payload, ["caller", "transcript"], private)["data"]
     assert told["caller"] == "+911234567890" and told["transcript"] == [{"said": "hello"}]
     assert "caller" not in payload["data"]  # the outbox's own is as it was
+
+
+def _shape(value: Any) -> Any:
+    return {key: _shape(item) for key, item in value.items()} if isinstance(value, dict) else None
+
+
+def test_the_examples_of_the_documentation_are_what_is_sent() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "webhooks.md").read_text()
+    examples = [json.loads(part.split("```")[0]) for part in text.split("```json\n")[1:]]
+    shown = {one["type"]: _shape(one) for one in examples}
+    now = datetime.now(UTC)
+    call = events.EndedCall(
+        "c", 1, "in", "1", "help", 1, "main", "en", now, now, "transferred", "X", "agent", "queue:a",
+        "asked", 1, 0, 1.0, 2.0, 0, "",
+    )  # fmt: skip
+    flag = events.FlagTold(
+        "f", now, "c", 1, "help", 1, "main", "guard", "agent", "r", "words", "low", "late", "open"
+    )
+    sent = (events.ended(call), events.flagged(flag), events.test_payload(now, "main", "anna"))
+    assert shown == {one["type"]: _shape(one) for one in sent}
+    assert _shape(events.transferred(call))["data"] == shown["call.ended"]["data"]
