@@ -5,8 +5,8 @@
 
 Calls lie over 90 days, one in 50 is flagged; gaps are log-normal around 450 ms. Pages are asked for as
 a browser does (HTTPS, a session's cookie), one after the other, each over another slice of the log.
-The figures are ms, as p50 and p95 of ``--rounds`` askings after 3 that do not count; ``cpu`` is what one
-asking costs ``ivr admin`` (and not Postgres), which another program on the machine does not change.
+The figures are ms, as p50 and p95 of ``--rounds`` askings after 3 that do not count; ``cpu`` is what
+one asking costs ``ivr admin`` (and not Postgres): other programs on the machine do not change it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ WARM_UPS = 3
 _CALLS = """
 INSERT INTO calls (call_id, did, caller, agent_id, agent_version, language, started_at, ended_at,
   cause, ended_by, turns, direction, recording, gap_p50_ms, gap_p95_ms)
-SELECT 'call-' || n, '1800111' || n % 20, '+9198' || lpad((n * 7919 % 100000000)::text, 8, '0'),
+SELECT 'call-' || n, '1800111' || n % 20, '+9198' || lpad((n::bigint * 7919 % 100000000)::text, 8, '0'),
   'agent' || n % 5, 1, (ARRAY['en', 'hi', 'ta'])[n % 3 + 1], at, at + interval '3 minutes',
   'NORMAL_CLEARING', (ARRAY['caller', 'agent', 'system'])[(n % 20) / 9 + 1], :turns,
   CASE WHEN n % 7 = 0 THEN 'out' ELSE 'in' END, CASE WHEN n % 2 = 0 THEN 'x.wav' ELSE '' END,
@@ -54,7 +54,8 @@ INSERT INTO turns (call_id, index, at, said, reply, heard, source, stages, gap_m
 SELECT c.call_id, i, c.started_at + i * interval '10 s', repeat('what is the fee ', 3),
   repeat('the fee is one hundred rupees ', 4), repeat('the fee is one hundred rupees ', 4), 'llm',
   jsonb_build_object('speech_start', 10000 * i, 'speech_end', 10000 * i + 2000,
-    'final', 10000 * i + 2050, 'turn_given', 10000 * i + 2200, 'retrieval', 10000 * i + 2210, 'first_token', 10000 * i + 2350,
+    'final', 10000 * i + 2050, 'turn_given', 10000 * i + 2200, 'retrieval', 10000 * i + 2210,
+    'first_token', 10000 * i + 2350,
     'first_phrase', 10000 * i + 2360, 'first_audio', 10000 * i + 2430, 'first_frame', 10000 * i + 2450,
     'speculations_dropped', 0, 'held', 0),
   450, jsonb_build_array(jsonb_build_object('id', 'p', 'document', 'tariffs.pdf', 'heading', 'Fees',
@@ -110,6 +111,8 @@ async def measure(name: str, ask: Ask, rounds: int, admin: psutil.Process | None
         size = len(found.content) if isinstance(found, httpx.Response) else 0
     p50, p95 = (round((percentile(took, share) or 0) / 1000, 1) for share in (0.5, 0.95))
     cpu_ms = round((_cpu_s(admin) - used_s) * 1000 / rounds, 1)
+    more = f"  cpu {cpu_ms:6.1f}  {size / 1000:4.0f} kB" if admin else ""
+    print(f"{name:36}{p50:10.1f}{p95:10.1f}{more}", file=sys.stderr, flush=True)
     return Figure(name, p50, p95, size, cpu_ms)
 
 
@@ -171,8 +174,10 @@ def web_asks(client: httpx.AsyncClient, calls: int) -> dict[str, Ask]:
     }
 
 
-async def bench(url: str, folder: Path, calls: int, turns: int, rounds: int) -> list[Figure]:
-    """All figures."""
+async def bench(
+    url: str, folder: Path, calls: int, turns: int, rounds: int, *, web: bool
+) -> list[Figure]:
+    """All figures; without ``web`` only the service's."""
     engine = open_engine(url)
     begin = perf_counter()
     await seed(engine, calls, turns)
@@ -183,6 +188,9 @@ async def bench(url: str, folder: Path, calls: int, turns: int, rounds: int) -> 
         await measure(f"service: {name}", ask, rounds)
         for name, ask in service_asks(engine, calls).items()
     ]
+    if not web:
+        await engine.dispose()
+        return found
     who = await person(engine, Role.OPERATOR)
     token = await cookie(engine, who, console.settings)
     await asyncio.to_thread(console.open)
@@ -205,13 +213,13 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--no-web", action="store_true", help="the service's figures alone")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with postgres() as (url, folder):
-        found = asyncio.run(bench(url, folder, asked.calls, asked.turns, asked.rounds))
-    for one in found:
-        more = f"  cpu {one.cpu_ms:6.1f}  {one.bytes / 1000:4.0f} kB" if one.bytes else ""
-        print(f"{one.name:36}{one.p50_ms:10.1f}{one.p95_ms:10.1f}{more}", file=sys.stderr)
+        found = asyncio.run(
+            bench(url, folder, asked.calls, asked.turns, asked.rounds, web=not asked.no_web)
+        )
     if asked.json:
         figures = {one.name: asdict(one) for one in found}
         print(
