@@ -69,8 +69,7 @@ class _Live:
                 self._list.set_visibility(bool(calls))
             self._side = ui.column().classes("panel live-side")
             self._side.set_visibility(False)
-        await self._count()
-        ui.timer(BOARD_S, self._count)
+        ui.timer(BOARD_S, self._count)  # at once, but no page waits for a look at the whole box
         following = background_tasks.create(self._follow())
         view.client.on_delete(lambda: following.cancel())
         if call_id:

@@ -31,9 +31,7 @@ BUSY, FULL = 0.7, 0.9
 @page("/system", Permission.SYSTEM_READ, "System")
 async def system(view: View) -> None:
     """Drawn anew every three seconds, from a look that everybody shares."""
-    drawn = _System(view)
-    await drawn.fill()
-    ui.timer(REFRESH_S, drawn.fill)
+    ui.timer(REFRESH_S, _System(view).fill)  # at once; what does not answer takes seconds to ask
 
 
 class _System:
@@ -50,6 +48,10 @@ class _System:
             (ui.column().classes("stack"), self._plan_of, self._draw_plan),
         ]
         self._seen: list[object] = [None] * len(self._parts)
+        self._waiting = ui.row().classes("waiting")
+        with self._waiting:
+            ui.spinner(size="sm")
+            ui.label(view.t("Looking at every part …"))
 
     async def fill(self) -> None:
         """Look, and draw what is new."""
@@ -57,6 +59,7 @@ class _System:
             status = await service.status(self._view.console, self._view.actor)
         except (SQLAlchemyError, OSError):
             return  # the look itself says when the database is away
+        self._waiting.set_visibility(False)
         for index, (place, of, draw) in enumerate(self._parts):
             what = of(status)
             if what != self._seen[index]:
@@ -178,8 +181,10 @@ class _System:
         for pool in pools:
             counts = {state: pool.states.count(state) for state in dict.fromkeys(pool.states)}
             told = ", ".join(f"{count} {t(state)}" for state, count in counts.items())
-            facts = f"{pool.pool}: {told or t('none')} · {t('wanted')} {pool.wanted} ({pool.least}–{pool.most})"
-            ui.label(facts).classes("small muted system-pool")
+            wanted = f"{t('wanted')} {pool.wanted} ({pool.least}–{pool.most})"
+            ui.label(f"{pool.pool}: {told or t('none')} · {wanted}").classes(
+                "small muted system-pool"
+            )
         if down:
             names = ", ".join(server.url for server in down)
             ui.label(f"{t('away')}: {names}").classes("small bad system-pool")

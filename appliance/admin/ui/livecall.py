@@ -55,15 +55,6 @@ class OneCall:
                 self._icon = ui.icon("call").props("size=14px")
                 self._state = ui.label("")
             ui.element("div").classes("grow")
-            close = ui.button(icon="close", on_click=on_close).props("flat dense round")
-            close.props["aria-label"] = t("Close")
-        self._about = ui.label("").classes("muted small")
-        with ui.row().classes("live-actions"):
-            self._button("listen", "hearing", t("Listen"), self._listen)
-            self._button("say", "record_voice_over", t("Tell the agent"), self._ask_to_say)
-            self._button("transfer", "phone_forwarded", t("Transfer"), self._ask_to_transfer)
-            self._button("take_over", "support_agent", t("Take over"), self._taking("take-over"))
-            self._button("hang_up", "call_end", t("Hang up"), self._hang_up, "color=negative")
             with ui.button(icon="more_vert").props("flat dense round") as more:
                 more.props["aria-label"] = t("More")
                 with ui.menu(), ui.column().classes("live-more"):
@@ -75,6 +66,15 @@ class OneCall:
                         "whisper", "interpreter_mode", t("Speak to the person who has the call"),
                         self._taking("whisper"),
                     )  # fmt: skip
+            close = ui.button(icon="close", on_click=on_close).props("flat dense round")
+            close.props["aria-label"] = t("Close")
+        self._about = ui.label("").classes("muted small")
+        with ui.row().classes("live-actions"):
+            self._button("listen", "hearing", t("Listen"), self._listen)
+            self._button("say", "record_voice_over", t("Tell the agent"), self._ask_to_say)
+            self._button("transfer", "phone_forwarded", t("Transfer"), self._ask_to_transfer)
+            self._button("take_over", "support_agent", t("Take over"), self._taking("take-over"))
+            self._button("hang_up", "call_end", t("Hang up"), self._hang_up, "color=negative")
         self._sound = LiveSound(t)
         self._sound.on("ended", self._view.act(self._stopped))
         self._talk = LiveTalk(t)
