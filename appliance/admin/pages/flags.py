@@ -18,6 +18,7 @@ from appliance.store.flags import Wanted
 async def review_queue(view: View, flag: str = "", state: str = "open") -> None:
     """``flag``: the one to open, whatever the filters say; the first, if it is left out."""
     t = view.t
+    ui.add_head_html('<script src="/static/review.js" defer></script>')
     draw_trend(view, await flags.counts(view.console, view.actor, Wanted()))
     kinds = await flags.filters(view.console, view.actor)
 
@@ -45,7 +46,7 @@ async def review_queue(view: View, flag: str = "", state: str = "open") -> None:
 
 
 def _keyboard(view: View, queue: QueueList, card: FlagCard) -> None:
-    """Letters while no field has the focus."""
+    """Letters while no field has the focus; ``e`` is static/review.js's."""
 
     async def press(event: events.KeyEventArguments) -> None:
         modified = event.modifiers.ctrl or event.modifiers.alt or event.modifiers.meta
@@ -60,7 +61,5 @@ def _keyboard(view: View, queue: QueueList, card: FlagCard) -> None:
                 await card.confirm()
             case "d":
                 await card.dismiss()
-            case "e":
-                card.correct()
 
     ui.keyboard(on_key=view.act(press), ignore=["input", "select", "textarea"])

@@ -34,11 +34,6 @@ class Fixing:
         if may and flag.question:
             self._form()
 
-    def focus(self) -> None:
-        """Begin to write the right answer."""
-        if self._answer is not None:
-            self._answer.run_method("focus")
-
     def _form(self) -> None:
         view, t = self._view, self._view.t
         flag = self._shown.view.reviewed.flag
@@ -61,7 +56,7 @@ class Fixing:
                 self._answer = ui.textarea(t("The right answer")).props(
                     f"outlined dense autogrow rows=2 maxlength={LONGEST_ANSWER_LETTERS}"
                 )
-                self._answer.classes("wide")
+                self._answer.classes("wide review-answer")
                 save = ui.button(
                     t("Put it into the knowledge, and ask again"),
                     icon="auto_fix_high",

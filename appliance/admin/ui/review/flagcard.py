@@ -45,7 +45,6 @@ class FlagCard:
         self._decided = decided
         self._shown: Shown | None = None
         self._note: ui.input | None = None
-        self._fixing: Fixing | None = None
         self._place = ui.column().classes("wide stack").props('aria-live="polite"')
 
     def clear(self) -> None:
@@ -69,7 +68,7 @@ class FlagCard:
                 self._decision(shown)
             if shown.may_listen:
                 _sound(view, shown)
-            self._fixing = Fixing(view, shown, self._mended)
+            Fixing(view, shown, self._mended)
 
     def _head(self, shown: Shown) -> None:
         view, t = self._view, self._view.t
@@ -129,11 +128,6 @@ class FlagCard:
     async def reopen(self) -> None:
         """To be decided again."""
         await self._decide("open")
-
-    def correct(self) -> None:
-        """Go to where the answer is corrected."""
-        if self._fixing is not None:
-            self._fixing.focus()
 
     async def _decide(self, state: FlagState) -> None:
         view, shown = self._view, self._shown
