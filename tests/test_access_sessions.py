@@ -171,3 +171,14 @@ async def test_a_browsers_name_is_cut(engine: AsyncEngine) -> None:
         await open_session(connection, user.id, "", "x\0" + "y" * 5000, ADMIN)
     (found,) = await of_user(engine, user.id, ADMIN)
     assert len(found.browser) < 210 and "\0" not in found.browser
+
+
+async def test_old_rows_go_at_the_next_login(engine: AsyncEngine) -> None:
+    user, other = await make_user(engine, "asha"), await make_user(engine, "ravi")
+    old = await _opened(engine, user, NOON - timedelta(days=40))
+    kept = await _opened(engine, user, NOON - timedelta(days=20))
+    others = await _opened(engine, other, NOON - timedelta(days=40))
+    new = await _opened(engine, user)
+    async with engine.connect() as connection:
+        there = set(await connection.scalars(select(SessionRow.id)))
+    assert there == {kept.id, others.id, new.id} and old.id not in there

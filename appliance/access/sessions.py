@@ -20,6 +20,8 @@ TOKEN_BYTES = 32
 SEEN_EVERY = timedelta(minutes=1)
 """How exactly the database knows when somebody was last heard of."""
 BROWSER_LETTERS = 200
+KEPT = timedelta(days=30)
+"""How long a session's row outlives it; that it was there stands in the audit log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ async def open_session(
     now = now or datetime.now(UTC)
     token = secrets.token_urlsafe(TOKEN_BYTES)
     opened = Opened(id_of(token), token)
+    await store.forget(connection, user_id, now - KEPT)
     await store.add_session(
         connection,
         id=opened.id,

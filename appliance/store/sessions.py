@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, insert, select, true, update
+from sqlalchemy import ColumnElement, and_, delete, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from appliance.store.access_models import SessionRow, UserRow
@@ -51,6 +51,13 @@ def _is_living(now: datetime, idle: timedelta | None) -> ColumnElement[bool]:
 
 async def add_session(connection: AsyncConnection, **values: Any) -> None:
     await connection.execute(insert(SessionRow).values(**values))
+
+
+async def forget(connection: AsyncConnection, user_id: int, before: datetime) -> None:
+    """Remove a user's sessions that were over by then."""
+    await connection.execute(
+        delete(SessionRow).where(SessionRow.user_id == user_id, SessionRow.expires_at < before)
+    )
 
 
 async def find_living(
