@@ -145,7 +145,7 @@ class TryPage:
             ui.label(t("After the call")).classes("panel-title")
             if view.actor.may(Permission.CALLS_READ):
                 ui.link(t("Open this call: recording, waveform, passages"), f"/calls/{call_id}")
-            ui.link(t("To the agent"), f"/agents/{self._agent.id}")
+            ui.link(t("Back to the agent"), f"/agents/{self._agent.id}")
         if self._last is not None:
             self._replays.remember(self._last)
 

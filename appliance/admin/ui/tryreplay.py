@@ -68,7 +68,7 @@ class Replays:
         t = self._view.t
         self._rows.clear()
         with self._rows:
-            for title in (t("Question"), f"{t('Before')} ({self._was})", t("Answer now")):
+            for title in (t("Question"), f"{t('Answer before')} ({self._was})", t("Answer now")):
                 ui.label(title).classes("try-compare-head")
             for index, before in enumerate(self._before[: len(questions_of(self._before))]):
                 ui.label(before.said)
