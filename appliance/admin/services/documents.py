@@ -18,7 +18,6 @@ from appliance.access.roles import Permission
 from appliance.admin.console import Console
 from appliance.admin.services.theirs import LARGEST_ID, base_of, document_of
 from appliance.errors import UserError
-from appliance.jobs.enqueue import tell_workers
 from appliance.knowledge import ingest
 from appliance.knowledge.fetching import shown, url_list
 from appliance.knowledge.refreshing import changed
@@ -190,7 +189,7 @@ async def _store(console: Console, actor: Actor, base: BaseKey, new: NewDocument
             "source": "upload" if new.source == "upload" else "url",
         }
         await audit.append(connection, actor, "document.add", base.name, detail, base.tenant)
-    told = added.outcome == "unchanged" or await tell_workers(console.settings, [added.document_id])
+    told = added.outcome == "unchanged" or await _tell(console, [added.document_id])
     return Given(added.name, added.outcome, added.document_id, "", told)
 
 
@@ -204,7 +203,7 @@ async def retry(console: Console, actor: Actor, base_id: int, document_id: int) 
             detail = {"document": document_id, "name": found.name}
             await audit.append(connection, actor, "document.retry", base.name, detail, base.tenant)
     if ids:
-        await tell_workers(console.settings, ids)
+        await _tell(console, ids)
     return bool(ids)
 
 
@@ -229,7 +228,7 @@ async def refresh(console: Console, actor: Actor, base_id: int) -> list[Given]:
         await audit.append(connection, actor, "knowledge.refresh", base.name, {}, base.tenant)
     asked = await ask_again(console.engine, console.settings.knowledge, base.name)
     ids = changed(asked)
-    told = await tell_workers(console.settings, ids) if ids else True
+    told = await _tell(console, ids) if ids else True
     return [Given(one.name, one.outcome, one.document_id, one.why, told) for one in asked]
 
 
@@ -283,6 +282,16 @@ async def original(console: Console, actor: Actor, base_id: int, document_id: in
     if found is None:
         raise NotFoundError("There is no such document.")
     return found
+
+
+async def _tell(console: Console, ids: Sequence[int]) -> bool:
+    """Tell the workers of documents to be read; False: Redis does not take it, or Celery is not
+    installed where the console runs. The sweep of ``ivr jobs`` finds them then."""
+    try:
+        from appliance.jobs.enqueue import tell_workers
+    except ModuleNotFoundError:
+        return False
+    return await tell_workers(console.settings, ids)
 
 
 def _tags(tags: Sequence[str]) -> tuple[str, ...]:
