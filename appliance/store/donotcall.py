@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import ColumnElement, Text, any_, cast, delete, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from appliance.store.models import DoNotCallRow
@@ -72,6 +73,7 @@ async def on_do_not_call(connection: AsyncConnection, numbers: Sequence[str]) ->
     found: set[str] = set()
     for start in range(0, len(numbers), BATCH):
         some = numbers[start : start + BATCH]
-        query = select(DoNotCallRow.number).where(DoNotCallRow.number.in_(some)).distinct()
+        among = DoNotCallRow.number == any_(cast(list(some), ARRAY(Text)))
+        query = select(DoNotCallRow.number).where(among).distinct()
         found |= set(await connection.scalars(query))
     return found
