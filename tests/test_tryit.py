@@ -17,6 +17,7 @@ from appliance.access.roles import Role
 from appliance.admin.console import Console
 from appliance.admin.live.state import CallState
 from appliance.admin.services import tryit
+from appliance.admin.services.replay import questions_of, replay
 from appliance.admin.tryit import calls as test_calls
 from appliance.admin.tryit.calls import overdue
 from appliance.errors import UserError
@@ -195,6 +196,23 @@ async def test_the_draft_and_the_version_in_force_answer_side_by_side(
         assert heard == [(0, "Welcome to the draft."), (1, "Welcome to Sunrise.")]
         with pytest.raises(UserError, match="2 test calls already"):
             await tryit.begin(console, ME, "asha")
+
+
+async def test_the_same_questions_again_each_after_the_answer_before(
+    here: tuple[Console, LiveWorker],
+) -> None:
+    console, worker = here
+    worker.phone.writer.answer = "Every day."
+    asked = ("first question", "second question", "goodbye", "nobody is there")
+    answers = [one async for one in replay(console, ME, "asha", asked, draft=False)]
+    assert [one.question for one in answers] == list(asked)
+    first, second, bye, last = [one.turn for one in answers]
+    assert first and second and first.heard == second.heard == "Every day."
+    assert not first.barged_in and bye and bye.source == "goodbye" and last is None
+    assert questions_of([first, second]) == asked[:2]
+    assert console.test_calls.live == 0
+    with pytest.raises(UserError, match="1 to 20"):
+        await anext(replay(console, ME, "asha", (), draft=False))
 
 
 async def test_whose_peer_vanishes_has_hung_up(here: tuple[Console, LiveWorker]) -> None:
