@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import pkgutil
 from importlib import resources
 
@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from appliance.access.actor import Actor
-from appliance.admin import pages
+from appliance.admin import login, pages
 from appliance.admin.api.app import PREFIX, error, make_api
 from appliance.admin.console import Console
 from appliance.admin.gate import HEALTH, LOGIN, Gate
@@ -28,8 +28,7 @@ _NO_ROUTE = "There is no such route; see /api/v1/openapi.json."
 def make_app(console: Console) -> ASGIApp:
     """Everything behind one port. NiceGUI knows one application a process: call it once."""
     app = make_api()
-    if importlib.util.find_spec("appliance.admin.login"):  # the login is being written
-        app.include_router(importlib.import_module("appliance.admin.login").router)
+    app.include_router(login.router)
     app.mount("/static", StaticFiles(packages=[("appliance.admin", "static")]))
     _add_roots(app)
     for found in pkgutil.iter_modules(pages.__path__):

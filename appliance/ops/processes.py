@@ -31,7 +31,7 @@ POSTGRES_STOP_S = 15.0
 JOBS_STOP_S = 5.0
 """A job under way that takes longer is cut off, and taken up again after the next start."""
 JOBS_PACKAGES = ("celery", "redis")
-CONSOLE_PACKAGES = ("nicegui", "fastapi", "uvicorn", "argon2")
+CONSOLE_PACKAGES = ("nicegui", "fastapi", "uvicorn", "argon2", "celery")
 
 _log = logging.getLogger(__name__)
 

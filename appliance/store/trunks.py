@@ -68,7 +68,11 @@ _AGENTS = (
     )
     .select_from(AgentRow)
     .join(LATEST, true())
-    .outerjoin(KnowledgeBaseRow, KnowledgeBaseRow.name == LATEST.c.config["knowledge"].as_string())
+    .outerjoin(
+        KnowledgeBaseRow,
+        (KnowledgeBaseRow.name == LATEST.c.config["knowledge"].as_string())
+        & (KnowledgeBaseRow.tenant == AgentRow.tenant),  # another tenant's base is none
+    )
 )
 T = TypeVar("T")
 

@@ -45,9 +45,9 @@ def permission_of(route: APIRoute) -> Permission | None:
     Raises LookupError: its signature has no ``needs``.
     """
     for found in _all(route.dependant):
-        permission: Permission | None | object = getattr(found.call, "permission", _NOT_SAID)
-        if permission is None or isinstance(permission, Permission):
-            return permission
+        permission: Any = getattr(found.call, "permission", _NOT_SAID)
+        if permission is not _NOT_SAID:
+            return None if permission is None else Permission(permission)
     raise LookupError(route.path)
 
 

@@ -99,13 +99,13 @@ def frame(actor: Actor, request: Request, t: Translate, title: str, nav: str) ->
     ):
         _menu(actor, t, nav)
     menu_button.on_click(side.toggle)
-    with ui.column().classes("content").props("role=main"):
+    with ui.column().classes("content"):
         yield
 
 
 def _menu(actor: Actor, t: Translate, here: str) -> None:
     with ui.row().classes("brand"):
-        ui.image("/static/icon.svg").classes("brand-icon").props("alt=\"\" no-spinner no-transition")
+        ui.image("/static/icon.svg").classes("brand-icon").props('alt="" no-spinner no-transition')
         ui.label("IVR").classes("brand-name")
     for group, entries in MENU:
         mine = [e for e in entries if e.permission is None or actor.may(e.permission)]
