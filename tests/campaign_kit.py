@@ -1,4 +1,4 @@
-"""What tests of campaigns share: workers that say how busy they are, and a switch that settles calls."""
+"""What tests of campaigns share: workers that say how busy they are, a switch that settles calls."""
 
 from __future__ import annotations
 

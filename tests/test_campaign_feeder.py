@@ -54,7 +54,9 @@ def settings(said: Workers, tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path, switch=switch)
 
 
-async def running(engine: AsyncEngine, settings: Settings, count: int = 12, **values: object) -> int:
+async def running(
+    engine: AsyncEngine, settings: Settings, count: int = 12, **values: object
+) -> int:
     id_ = await make_campaign(engine, PEOPLE[:count], **values)
     assert await do(engine, settings, id_, Step.START) is CampaignState.RUNNING
     return id_

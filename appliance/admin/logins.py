@@ -33,9 +33,7 @@ async def _look(console: Console) -> None:
     open_pages = dict(SESSIONS)
     if not open_pages:
         return
-    living = await sessions.living(
-        console.engine, set(open_pages.values()), console.settings.admin
-    )
+    living = await sessions.living(console.engine, set(open_pages.values()), console.settings.admin)
     for client_id, session_id in open_pages.items():
         if session_id not in living:
             SESSIONS.pop(client_id, None)

@@ -284,7 +284,7 @@ class CampaignPage:
             ui.label(t("Contacts: {n}").format(n=f"{total:,}")).classes("muted num")
             ui.space()
             for step, icon, words in (
-                (-1, "chevron_left", t("Before")), (1, "chevron_right", t("Next")),
+                (-1, "chevron_left", t("Previous")), (1, "chevron_right", t("Next")),
             ):  # fmt: skip
                 if not 0 <= (self._page + step) * PAGE_SIZE < total:
                     continue

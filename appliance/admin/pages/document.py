@@ -73,7 +73,7 @@ def _facts(view: View, found: DocumentView) -> None:
         ui.label(note).classes("notice")
     rows = {
         t("Source"): found.source if found.source != "upload" else t("uploaded"),
-        t("Asked for"): when(view, found.asked_at),
+        t("Asked to be read"): when(view, found.asked_at),
         t("Added by"): found.added_by,
         t("Kind"): found.media_type,
         t("Size"): size_text(found.size_bytes),

@@ -139,7 +139,10 @@ class NumbersPage:
         with ui.row().classes("toolbar"):
             ui.label(t("Numbers: {n}").format(n=total)).classes("muted num")
             ui.space()
-            for step, icon, words in ((-1, "chevron_left", "Before"), (1, "chevron_right", "Next")):
+            for step, icon, words in (
+                (-1, "chevron_left", "Previous"),
+                (1, "chevron_right", "Next"),
+            ):
                 if not 0 <= (self._page + step) * PAGE_SIZE < total:
                     continue
 

@@ -195,7 +195,7 @@ class _System:
         t, site = self._view.t, status.site
         database, recent = site.database, site.database.recent
         pairs: list[tuple[str, str]] = [
-            (t("Postgres"), f"{database.version}, {database.ms:.0f} ms" if database.up else t("away")),
+            ("Postgres", f"{database.version}, {database.ms:.0f} ms" if database.up else t("away")),
             ("Redis", t("up") if site.redis_up else t("away")),
             ("ivr jobs", t("runs") if site.jobs_ready and site.redis_up else t("does not run")),
         ]  # fmt: skip

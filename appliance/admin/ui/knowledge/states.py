@@ -51,6 +51,6 @@ def outcome_words(t: Translate, outcome: str) -> tuple[str, Tone]:
         "unchanged": (t("unchanged"), ""),
         "refused": (t("refused"), "bad"),
         "gone": (t("gone"), "warn"),
-        "away": (t("not reached"), "warn"),
+        "away": (t("not reachable"), "warn"),
     }
     return known.get(outcome, (outcome, ""))
