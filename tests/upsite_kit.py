@@ -136,15 +136,16 @@ class UpSite:
             assert time.monotonic() < deadline, f"{name}: {words!r}\n{self.log()[-3000:]}"
             time.sleep(POLL_S)
 
-    def ivr(self, *arguments: str, status: int = 0) -> str:
-        """A command with this site's settings, in a process of its own; what it printed."""
+    def ivr(self, *arguments: str, status: int = 0, given: str = "") -> str:
+        """A command with this site's settings, in a process of its own; what it printed. ``given``:
+        its standard input."""
         done = subprocess.run(
             [*IVR, *arguments],
             env=self.environment,
             cwd=ROOT,
             text=True,
             check=False,
-            stdin=subprocess.DEVNULL,
+            input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=COMMAND_TIMEOUT_S,

@@ -10,12 +10,12 @@ from nicegui import ui
 from appliance.access.roles import Permission
 from appliance.admin.services import agents, choices, drafts
 from appliance.admin.services.choices import Choices
-from appliance.admin.ui.agentbar import Bar
-from appliance.admin.ui.agentediting import Editing, State
-from appliance.admin.ui.agentfields import TAB_OF, TABS
-from appliance.admin.ui.agentform import Form
-from appliance.admin.ui.agenttext import draw_text
-from appliance.admin.ui.agentversions import Versions
+from appliance.admin.ui.agents.bar import Bar
+from appliance.admin.ui.agents.editing import Editing, State
+from appliance.admin.ui.agents.fields import TAB_OF, TABS
+from appliance.admin.ui.agents.form import Form
+from appliance.admin.ui.agents.text import draw_text
+from appliance.admin.ui.agents.versions import Versions
 from appliance.admin.ui.page import View, page
 from appliance.store.agent_views import AgentSummary
 
@@ -134,6 +134,8 @@ class AgentPage:
             with panel:
                 for section in next(one for one in TABS if one.name == tab).sections:
                     self._form.section(section)
+                if tab == "knowledge":
+                    self._links()
             self._form.show_problems()
         if tab == "versions":
             await self._editing.save()
@@ -142,6 +144,13 @@ class AgentPage:
             self._text.clear()
             with self._text:
                 draw_text(self._view, self._id, self._editing, self._reload)
+
+    def _links(self) -> None:
+        """To what belongs to an agent's answers and stands on pages of its own."""
+        t, agent = self._view.t, quote(self._id, safe="")
+        with ui.row().classes("toolbar"):
+            ui.link(t("Golden questions"), f"/golden?agent={agent}").classes("button-link")
+            ui.link(t("Common answers"), f"/answers?agent={agent}").classes("button-link")
 
     def _show(self, field: str) -> None:
         """Open the tab of a field."""

@@ -10,6 +10,7 @@ from nicegui import ui
 from appliance.access.roles import Permission
 from appliance.admin.api.app import PREFIX
 from appliance.admin.services import calls as service
+from appliance.admin.services import flags
 from appliance.admin.services.calls import CallView
 from appliance.admin.ui.calldetails import details
 from appliance.admin.ui.callerasing import erase_button
@@ -128,8 +129,27 @@ class _Page:
             ui.label(t("What was said in it has been erased.")).classes("notice")
         elif not found.turns:
             ui.label(t("Nothing was said.")).classes("muted")
-        flags = [one.flag for one in found.flags]
-        return transcript(self._view, found.turns, self._seek, flags).html_id
+        known = [one.flag for one in found.flags]
+        may = self._view.actor.may(Permission.FLAGS_DECIDE)
+        on_flag = self._flag if may else None
+        return transcript(self._view, found.turns, self._seek, known, on_flag).html_id
+
+    async def _flag(self, turn: int) -> None:
+        """Put an answer into the review queue, after a word about why."""
+        view, t = self._view, self._view.t
+        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
+            ui.label(t("Put this answer into the review queue?")).classes("dialog-text")
+            note = ui.input(t("What is wrong with it?")).props("outlined dense autofocus")
+            note.props("maxlength=500").classes("full-width")
+            note.on("keydown.enter", lambda: dialog.submit(True))
+            with ui.row().classes("dialog-buttons"):
+                ui.button(t("Cancel"), on_click=lambda: dialog.submit(False)).props("flat")
+                ui.button(t("Flag it"), on_click=lambda: dialog.submit(True)).props("unelevated")
+        if await dialog:
+            call_id = self._found.logged.call.call_id
+            flag = await flags.flag_turn(view.console, view.actor, call_id, turn, note.value or "")
+            ui.navigate.to(f"/flags?flag={quote(flag.flag.id, safe='')}")
+        dialog.delete()
 
     def _seek(self, ms: int) -> None:
         if self._wave is not None:
@@ -168,8 +188,8 @@ class _Page:
     def _marks(self) -> list[Mark]:
         turns = last_clock(self._found.turns)
         indices = {turn.index for turn in turns}
-        flags = [one.flag for one in self._found.flags if one.flag.turn in indices]
-        return marks_of(turns, flags, self._offset_ms())
+        found = [one.flag for one in self._found.flags if one.flag.turn in indices]
+        return marks_of(turns, found, self._offset_ms())
 
     def _offset_ms(self) -> int:
         return offset_of(self._found.logged.call, last_clock(self._found.turns))

@@ -95,7 +95,7 @@ def _flags(view: View, found: CallView) -> None:
         for one in found.flags:
             with ui.row().classes("call-flag"):
                 ui.label(t(one.state)).classes(f"chip {_FLAG_CHIPS[one.state]}")
-                ui.link(one.flag.rule, f"/flags/{quote(one.flag.id, safe='')}")
+                ui.link(one.flag.rule, f"/flags?flag={quote(one.flag.id, safe='')}")
                 ui.label(f"{t('turn')} {one.flag.turn}").classes("muted")
                 ui.label(one.flag.phrase).classes("call-flag-phrase")
 

@@ -23,6 +23,9 @@ export default {
           <span v-if="turn.barged_in" class="chip">{{ words.interrupted }}</span>
           <a v-for="flag in turn.flags" :key="flag.url" class="chip" :class="flag.chip" :href="flag.url">
             <q-icon name="flag" size="12px" />{{ flag.rule }}</a>
+          <button v-if="flaggable && turn.heard" type="button" class="chip chip-plain chip-flag"
+            :title="words.flag" :aria-label="words.flag" @click="$emit('flag', turn.index)">
+            <q-icon name="outlined_flag" size="14px" /></button>
           <button v-for="(passage, number) in turn.passages" :key="number" type="button"
             class="chip chip-plain" :class="{ 'chip--accent': passage.cited }"
             :title="passage.cited ? words.cited : undefined" :aria-label="passage.place"
@@ -46,7 +49,7 @@ export default {
         </details>
       </div>
     </div>`,
-  props: { turns: Array, words: Object, seekable: Boolean },
+  props: { turns: Array, words: Object, seekable: Boolean, flaggable: Boolean },
   methods: {
     seeking(ms) {
       if (!this.seekable || ms === null) return {};

@@ -3,7 +3,7 @@ each answer its gap, the passages that it rests on, and where the wait went."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -41,6 +41,9 @@ SOURCE_WORDS = {
 OnSeek = Callable[[int], object]
 """Told the place of a turn, in ms of the media clock."""
 
+OnFlag = Callable[[int], Awaitable[None]]
+"""Told the index of a turn whose answer somebody wants looked at."""
+
 
 class _Bubbles(ui.element, component="transcript.js"):
     """All turns; ``turns`` are rows as :func:`_row` makes them."""
@@ -49,9 +52,12 @@ class _Bubbles(ui.element, component="transcript.js"):
 class Transcript:
     """The turns of one call, oldest first; :meth:`add` goes on with them."""
 
-    def __init__(self, view: View, on_seek: OnSeek | None, scale_ms: int) -> None:
+    def __init__(
+        self, view: View, on_seek: OnSeek | None, on_flag: OnFlag | None, scale_ms: int
+    ) -> None:
         self._view = view
         self._on_seek = on_seek
+        self._on_flag = on_flag
         self._scale_ms = scale_ms
         self._rows: list[dict[str, Any]] = []
         self._passages: dict[int, Sequence[Passage]] = {}
@@ -59,7 +65,9 @@ class Transcript:
         self.root.props["turns"] = self._rows
         self.root.props["words"] = _words(view.t)
         self.root.props["seekable"] = on_seek is not None
+        self.root.props["flaggable"] = on_flag is not None
         self.root.on("seek", self._seek).on("passage", self._open, ["turn", "number"])
+        self.root.on("flag", view.act(self._flag))
 
     @property
     def html_id(self) -> str:
@@ -83,6 +91,10 @@ class Transcript:
         if self._on_seek is not None and isinstance(event.args, int | float):
             self._on_seek(int(event.args))
 
+    async def _flag(self, event: GenericEventArguments) -> None:
+        if self._on_flag is not None and isinstance(event.args, int):
+            await self._on_flag(event.args)
+
     def _open(self, event: GenericEventArguments) -> None:
         turn, number = event.args.get("turn"), event.args.get("number")
         passages = self._passages.get(turn, ())
@@ -95,9 +107,11 @@ def transcript(
     turns: Sequence[Turn],
     on_seek: OnSeek | None = None,
     flags: Sequence[Flag] = (),
+    on_flag: OnFlag | None = None,
 ) -> Transcript:
-    """Draw ``turns``; a click on what was said tells ``on_seek`` where it lies."""
-    drawn = Transcript(view, on_seek, scale_of(turns) if turns else SCALE_MS)
+    """Draw ``turns``; a click on what was said tells ``on_seek`` where it lies, one on an answer's
+    flag ``on_flag`` the index of the turn."""
+    drawn = Transcript(view, on_seek, on_flag, scale_of(turns) if turns else SCALE_MS)
     drawn.add_all(turns, flags)
     return drawn
 
@@ -117,7 +131,7 @@ def _row(view: View, turn: Turn, flags: Sequence[Flag], scale_ms: int) -> dict[s
         "source": t(SOURCE_WORDS[turn.source]),
         "flags": [
             {
-                "url": f"/flags/{quote(flag.id, safe='')}",
+                "url": f"/flags?flag={quote(flag.id, safe='')}",
                 "rule": flag.rule,
                 "chip": "chip--bad" if flag.severity == "high" else "chip--warn",
             }
@@ -142,6 +156,7 @@ def _words(t: Translate) -> dict[str, str]:
         "interrupted": t("interrupted"),
         "cited": t("The answer rests on this passage"),
         "slowest": t("slowest"),
+        "flag": t("This answer was wrong"),
     }
 
 
