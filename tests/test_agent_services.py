@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.access.actor import Actor, ForbiddenError, NotFoundError
 from appliance.access.roles import PERMISSIONS, Role
-from appliance.admin.agentdefaults import DEFAULTS, blank, languages
+from appliance.admin.agents.defaults import DEFAULTS, blank, languages
 from appliance.admin.console import Console
 from appliance.admin.live.hub import LiveHub
 from appliance.admin.services import agents, choices, drafts

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.admin.agentcheck import check
-from appliance.admin.agentdefaults import DEFAULTS, blank
-from appliance.admin.agentproblems import Problem, Site
-from appliance.admin.enginesurvey import Listener, Speaker, Survey
+from appliance.admin.agents.check import check
+from appliance.admin.agents.defaults import DEFAULTS, blank
+from appliance.admin.agents.enginesurvey import Listener, Speaker, Survey
+from appliance.admin.agents.problems import Problem, Site
 from appliance.events import Agent
 
 SURVEY = Survey(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.admin.agentdiff import MOST_WORDS, Change, Piece, changed_fields, compare, diff
+from appliance.admin.agents.diff import MOST_WORDS, Change, Piece, changed_fields, compare, diff
 
 TEXT = st.text("ab \n.é", max_size=60)
 VALUE = (

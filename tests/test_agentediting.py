@@ -11,8 +11,8 @@ import pytest
 from appliance.access.actor import Actor
 from appliance.admin.console import Console
 from appliance.admin.services import drafts
-from appliance.admin.ui import agentediting
-from appliance.admin.ui.agentediting import Editing, State
+from appliance.admin.ui.agents import editing as module
+from appliance.admin.ui.agents.editing import Editing, State
 from appliance.ops.keeping.ports import free_port
 from appliance.store.database import open_engine
 from appliance.store.drafts import LARGEST_BYTES
@@ -40,7 +40,7 @@ async def test_typing_is_saved_when_it_rests(
 ) -> None:
     await make(console)
     now_s = [100.0]
-    monkeypatch.setattr(agentediting, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(module, "monotonic", lambda: now_s[0])
     editing = await editing_of(console)
     editing.set("greeting", editing.fields["greeting"])  # no change
     assert editing.state is State.SAVED and not editing.is_due
@@ -85,7 +85,7 @@ async def test_a_database_that_is_away_loses_nothing(
     editing = Editing(view, await drafts.read(console, ASHA, "help"), lambda: None, True)
     editing.set("greeting", "Later.")
     assert not await editing.save() and editing.state is State.FAILED and not editing.is_due
-    monkeypatch.setattr(agentediting, "monotonic", lambda: 1e9)
+    monkeypatch.setattr(module, "monotonic", lambda: 1e9)
     assert editing.is_due  # it is tried again by itself
     view.console = console
     assert await editing.save() and await stored(console) == "Later."

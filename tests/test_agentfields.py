@@ -7,8 +7,8 @@ from typing import get_type_hints
 
 import pytest
 
-from appliance.admin.agentdefaults import DEFAULTS
-from appliance.admin.ui.agentfields import PRESETS, SPECS, TABS
+from appliance.admin.agents.defaults import DEFAULTS
+from appliance.admin.ui.agents.fields import PRESETS, SPECS, TABS
 from appliance.events import Agent
 
 HINTS = get_type_hints(Agent)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.admin.agentdefaults import DEFAULTS, blank
-from appliance.admin.agentfile import from_toml, to_toml
+from appliance.admin.agents.defaults import DEFAULTS, blank
+from appliance.admin.agents.file import from_toml, to_toml
 from appliance.errors import UserError
 from appliance.ops.seed import SAMPLE, sample_agent
 

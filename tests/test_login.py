@@ -19,12 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.access import users
 from appliance.access.roles import Role
-from appliance.admin import login as module
-from appliance.admin import loginpages
-from appliance.admin import logintickets as tickets
 from appliance.admin.api.app import make_api
 from appliance.admin.gate import COOKIE, Gate
-from appliance.admin.logintickets import safe_next
+from appliance.admin.login import forms, tickets
+from appliance.admin.login import routes as module
+from appliance.admin.login.tickets import safe_next
 from appliance.admin.ui.words import translator
 from appliance.settings import Settings
 from tests.access_kit import (
@@ -343,7 +342,7 @@ async def test_hindi(browser: Browser) -> None:
 
 def test_every_word_of_the_login_has_its_hindi() -> None:
     hindi = translator("hi")
-    folder = Path(loginpages.__file__).parent / "templates"
+    folder = Path(forms.__file__).parent / "templates"
     words = {
         w for f in folder.iterdir() for w in re.findall(r't\(["\']([^"\']+)["\']\)', f.read_text())
     }

@@ -15,10 +15,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from appliance.access.actor import Actor
-from appliance.admin import login, pages
+from appliance.admin import pages
 from appliance.admin.api.app import PREFIX, error, make_api
 from appliance.admin.console import Console
 from appliance.admin.gate import HEALTH, LOGIN, Gate
+from appliance.admin.login import routes as login
 from appliance.admin.ui.layout import MENU
 
 NICEGUI_FILES = f"/_nicegui/{nicegui.__version__}/"

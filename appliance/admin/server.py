@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import uvicorn
 
-from appliance.admin import logins
 from appliance.admin.app import make_app
 from appliance.admin.console import Console
 from appliance.admin.live.hub import LiveHub
 from appliance.admin.tls import certificate
+from appliance.admin.ui.ended import close_ended
 from appliance.settings import Settings
 from appliance.store.database import database_url, open_engine
 
@@ -65,7 +65,7 @@ async def open_console(settings: Settings) -> AsyncIterator[Console]:
         console = Console(settings, engine, LiveHub(settings, engine), http)
         tasks = [
             asyncio.create_task(console.live.run(), name="live hub"),
-            asyncio.create_task(logins.close_ended(console), name="ended sessions"),
+            asyncio.create_task(close_ended(console), name="ended sessions"),
         ]
         try:
             yield console

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from appliance.access.actor import Actor
 from appliance.access.roles import Permission
-from appliance.admin.agentdiff import Change
+from appliance.admin.agents.diff import Change
 from appliance.admin.api.access import ConsoleOf, needs
 from appliance.admin.services import agents as service
 from appliance.admin.services import choices, drafts

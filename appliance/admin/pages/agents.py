@@ -10,7 +10,7 @@ from nicegui import ui
 
 from appliance.access import tenants
 from appliance.access.roles import Permission
-from appliance.admin.agentdefaults import languages
+from appliance.admin.agents.defaults import languages
 from appliance.admin.services import agents as service
 from appliance.admin.services.agents import MOST_LISTED
 from appliance.admin.ui.layout import empty

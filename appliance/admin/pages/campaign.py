@@ -11,15 +11,15 @@ from appliance.access.roles import Permission
 from appliance.admin.api.app import PREFIX
 from appliance.admin.services import campaigns as service
 from appliance.admin.services.campaigns import Whole
-from appliance.admin.ui.campaignbar import (
+from appliance.admin.ui.campaigns.bar import (
     CAMPAIGN_TONES,
     CAMPAIGN_WORDS,
     STATE_WORDS,
     draw_bar,
     result_words,
 )
-from appliance.admin.ui.campaignform import SHARES, WAITS_S, CampaignForm
-from appliance.admin.ui.contactsupload import ContactsUpload
+from appliance.admin.ui.campaigns.form import SHARES, WAITS_S, CampaignForm
+from appliance.admin.ui.campaigns.upload import ContactsUpload
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import chip, when

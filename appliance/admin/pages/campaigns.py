@@ -9,8 +9,8 @@ from nicegui import ui
 from appliance.access.roles import Permission
 from appliance.admin.services import campaigns as service
 from appliance.admin.services.campaigns import Summary
-from appliance.admin.ui.campaignbar import CAMPAIGN_TONES, CAMPAIGN_WORDS, shares
-from appliance.admin.ui.campaignform import CampaignForm
+from appliance.admin.ui.campaigns.bar import CAMPAIGN_TONES, CAMPAIGN_WORDS, shares
+from appliance.admin.ui.campaigns.form import CampaignForm
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import when

@@ -15,8 +15,8 @@ from appliance.access.roles import Permission
 from appliance.admin.services import live as service
 from appliance.admin.services import system
 from appliance.admin.ui.layout import empty
-from appliance.admin.ui.livecall import OneCall
-from appliance.admin.ui.livecalls import LiveList
+from appliance.admin.ui.live.call import OneCall
+from appliance.admin.ui.live.elements import LiveList
 from appliance.admin.ui.page import SESSIONS, View, page
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from appliance.access.roles import Permission
 from appliance.admin.services import callpath
 from appliance.admin.services import numbers as service
 from appliance.admin.services.numbers import ShownNumber
-from appliance.admin.ui.callway import draw_way
-from appliance.admin.ui.hours import HoursEditor, open_words
 from appliance.admin.ui.layout import empty
+from appliance.admin.ui.numbers.hours import HoursEditor, open_words
+from appliance.admin.ui.numbers.way import draw_way
 from appliance.admin.ui.page import View, page
 from appliance.errors import UserError
 from appliance.store.models import ANY_DID

@@ -10,10 +10,10 @@ from appliance.access.roles import Permission
 from appliance.admin.services import trunks as service
 from appliance.admin.services.trunks import ShownTrunk, Trunks
 from appliance.admin.ui.layout import empty
+from appliance.admin.ui.numbers.telephones import Telephones
+from appliance.admin.ui.numbers.trunkform import TrunkForm
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import when
-from appliance.admin.ui.telephones import Telephones
-from appliance.admin.ui.trunkform import TrunkForm
 from appliance.telephony.diagnose import Check
 
 REFRESH_S = 10.0

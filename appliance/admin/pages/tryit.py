@@ -12,9 +12,9 @@ from appliance.admin.live.state import CallState
 from appliance.admin.services import agents, tryit
 from appliance.admin.services.tryit import Trying
 from appliance.admin.ui.page import Handler, View, in_background, page
-from appliance.admin.ui.tryit import Sound, SoundOffer
-from appliance.admin.ui.tryreplay import Replays
-from appliance.admin.ui.trytalk import Findings, Talk
+from appliance.admin.ui.tryit.replay import Replays
+from appliance.admin.ui.tryit.sound import Sound, SoundOffer
+from appliance.admin.ui.tryit.talk import Findings, Talk
 from appliance.media.protocol import LONGEST_TYPED_LETTERS
 from appliance.store.agent_views import AgentSummary
 

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from appliance.access import audit, tenants
 from appliance.access.actor import Actor, NotFoundError
 from appliance.access.roles import Permission
-from appliance.admin import agentdefaults
+from appliance.admin.agents import defaults
+from appliance.admin.agents.enginesurvey import survey
 from appliance.admin.console import Console
-from appliance.admin.enginesurvey import survey
 from appliance.errors import UserError
 from appliance.events import Agent
 from appliance.store import agent_views
@@ -105,7 +105,7 @@ async def create(
         if copy_of:
             fields = await _copied(connection, actor, copy_of, owner)
         else:
-            fields = agentdefaults.blank(language, voices)
+            fields = defaults.blank(language, voices)
         fields["name"] = name.strip()
         await agent_views.create_agent(connection, agent_id, fields["name"], owner)
         await save_draft(connection, agent_id, fields, 0, actor.name, 0)

@@ -12,9 +12,9 @@ from typing import Any
 
 from appliance.access.actor import Actor
 from appliance.access.roles import Permission
-from appliance.admin import agentdefaults
+from appliance.admin.agents import defaults
+from appliance.admin.agents.enginesurvey import Survey, survey
 from appliance.admin.console import Console
-from appliance.admin.enginesurvey import Survey, survey
 from appliance.admin.services import drafts
 from appliance.admin.services.agents import summary_of
 from appliance.audio import ulaw_decode, ulaw_encode
@@ -111,7 +111,7 @@ async def _speaker(
     edited = await drafts.read(console, actor, agent_id)
     names = ("language", "voice", "tts_engine", "pronunciations")
     fields = {name: edited.fields[name] for name in names} | dict(changed)
-    blank = agentdefaults.DEFAULTS | {"name": agent_id, "id": agent_id, "version": 0}
+    blank = defaults.DEFAULTS | {"name": agent_id, "id": agent_id, "version": 0}
     return replace(parse_agent(blank | fields), knowledge="")
 
 

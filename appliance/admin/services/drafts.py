@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from appliance.access import audit
 from appliance.access.actor import Actor, ForbiddenError, NotFoundError
 from appliance.access.roles import Permission
-from appliance.admin import agentdefaults
-from appliance.admin.agentcheck import check
-from appliance.admin.agentdiff import Change, changed_fields, diff
-from appliance.admin.agentproblems import Problem, Site
+from appliance.admin.agents import defaults
+from appliance.admin.agents.check import check
+from appliance.admin.agents.diff import Change, changed_fields, diff
+from appliance.admin.agents.enginesurvey import Survey, survey
+from appliance.admin.agents.problems import Problem, Site
 from appliance.admin.console import Console
-from appliance.admin.enginesurvey import Survey, survey
 from appliance.admin.services.agents import lock, summary_of, version_of, written_fields
 from appliance.errors import UserError
 from appliance.store import agent_views
@@ -92,7 +92,7 @@ async def save(
     """
     actor.require(Permission.AGENTS_EDIT)
     check_fields(fields)
-    fields = agentdefaults.DEFAULTS | fields
+    fields = defaults.DEFAULTS | fields
     async with console.engine.begin() as connection:
         await lock(connection, actor, agent_id)
         before = await _edited(connection, actor, agent_id)
@@ -134,7 +134,7 @@ async def problems(
         head = await summary_of(connection, actor, agent_id)
         site = await _site(console, connection, head, seen)
     if fields is not None:
-        edited = replace(edited, fields=agentdefaults.DEFAULTS | fields)
+        edited = replace(edited, fields=defaults.DEFAULTS | fields)
     return _problems(edited, site)
 
 
@@ -220,14 +220,14 @@ async def _edited(connection: AsyncConnection, actor: Actor, agent_id: str) -> E
     draft = await read_draft(connection, agent_id)
     if draft is not None and draft.fields:
         return _of_draft(draft, head.version)
-    fields: dict[str, Any] = agentdefaults.DEFAULTS | {"name": head.name}
+    fields: dict[str, Any] = defaults.DEFAULTS | {"name": head.name}
     if head.version:
         fields = written_fields(await version_of(connection, agent_id, 0))
     return Edited(agent_id, fields, 0, head.version, head.version, "", None)
 
 
 def _of_draft(draft: Draft, version: int) -> Edited:
-    fields = agentdefaults.DEFAULTS | draft.fields
+    fields = defaults.DEFAULTS | draft.fields
     return Edited(
         draft.agent_id, fields, draft.revision, draft.based_on, version,
         draft.updated_by, draft.updated_at,

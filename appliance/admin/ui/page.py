@@ -96,7 +96,7 @@ SEEN_EVERY_S = 60.0
 _SEEN_S: dict[str, float] = {}
 """Client -> when it was last told to the session."""
 SESSIONS: dict[str, str] = {}
-"""Client of NiceGUI -> session of the person; ``admin.logins`` ends those whose session has ended."""
+"""Client of NiceGUI -> session of the person; ``ended`` closes those whose session has ended."""
 
 
 def page(

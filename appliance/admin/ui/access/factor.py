@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from nicegui import ui
 
 from appliance.access.account import Enrolment
-from appliance.admin.loginpages import qr_picture
+from appliance.admin.login.forms import qr_picture
 from appliance.admin.services import account as service
 from appliance.admin.services.account import Mine
 from appliance.admin.ui.access.once import show_once

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from appliance.admin.enginesurvey import Survey
+from appliance.admin.agents.enginesurvey import Survey
 
 Severity = Literal["error", "warning"]
 

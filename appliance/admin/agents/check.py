@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from appliance.admin.agentproblems import Problem, Site, error, some, warning
-from appliance.admin.agentrules import KEYS, OWN_RULES
+from appliance.admin.agents.problems import Problem, Site, error, some, warning
+from appliance.admin.agents.rules import KEYS, OWN_RULES
 from appliance.errors import UserError
 from appliance.events import Agent
 from appliance.languages import primary

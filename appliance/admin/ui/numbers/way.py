@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nicegui import ui
 
 from appliance.admin.services.callpath import CallPath, PathStep, Stop
-from appliance.admin.ui.hours import open_words
+from appliance.admin.ui.numbers.hours import open_words
 from appliance.admin.ui.page import View
 
 ICONS = {

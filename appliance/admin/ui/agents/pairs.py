@@ -7,9 +7,9 @@ from typing import Any
 
 from nicegui import ui
 
-from appliance.admin.agentdiff import shown
-from appliance.admin.ui.agentediting import Editing
-from appliance.admin.ui.agentfields import Spec
+from appliance.admin.agents.diff import shown
+from appliance.admin.ui.agents.editing import Editing
+from appliance.admin.ui.agents.fields import Spec
 from appliance.admin.ui.page import View
 
 OUTLINED = "outlined dense"

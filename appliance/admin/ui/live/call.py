@@ -14,8 +14,8 @@ from appliance.admin.api.app import PREFIX
 from appliance.admin.live.view import LiveCallView
 from appliance.admin.services import live as service
 from appliance.admin.services.live import Controls, Mode
-from appliance.admin.ui.livecalls import LiveSound, LiveTalk
-from appliance.admin.ui.livewords import STATE_ICONS, STATE_WORDS
+from appliance.admin.ui.live.elements import LiveSound, LiveTalk
+from appliance.admin.ui.live.words import STATE_ICONS, STATE_WORDS
 from appliance.admin.ui.page import SESSIONS, Handler, View
 
 log = logging.getLogger(__name__)

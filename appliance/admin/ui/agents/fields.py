@@ -1,6 +1,6 @@
 """The fields of an agent as its editor shows them: under which tab, what they are called, what they do.
 
-Words stand in ``agentfields.toml``, in English, and are translated where they are shown.
+Words stand in ``fields.toml``, in English, and are translated where they are shown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-FILE = "agentfields.toml"
+FILE = "fields.toml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from typing import Any
 from nicegui import ui
 from nicegui.elements.mixins.disableable_element import DisableableElement
 
-from appliance.admin.agentdiff import shown
-from appliance.admin.agentproblems import Problem
+from appliance.admin.agents.diff import shown
+from appliance.admin.agents.problems import Problem
 from appliance.admin.services.choices import Choices
-from appliance.admin.ui.agentediting import Editing
-from appliance.admin.ui.agentfields import PRESETS, SPECS, Preset, Section, Spec
-from appliance.admin.ui.agentpairs import OUTLINED, Pairs, Say
+from appliance.admin.ui.agents.editing import Editing
+from appliance.admin.ui.agents.fields import PRESETS, SPECS, Preset, Section, Spec
+from appliance.admin.ui.agents.pairs import OUTLINED, Pairs, Say
 from appliance.admin.ui.page import View
 
 

@@ -10,7 +10,7 @@ from nicegui import ui
 from appliance.admin.services import campaigns as service
 from appliance.admin.services import numbers
 from appliance.admin.services.campaigns import Plan
-from appliance.admin.ui.hours import HoursEditor
+from appliance.admin.ui.numbers.hours import HoursEditor
 from appliance.admin.ui.page import View
 from appliance.errors import UserError
 from appliance.store.campaigns import Campaign

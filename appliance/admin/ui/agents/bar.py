@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from nicegui import ui
 
 from appliance.access.roles import Permission
-from appliance.admin.agentproblems import Problem
+from appliance.admin.agents.problems import Problem
 from appliance.admin.services import drafts
 from appliance.admin.services.drafts import DRAFT
-from appliance.admin.ui.agentediting import Editing, State
-from appliance.admin.ui.agentform import in_words, label_of
-from appliance.admin.ui.diffview import show_changes
+from appliance.admin.ui.agents.diffview import show_changes
+from appliance.admin.ui.agents.editing import Editing, State
+from appliance.admin.ui.agents.form import in_words, label_of
 from appliance.admin.ui.page import View
 from appliance.admin.ui.show import ago
 

@@ -11,8 +11,8 @@ from nicegui import ui
 from appliance.access.roles import Permission
 from appliance.admin.services import agents, drafts
 from appliance.admin.services.drafts import DRAFT
-from appliance.admin.ui.agentediting import Editing
-from appliance.admin.ui.diffview import show_changes
+from appliance.admin.ui.agents.diffview import show_changes
+from appliance.admin.ui.agents.editing import Editing
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View
 from appliance.admin.ui.show import ago, when

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import events, ui
 
-from appliance.admin.agentdefaults import DEFAULTS
-from appliance.admin.agentfile import from_toml, to_toml
-from appliance.admin.ui.agentediting import Editing
+from appliance.admin.agents.defaults import DEFAULTS
+from appliance.admin.agents.file import from_toml, to_toml
+from appliance.admin.ui.agents.editing import Editing
 from appliance.admin.ui.page import View
 from appliance.errors import UserError
 from appliance.store.drafts import LARGEST_BYTES, check_fields

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from nicegui import ui
 
-from appliance.admin.agentdiff import Change, Piece
-from appliance.admin.ui.agentfields import SPECS
+from appliance.admin.agents.diff import Change, Piece
+from appliance.admin.ui.agents.fields import SPECS
 from appliance.admin.ui.page import View
 
 _SIGN = {"changed": "edit", "added": "add", "removed": "remove"}

@@ -20,12 +20,12 @@ from appliance.access.account import actor_of_user
 from appliance.access.actor import Actor, NotFoundError
 from appliance.access.passwords import BusyError
 from appliance.access.proving import Asked, Factor, WrongError
-from appliance.admin import logintickets as tickets
 from appliance.admin.api.access import ConsoleOf
 from appliance.admin.console import Console
 from appliance.admin.gate import COOKIE
-from appliance.admin.loginpages import language_of, qr_picture, render
-from appliance.admin.logintickets import Ticket
+from appliance.admin.login import tickets
+from appliance.admin.login.forms import language_of, qr_picture, render
+from appliance.admin.login.tickets import Ticket
 from appliance.admin.rates import Rates
 from appliance.errors import UserError
 from appliance.store import users as store

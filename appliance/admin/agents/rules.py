@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from appliance.admin.agentproblems import Problem, error, warning
+from appliance.admin.agents.problems import Problem, error, warning
 from appliance.events import Agent
 from appliance.speech.language import Script
 from appliance.speech.languages import language_of

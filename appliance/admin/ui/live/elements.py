@@ -10,7 +10,7 @@ from typing import Any
 from nicegui import ui
 
 from appliance.admin.live.view import Change, LiveCallView
-from appliance.admin.ui.livewords import STATE_ICONS, state_words
+from appliance.admin.ui.live.words import STATE_ICONS, state_words
 from appliance.admin.ui.words import Translate
 
 _SHOWN = (

@@ -12,7 +12,7 @@ from appliance.events import Agent
 from appliance.languages import primary
 from appliance.store.agents import CONFIG_FIELDS, agent_fields
 
-FILE = "agentdefaults.toml"
+FILE = "defaults.toml"
 DEFAULTS: dict[str, Any] = {
     name: value
     for name, value in agent_fields(Agent(id="", version=0, name="")).items()
@@ -24,7 +24,7 @@ DEFAULTS: dict[str, Any] = {
 def blank(language: str, voices: Sequence[str] = ()) -> dict[str, Any]:
     """The fields of a new agent. ``voices``: those that speak ``language``; the first is taken.
 
-    A language without phrases of its own gets the English ones, which :mod:`agentcheck` tells.
+    A language without phrases of its own gets the English ones, which ``check`` tells.
     """
     phrases = _phrases()
     own = phrases["en"] | phrases.get(primary(language), {})
@@ -39,5 +39,5 @@ def languages() -> tuple[str, ...]:
 
 @cache
 def _phrases() -> dict[str, dict[str, Any]]:
-    text = (resources.files("appliance.admin") / FILE).read_text("utf-8")
+    text = (resources.files(__package__) / FILE).read_text("utf-8")
     return tomllib.loads(text)

@@ -15,7 +15,7 @@ from appliance.admin.ui.words import LANGUAGES, translator
 Template = Literal["password", "code", "change", "enrol", "recovery", "nothing"]
 QR_SCALE = 6
 _templates = Environment(
-    loader=PackageLoader("appliance.admin"), autoescape=True, undefined=StrictUndefined
+    loader=PackageLoader("appliance.admin.login"), autoescape=True, undefined=StrictUndefined
 )
 
 

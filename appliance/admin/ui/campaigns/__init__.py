@@ -1,0 +1,1 @@
+"""Campaigns: ``bar`` where one stands, ``form`` how it calls, ``upload`` whom."""
