@@ -11,7 +11,7 @@ from appliance.admin.ui.review.filters import Filters
 from appliance.admin.ui.review.flagcard import FlagCard
 from appliance.admin.ui.review.queue import QueueList
 from appliance.admin.ui.review.trend import draw_trend
-from appliance.store.flags import Wanted
+from appliance.store.flags import ReviewedFlag, Wanted
 
 
 @page("/flags", Permission.FLAGS_READ, "Flagged answers")
@@ -19,13 +19,25 @@ async def review_queue(view: View, flag: str = "", state: str = "open") -> None:
     """``flag``: the one to open, whatever the filters say; the first, if it is left out."""
     t = view.t
     ui.add_head_html('<script src="/static/review.js" defer></script>')
-    draw_trend(view, await flags.counts(view.console, view.actor, Wanted()))
+    top = ui.element("div").classes("wide")
+
+    async def count() -> None:
+        counts = await flags.counts(view.console, view.actor, Wanted())
+        top.clear()
+        with top:
+            draw_trend(view, counts)
+
+    await count()
     kinds = await flags.filters(view.console, view.actor)
 
     async def narrow() -> None:
         card.clear()
         await queue.load(filters.wanted)
         await queue.first()
+
+    async def decided(one: ReviewedFlag) -> None:
+        await queue.decided(one)
+        await count()
 
     known = state if state in ("open", "confirmed", "dismissed") else ""
     filters = Filters(view, kinds, narrow, known)
@@ -35,7 +47,7 @@ async def review_queue(view: View, flag: str = "", state: str = "open") -> None:
             if view.actor.may(Permission.FLAGS_DECIDE):
                 keys = t("Keys: j next, k previous, c it was wrong, d nothing wrong, e correct")
                 ui.label(keys).classes("help")
-        card = FlagCard(view, queue.decided)
+        card = FlagCard(view, decided)
     await queue.load(filters.wanted)
     if flag:
         queue.mark(flag)
