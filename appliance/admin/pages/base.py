@@ -12,6 +12,7 @@ from appliance.admin.ui.knowledge.adding import Adding
 from appliance.admin.ui.knowledge.documentlist import DocumentList
 from appliance.admin.ui.knowledge.searchbox import SearchBox
 from appliance.admin.ui.knowledge.states import outcome_words
+from appliance.admin.ui.layout import crumbs
 from appliance.admin.ui.page import Handler, View, page
 from appliance.admin.ui.show import chip, size_text, when
 from appliance.store.base_views import BaseFacts
@@ -23,7 +24,13 @@ async def base(view: View, base_id: int) -> None:
     t = view.t
     found = await knowledge.base(view.console, view.actor, base_id)
     may_edit = view.actor.may(Permission.KNOWLEDGE_EDIT)
-    _head(view, found, may_edit)
+    head = ui.row().classes("toolbar")
+    _head(view, head, found, may_edit)
+
+    async def published() -> None:
+        now = await knowledge.base(view.console, view.actor, base_id)
+        _head(view, head, now, may_edit)
+
     with ui.tabs().props("dense align=left no-caps").classes("tabs") as tabs:
         first = ui.tab("documents", t("Documents"), icon="description")
         search = ui.tab("search", t("Try a question"), icon="search")
@@ -32,7 +39,7 @@ async def base(view: View, base_id: int) -> None:
         with ui.tab_panel(first).classes("stack"):
             if may_edit:
                 adding_place = ui.column().classes("wide")
-            listed = DocumentList(view, found)
+            listed = DocumentList(view, found, published)
             if may_edit:
                 with adding_place:
                     Adding(view, base_id, listed.load)
@@ -43,12 +50,11 @@ async def base(view: View, base_id: int) -> None:
             await _versions(view, base_id)
 
 
-def _head(view: View, found: BaseFacts, may_edit: bool) -> None:
+def _head(view: View, head: ui.row, found: BaseFacts, may_edit: bool) -> None:
     t = view.t
-    with ui.row().classes("toolbar"):
-        ui.link(t("Knowledge"), "/knowledge")
-        ui.label("/").classes("muted")
-        ui.label(found.name).classes("page-name").props("role=heading aria-level=2")
+    head.clear()
+    with head:
+        crumbs(found.name, (t("Knowledge"), "/knowledge"))
         if found.version:
             chip(t("version {n}").format(n=found.version), "good")
         else:

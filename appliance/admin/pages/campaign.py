@@ -20,7 +20,7 @@ from appliance.admin.ui.campaigns.bar import (
 )
 from appliance.admin.ui.campaigns.form import SHARES, WAITS_S, CampaignForm
 from appliance.admin.ui.campaigns.upload import ContactsUpload
-from appliance.admin.ui.layout import empty
+from appliance.admin.ui.layout import crumbs, empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import chip, when
 from appliance.outreach.campaigns.states import CHANGEABLE, STEPS, Step
@@ -83,10 +83,7 @@ class CampaignPage:
         self._top.clear()
         with self._top:
             with ui.row().classes("toolbar"):
-                ui.link("←", "/campaigns").props[
-                    "aria-label"
-                ] = t("All campaigns")  # fmt: skip
-                ui.label(found.name).classes("top-title").props("role=heading aria-level=2")
+                crumbs(found.name, (t("Campaigns"), "/campaigns"))
                 chip(t(CAMPAIGN_WORDS[found.state]), CAMPAIGN_TONES.get(found.state, ""))
                 ui.space()
                 self._buttons(whole)

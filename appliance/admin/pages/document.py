@@ -8,6 +8,7 @@ from appliance.access.roles import Permission
 from appliance.admin.services import documents, knowledge
 from appliance.admin.ui.knowledge.documentlist import confirm_removal
 from appliance.admin.ui.knowledge.states import TONES, progress_words
+from appliance.admin.ui.layout import crumbs
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import chip, size_text, when
 from appliance.store.base_views import BaseFacts, PassageView
@@ -46,11 +47,7 @@ def _head(view: View, base: BaseFacts, found: DocumentView) -> None:
             ui.navigate.to(f"/knowledge/{base.id}")
 
     with ui.row().classes("toolbar"):
-        ui.link(t("Knowledge"), "/knowledge")
-        ui.label("/").classes("muted")
-        ui.link(base.name, f"/knowledge/{base.id}")
-        ui.label("/").classes("muted")
-        ui.label(found.name).classes("page-name doc-name").props("role=heading aria-level=2")
+        crumbs(found.name, (t("Knowledge"), "/knowledge"), (base.name, f"/knowledge/{base.id}"))
         chip(progress_words(t, found), TONES.get(found.state, ""))
         ui.space()
         original = f"/api/v1{here}/original"

@@ -11,6 +11,7 @@ from appliance.access.roles import Permission
 from appliance.admin.live.state import CallState
 from appliance.admin.services import agents, tryit
 from appliance.admin.services.tryit import Trying
+from appliance.admin.ui.layout import crumbs
 from appliance.admin.ui.page import Handler, View, in_background, page
 from appliance.admin.ui.tryit.replay import Replays
 from appliance.admin.ui.tryit.sound import Sound, SoundOffer
@@ -25,6 +26,9 @@ KEYPAD = "123456789*0#"
 async def try_agent(view: View, agent_id: str, draft: int = 0) -> None:
     """``draft=1``: the draft is chosen, if there is one."""
     agent = await agents.agent(view.console, view.actor, agent_id)
+    t = view.t
+    with ui.row().classes("toolbar"):
+        crumbs(t("Try it"), (t("Agents"), "/agents"), (agent.name, f"/agents/{agent.id}"))
     TryPage(view, agent, draft=bool(draft))
 
 

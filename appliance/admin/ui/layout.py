@@ -139,6 +139,15 @@ def _person(actor: Actor, t: Translate) -> None:
             item.on("click", js_handler="() => ivrLogOut()")
 
 
+def crumbs(here: str, *way: tuple[str, str]) -> ui.label:
+    """The way to this page, (title, path) each, and its own name: first in the toolbar of a page that
+    a list leads to."""
+    for title, path in way:
+        ui.link(title, path).classes("crumb")
+        ui.icon("chevron_right").classes("crumb-next").props("aria-hidden=true")
+    return ui.label(here).classes("page-name").props("role=heading aria-level=2")
+
+
 def trouble(t: Translate, icon: str, sentence: str) -> None:
     """In place of a page that cannot be shown."""
     with ui.column().classes("empty"):

@@ -13,6 +13,7 @@ from appliance.admin.services.drafts import DRAFT
 from appliance.admin.ui.agents.diffview import show_changes
 from appliance.admin.ui.agents.editing import Editing, State
 from appliance.admin.ui.agents.form import in_words, label_of
+from appliance.admin.ui.layout import crumbs
 from appliance.admin.ui.page import View
 from appliance.admin.ui.show import ago
 
@@ -34,9 +35,7 @@ class Bar:
         t, act = view.t, view.act
         with ui.column().classes("agent-bar"):
             with ui.row().classes("agent-bar-row"):
-                ui.link(t("Agents"), "/agents")
-                ui.label("/").classes("muted")
-                self._name = ui.label().classes("agent-name")
+                self._name = crumbs("", (t("Agents"), "/agents"))
                 self._version = ui.label().classes("chip")
                 self._draft = ui.label().classes("chip")
                 self._saved = ui.label().classes("muted").props("role=status")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from nicegui import ui
@@ -44,8 +44,12 @@ BUTTONS = """
 class DocumentList:
     """The table; :meth:`load` draws it, and it looks again by itself while something is under way."""
 
-    def __init__(self, view: View, base: BaseFacts) -> None:
+    def __init__(
+        self, view: View, base: BaseFacts, changed: Callable[[], Awaitable[None]]
+    ) -> None:
+        """``changed``: called when the documents are no longer what they were when last looked at."""
         self._view = view
+        self._changed = changed
         self._base = base
         self._stamp = ""
         self._found: Sequence[DocumentView] = ()
@@ -95,12 +99,14 @@ class DocumentList:
         view = self._view
         stamp, is_open = await documents.progress(view.console, view.actor, self._base.id)
         if stamp != self._stamp:
-            self._stamp = stamp
+            is_first, self._stamp = not self._stamp, stamp
             self._found = await documents.documents(view.console, view.actor, self._base.id)
             self._table.rows[:] = [self._row(one) for one in self._found]
             self._table.update()
             self._empty.set_visibility(not self._found)
             self._panel.set_visibility(bool(self._found))
+            if not is_first:
+                await self._changed()
         self._timer.active = is_open
 
     async def _look(self) -> None:
