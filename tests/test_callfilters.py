@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.admin.ui.callfilters import Filters, read_filters
+from appliance.admin.ui.calls.filters import Filters, read_filters
 from appliance.errors import UserError
 from appliance.store.call_log import CallsWanted
 from appliance.store.outcomes import Outcome

@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 from datetime import timedelta
 
-from appliance.admin.ui.marks import Mark, last_clock, marks_of, offset_of
+from appliance.admin.ui.calls.marks import Mark, last_clock, marks_of, offset_of
 from appliance.events import Stages
 from tests.calls_kit import a_call, a_flag, a_turn
 

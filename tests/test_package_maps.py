@@ -11,6 +11,11 @@ import pytest
 PACKAGES = (
     *("access", "call", "jobs", "knowledge", "knowledge.reading"),
     *("privacy", "review", "safety", "store"),
+    *("outreach", "outreach.campaigns", "outreach.webhooks"),
+    *("admin", "admin.agents", "admin.live", "admin.login", "admin.services", "admin.tryit"),
+    *("admin.ui", "admin.ui.access", "admin.ui.agents", "admin.ui.analytics", "admin.ui.calls"),
+    *("admin.ui.campaigns", "admin.ui.knowledge", "admin.ui.live", "admin.ui.numbers"),
+    *("admin.ui.review", "admin.ui.tryit", "admin.ui.webhooks"),
 )
 
 

@@ -1,1 +1,1 @@
-"""What goes out by itself: campaigns of calls, and webhooks."""
+"""What goes out by itself: ``campaigns`` of calls, and ``webhooks``."""

@@ -12,9 +12,13 @@ from appliance.admin.api.app import PREFIX
 from appliance.admin.services import calls as service
 from appliance.admin.services import flags
 from appliance.admin.services.calls import CallView
-from appliance.admin.ui.calldetails import details
-from appliance.admin.ui.callerasing import erase_button
-from appliance.admin.ui.callwords import (
+from appliance.admin.ui.calls.details import details
+from appliance.admin.ui.calls.erasing import erase_button
+from appliance.admin.ui.calls.marks import Mark, last_clock, marks_of, offset_of
+from appliance.admin.ui.calls.stagebars import stage_legend
+from appliance.admin.ui.calls.transcript import gap_chip, transcript
+from appliance.admin.ui.calls.waveform import Waveform
+from appliance.admin.ui.calls.words import (
     DIRECTION_WORDS,
     OUTCOME_CHIPS,
     OUTCOME_WORDS,
@@ -24,11 +28,7 @@ from appliance.admin.ui.callwords import (
     sentence,
     when,
 )
-from appliance.admin.ui.marks import Mark, last_clock, marks_of, offset_of
 from appliance.admin.ui.page import View, page
-from appliance.admin.ui.stagebars import stage_legend
-from appliance.admin.ui.transcript import gap_chip, transcript
-from appliance.admin.ui.waveform import Waveform
 
 _NOTICES = {"bad": "notice--bad", "warn": "notice--warn", "good": "notice--good"}
 MOST_TROUBLES = 4

@@ -14,8 +14,9 @@ from appliance.access.roles import Permission
 from appliance.admin.api.app import PREFIX
 from appliance.admin.services import calls as service
 from appliance.admin.services.calls import CallCount, CallPage
-from appliance.admin.ui.callfilters import Filters, read_filters
-from appliance.admin.ui.callwords import (
+from appliance.admin.ui.calls.filters import Filters, read_filters
+from appliance.admin.ui.calls.transcript import gap_chip
+from appliance.admin.ui.calls.words import (
     DIRECTION_WORDS,
     LANGUAGE_NAMES,
     OUTCOME_CHIPS,
@@ -27,7 +28,6 @@ from appliance.admin.ui.callwords import (
 )
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
-from appliance.admin.ui.transcript import gap_chip
 from appliance.errors import UserError
 from appliance.store.call_log import AgentName, LoggedCall
 

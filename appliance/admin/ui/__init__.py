@@ -1,8 +1,9 @@
 """What pages are made of.
 
-``page`` a page, its permission and its ``View`` · ``layout`` the frame around it · ``words`` English
-and Hindi
+For all pages: ``page`` (its permission and its ``View``), ``layout`` the frame around it, ``words``
+English and Hindi, ``show`` (chips, times, sizes), ``ended`` (open pages are closed with their session).
 
-Calls: ``waveform`` (with ``marks``) · ``transcript`` (with ``stagebars``) · ``passages`` ·
-``callfilters`` · ``callwords`` · ``calldetails`` · ``callerasing``
+Of single pages, in the order of the menu: ``live`` · ``calls`` · ``review`` · ``analytics`` ·
+``agents`` · ``tryit`` · ``knowledge`` · ``numbers`` (and trunks) · ``campaigns`` · ``webhooks`` ·
+``access`` (people, keys, one's own account)
 """

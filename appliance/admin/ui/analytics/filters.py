@@ -11,7 +11,7 @@ from nicegui import ui
 
 from appliance.admin.periods import CUSTOM, DEFAULT
 from appliance.admin.services.analytics import LONGEST_LETTERS, Asked
-from appliance.admin.ui.callwords import LANGUAGE_NAMES
+from appliance.admin.ui.calls.words import LANGUAGE_NAMES
 from appliance.admin.ui.page import View
 
 PATH = "/analytics"

@@ -13,7 +13,7 @@ from appliance.admin.ui.analytics.charts import sparkline
 from appliance.admin.ui.analytics.filters import address
 from appliance.admin.ui.analytics.panel import Table, table_panel
 from appliance.admin.ui.analytics.tiles import clock, milliseconds, percent
-from appliance.admin.ui.callwords import language_name
+from appliance.admin.ui.calls.words import language_name
 from appliance.admin.ui.page import View
 
 _NAME = """

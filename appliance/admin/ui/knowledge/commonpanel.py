@@ -6,9 +6,9 @@ from nicegui import ui
 
 from appliance.access.roles import Permission
 from appliance.admin.services import common_answers
+from appliance.admin.ui.calls.passages import show_passage
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View
-from appliance.admin.ui.passages import show_passage
 from appliance.admin.ui.show import ago, chip
 from appliance.store.cached_answers import KeptAnswer
 

@@ -10,8 +10,8 @@ from nicegui import ui
 from appliance.access.roles import Permission
 from appliance.admin.services import asking, searching
 from appliance.admin.services.searching import Earlier, Explained, Hit
+from appliance.admin.ui.calls.passages import place_of, show_passage
 from appliance.admin.ui.page import View
-from appliance.admin.ui.passages import place_of, show_passage
 from appliance.admin.ui.show import Tone, chip
 from appliance.admin.ui.words import Translate
 from appliance.review.asking import Asked

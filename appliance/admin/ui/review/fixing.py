@@ -9,8 +9,8 @@ from nicegui import ui
 from appliance.access.roles import Permission
 from appliance.admin.services import flag_fixes
 from appliance.admin.services.flags import Shown
+from appliance.admin.ui.calls.passages import show_passage
 from appliance.admin.ui.page import View
-from appliance.admin.ui.passages import show_passage
 from appliance.admin.ui.show import chip, when
 from appliance.review.corrections import LONGEST_ANSWER_LETTERS, LONGEST_QUESTION_LETTERS
 from appliance.store.flags import Answered, Retest, ReviewedFlag

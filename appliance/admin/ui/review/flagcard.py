@@ -10,9 +10,10 @@ from nicegui import ui
 from appliance.access.roles import Permission
 from appliance.admin.services import flags
 from appliance.admin.services.flags import Shown
-from appliance.admin.ui.marks import Mark, marks_of
+from appliance.admin.ui.calls.marks import Mark, marks_of
+from appliance.admin.ui.calls.passages import show_passage
+from appliance.admin.ui.calls.waveform import Waveform
 from appliance.admin.ui.page import View
-from appliance.admin.ui.passages import show_passage
 from appliance.admin.ui.review.fixing import Fixing
 from appliance.admin.ui.review.words import (
     SEVERITY_TONES,
@@ -25,7 +26,6 @@ from appliance.admin.ui.review.words import (
     state_words,
 )
 from appliance.admin.ui.show import chip, when
-from appliance.admin.ui.waveform import Waveform
 from appliance.events import Flag
 from appliance.store.flags import DecidedMeanwhileError, FlagState, ReviewedFlag
 

@@ -8,8 +8,8 @@ from nicegui import ui
 
 from appliance.admin.services.replay import questions_of, replay
 from appliance.admin.services.tryit import Trying
+from appliance.admin.ui.calls.transcript import gap_chip
 from appliance.admin.ui.page import View
-from appliance.admin.ui.transcript import gap_chip
 from appliance.events import Turn
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from nicegui import ui
 
 from appliance.admin.services.tryit import Trying
+from appliance.admin.ui.calls.transcript import transcript
 from appliance.admin.ui.page import View
-from appliance.admin.ui.transcript import transcript
 from appliance.events import Flag
 
 _BOTTOM_PX = 1_000_000

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from nicegui import ui
 
-from appliance.admin.ui.marks import Mark
+from appliance.admin.ui.calls.marks import Mark
 from appliance.admin.ui.words import Translate
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from appliance.admin.services.calls import CallView
-from appliance.admin.ui.callwords import when
+from appliance.admin.ui.calls.words import when
 from appliance.admin.ui.page import View
 from appliance.store.legs import Leg
 

@@ -10,15 +10,15 @@ from urllib.parse import quote
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from appliance.admin.ui.page import View
-from appliance.admin.ui.passages import open_passage, place_of
-from appliance.admin.ui.stagebars import (
+from appliance.admin.ui.calls.passages import open_passage, place_of
+from appliance.admin.ui.calls.stagebars import (
     SCALE_MS,
     marks_in_words,
     pieces_of,
     scale_of,
     slowest_in_words,
 )
+from appliance.admin.ui.page import View
 from appliance.admin.ui.words import Translate
 from appliance.events import Flag, Passage, Turn
 
