@@ -11,4 +11,4 @@ from appliance.admin.ui.page import View, page
 @page("/answers", Permission.FLAGS_READ, "Common answers", nav="/knowledge")
 async def answers(view: View, agent: str = "") -> None:
     """``agent``: whose; the first one's, if it is left out."""
-    await of_agent(view, "/answers", agent, CommonPanel)
+    await of_agent(view, "/answers", "Common answers", agent, CommonPanel)

@@ -61,11 +61,19 @@ def _head(view: View, head: ui.row, found: BaseFacts, may_edit: bool) -> None:
             chip(t("nothing in force yet"), "warn")
         chip(t("{n} passages").format(n=found.passages))
         chip(size_text(found.size_bytes))
-        for user in found.users:
-            ui.link(user.name, f"/agents/{user.agent_id}").classes("chip chip--accent")
         ui.space()
-        if not may_edit:
-            return
+        if may_edit:
+            _actions(view, found)
+        if found.users:
+            with ui.row().classes("chips wide"):
+                ui.label(t("Used by")).classes("muted")
+                for user in found.users:
+                    ui.link(user.name, f"/agents/{user.agent_id}").classes("chip chip--accent")
+
+
+def _actions(view: View, found: BaseFacts) -> None:
+    t = view.t
+    with ui.row().classes("chips"):
         again = ui.button(
             t("Ask URLs again"), icon="sync", on_click=view.act(_refresher(view, found))
         )

@@ -28,17 +28,23 @@ from appliance.admin.ui.calls.words import (
     sentence,
     when,
 )
+from appliance.admin.ui.layout import crumbs
 from appliance.admin.ui.page import View, page
 
 _NOTICES = {"bad": "notice--bad", "warn": "notice--warn", "good": "notice--good"}
 MOST_TROUBLES = 4
+LOOK_S = 4.0
+"""Between two looks at a recording that cannot be heard yet."""
 
 
 @page("/calls/{call_id}", Permission.CALLS_READ, "Call", nav="/calls")
 async def call(view: View, call_id: str, at: int = 0) -> None:
     """``at``: where playback begins, in ms: what a link from elsewhere points at."""
     found = await service.read_call(view.console, view.actor, call_id)
-    _Page(view, found, max(at, 0)).draw()
+    drawn = _Page(view, found, max(at, 0))
+    drawn.draw()
+    if drawn.may_change():
+        drawn.follow()
 
 
 class _Page:
@@ -49,8 +55,38 @@ class _Page:
         self._found = found
         self._start_ms = start_ms
         self._wave: Waveform | None = None
+        self._root = ui.column().classes("wide page-column")
+        self._timer: ui.timer | None = None
+
+    def may_change(self) -> bool:
+        """Whether the recording cannot be heard yet, and may be soon: the call goes on, its file is
+        being finished, or personal data in it is not beeped yet."""
+        erased = self._found.logged.recording_erased_at is not None
+        waits = bool(self._found.recording_trouble) and bool(self._found.logged.call.recording)
+        return waits and not erased
+
+    def follow(self) -> None:
+        """Look again until it can be heard."""
+        self._timer = ui.timer(LOOK_S, self._view.act(self._look), immediate=False)
+
+    async def _look(self) -> None:
+        was, view = self._found, self._view
+        found = await service.read_call(view.console, view.actor, was.logged.call.call_id)
+        same = found.recording_trouble == was.recording_trouble
+        if same and found.logged.call.ended_at == was.logged.call.ended_at:
+            return
+        self._found = found
+        self._root.clear()
+        self.draw()
+        if self._timer is not None and not self.may_change():
+            self._timer.cancel()
 
     def draw(self) -> None:
+        """All of it."""
+        with self._root:
+            self._draw()
+
+    def _draw(self) -> None:
         self._heading()
         self._troubles()
         place = ui.column().classes("panel")  # drawn last: it follows the transcript
@@ -67,11 +103,9 @@ class _Page:
         logged, call = self._found.logged, self._found.logged.call
         now = datetime.now(UTC)
         with ui.row().classes("toolbar call-head"):
-            ui.link(t("Calls"), "/calls").classes("muted")
-            ui.icon("chevron_right").classes("muted")
-            ui.label(call.caller or t("unknown number")).classes("call-number mono")
-            ui.icon("arrow_forward").classes("muted")
-            ui.label(call.did).classes("mono")
+            crumbs(
+                f"{call.caller or t('unknown number')} → {call.did}", (t("Calls"), "/calls")
+            ).classes("num")
             chip = OUTCOME_CHIPS.get(logged.outcome, "")
             ui.label(t(OUTCOME_WORDS[logged.outcome])).classes(f"chip {chip}")
             ui.element("div").classes("grow")

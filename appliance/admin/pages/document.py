@@ -81,7 +81,7 @@ def _facts(view: View, found: DocumentView) -> None:
         t("Tried again"): when(view, found.next_at),
         t("Changed"): when(view, found.updated_at),
     }
-    with ui.element("dl").classes("panel facts"):
+    with ui.element("dl").classes("panel facts-row"):
         for name, value in rows.items():
             if value:
                 with ui.element("div"):

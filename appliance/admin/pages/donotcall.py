@@ -8,7 +8,7 @@ from nicegui import ui
 
 from appliance.access.roles import Permission
 from appliance.admin.services import donotcall as service
-from appliance.admin.ui.layout import empty
+from appliance.admin.ui.layout import crumbs, empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import when
 
@@ -38,7 +38,9 @@ class DoNotCallPage:
         view, t = self._view, self._view.t
         words = t("Whoever put a number here, nobody on this box calls it. You see what your people"
                   " put here.")  # fmt: skip
-        ui.label(words).classes("muted")
+        with ui.row().classes("toolbar"):
+            crumbs(t("Do-not-call list"), (t("Campaigns"), "/campaigns"))
+            ui.label(words).classes("muted")
         with ui.element("div").classes("grid-2"):
             self._look_up()
             if self._may_edit:

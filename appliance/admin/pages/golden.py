@@ -11,4 +11,4 @@ from appliance.admin.ui.page import View, page
 @page("/golden", Permission.FLAGS_READ, "Golden questions", nav="/knowledge")
 async def golden(view: View, agent: str = "") -> None:
     """``agent``: whose; the first one's, if it is left out."""
-    await of_agent(view, "/golden", agent, GoldenPanel)
+    await of_agent(view, "/golden", "Golden questions", agent, GoldenPanel)

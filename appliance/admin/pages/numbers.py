@@ -28,6 +28,7 @@ _NUMBER = """
 _CHIP = """
 <q-td :props="props"><span class="chip" :class="props.row.tone">{{ props.value }}</span></q-td>
 """
+_TEXT = '<q-td :props="props"><div class="cell-text">{{ props.value }}</div></q-td>'
 _DO = """
 <q-td :props="props" class="text-right">
 <q-btn flat dense round icon="route" size="sm" :aria-label="props.row.way_words"
@@ -109,6 +110,8 @@ class NumbersPage:
         table.props("flat dense hide-pagination")
         table.add_slot("body-cell-number", _NUMBER)
         table.add_slot("body-cell-now", _CHIP)
+        for name in ("hours", "closed", "full"):
+            table.add_slot(f"body-cell-{name}", _TEXT)
         table.add_slot("body-cell-do", _DO)
         table.on("way", view.act(self._way))
         table.on("edit", view.act(self._edit))

@@ -9,7 +9,7 @@ from nicegui import ui
 from appliance.access.roles import Permission
 from appliance.admin.services import webhooks as service
 from appliance.admin.services.webhooks import ShownWebhook, WebhookWish
-from appliance.admin.ui.layout import empty
+from appliance.admin.ui.layout import crumbs, empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import ago, chip
 from appliance.admin.ui.webhooks.form import WebhookForm
@@ -45,7 +45,7 @@ class WebhooksPage:
                     t("Your other systems are told, signed and again until they have it.")
                 ).classes("muted")
             else:
-                ui.link(t("All webhooks"), "/webhooks")
+                crumbs(t("Webhook"), (t("Webhooks"), "/webhooks"))
             ui.space()
             if self._only is None:
                 new = ui.button(t("New webhook"), icon="add", on_click=view.act(self._new))

@@ -93,6 +93,8 @@ class View:
 
 
 SEEN_EVERY_S = 60.0
+LONGEST_PAGE_S = 20.0
+"""NiceGUI's own 3 s are too few on a machine that is busy with calls: the page would be an error."""
 _SEEN_S: dict[str, float] = {}
 """Client -> when it was last told to the session."""
 SESSIONS: dict[str, str] = {}
@@ -123,7 +125,7 @@ def page(
             parameters=[request_first, *own], return_annotation=None
         )
         show.__name__ = draw.__name__
-        ui.page(path, title=title)(show)
+        ui.page(path, title=title, response_timeout=LONGEST_PAGE_S)(show)
         PAGES[path] = permission
         return draw
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from nicegui import ui
 
 from appliance.admin.services import agents
-from appliance.admin.ui.layout import empty
+from appliance.admin.ui.layout import crumbs, empty
 from appliance.admin.ui.page import View
 
 MOST_CHOSEN_FROM = 200
@@ -21,9 +21,10 @@ class Panel(Protocol):
 
 
 async def of_agent(
-    view: View, path: str, agent_id: str, panel: Callable[[View, str], Panel]
+    view: View, path: str, title: str, agent_id: str, panel: Callable[[View, str], Panel]
 ) -> None:
-    """Draw the choice and the panel of ``agent_id``, or (empty) of the first agent."""
+    """Draw the choice and, under ``title`` (in English), the panel of ``agent_id``, or (empty) of the
+    first agent."""
     t = view.t
     found = await agents.agents(view.console, view.actor, limit=MOST_CHOSEN_FROM)
     names = {one.id: one.name for one in found}
@@ -34,7 +35,8 @@ async def of_agent(
     if chosen not in names:
         names[chosen] = (await agents.agent(view.console, view.actor, chosen)).name
     with ui.row().classes("toolbar"):
-        ui.link(t("Knowledge"), "/knowledge")
+        crumbs(t(title), (t("Knowledge"), "/knowledge"))
+        ui.space()
         select = ui.select(names, value=chosen, label=t("Agent"), with_input=len(names) > 8)
         select.props("outlined dense").classes("select")
         select.on_value_change(

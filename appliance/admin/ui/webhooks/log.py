@@ -90,7 +90,7 @@ class DeliveryLog:
         t = self._view.t
         names = [("when", t("When")), ("event", t("Event")), ("subject", t("Of")),
                  ("state", t("State")), ("attempts", t("Attempts")), ("status", t("Status")),
-                 ("took", t("took")), ("error", t("What came")),
+                 ("took", t("Took")), ("error", t("What came")),
                  ("next", t("Next attempt"))]  # fmt: skip
         if self._webhook_id is None:
             names.insert(1, ("webhook", t("Webhook")))
