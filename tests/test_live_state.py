@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.admin.live import state
-from appliance.admin.live.state import CallState, Line, LiveCall, apply, gone, lost, of_switch
+from appliance.admin.live import events
+from appliance.admin.live.events import MOST_GAPS, apply, with_past
+from appliance.admin.live.fields import LONGEST_TEXT_LETTERS
+from appliance.admin.live.state import (
+    MOST_LINES,
+    OF_SWITCH,
+    CallState,
+    Line,
+    LiveCall,
+    gone,
+    lost,
+    of_switch,
+)
 from appliance.events import Passage, Stages, Turn
 
 BEGIN: dict[str, Any] = {
@@ -116,14 +128,14 @@ def test_a_call_met_in_the_middle_is_in_the_state_its_worker_says(
 def test_every_state_of_the_floor_has_a_meaning_for_people() -> None:
     from appliance.turn.floor import State
 
-    assert {s.value for s in State} <= state._OF_FLOOR.keys()
+    assert {s.value for s in State} <= events.OF_FLOOR.keys()
 
 
 def test_every_state_of_the_telephone_side_is_known() -> None:
     from appliance.telephony.facts import State
 
     theirs = {s.value for s in State} - {"talking", "failed", "ended"}
-    assert theirs == state._OF_SWITCH.keys()
+    assert theirs == OF_SWITCH.keys()
 
 
 def test_what_ivr_switch_knows_better() -> None:
@@ -148,11 +160,11 @@ def test_the_past_comes_before_what_was_seen_and_nothing_twice() -> None:
     call = told(BEGIN, turn(3, "three", "third"))
     passage = Passage("p", "d", "Hours", "text", 0.9, cited=True)
     past = [
-        Turn("c1", i, state.datetime.now(state.UTC), f"said {i}", "r", f"heard {i}", "llm",
+        Turn("c1", i, datetime.now(UTC), f"said {i}", "r", f"heard {i}", "llm",
              Stages(speech_start=i * 1000), 500 + i, passages=(passage,))
         for i in (1, 2, 3)
     ]  # fmt: skip
-    call = state.with_past(call, past)
+    call = with_past(call, past)
     assert [line.turn for line in call.lines] == [1, 1, 2, 2, 3, 3]
     assert call.lines[1].found == ("Hours",) and call.lines[-1].text == "third"
     assert call.gaps_ms == (501, 502) and call.turns == 3
@@ -162,8 +174,8 @@ def test_a_transcript_is_bounded() -> None:
     call = told(BEGIN)
     for number in range(300):
         call = told({"event": "whisper", "text": "x" * 10_000, "ms": number}, call=call)
-    assert len(call.lines) == state.MOST_LINES
-    assert len(call.lines[0].text) == state.LONGEST_TEXT_LETTERS
+    assert len(call.lines) == MOST_LINES
+    assert len(call.lines[0].text) == LONGEST_TEXT_LETTERS
 
 
 _ANY = st.recursive(
@@ -180,7 +192,7 @@ _FIELDS = (
 )  # fmt: skip
 _EVENTS = st.builds(
     lambda kind, fields: {"event": kind, **fields},
-    st.sampled_from(["call", *state._WORK, "remembered", "flag", "new"]) | _ANY,
+    st.sampled_from(["call", *events.WORK, "remembered", "flag", "new"]) | _ANY,
     st.dictionaries(st.sampled_from(_FIELDS), _ANY, max_size=8),
 )
 _GOOD = st.sampled_from(
@@ -207,7 +219,7 @@ def test_no_order_of_events_breaks_a_call(events: list[dict[str, Any]]) -> None:
     for number, event in enumerate(events):
         call = apply(call, event, float(number))
         assert isinstance(call.shown_state, CallState)
-        assert len(call.lines) <= state.MOST_LINES and len(call.gaps_ms) <= state.MOST_GAPS
+        assert len(call.lines) <= MOST_LINES and len(call.gaps_ms) <= MOST_GAPS
         turns = [line.turn for line in call.lines if line.turn and line.who == "agent"]
         assert len(turns) == len(set(turns))
     assert gone(call, 99.0).is_over

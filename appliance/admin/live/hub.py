@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.access.actor import Actor, NotFoundError
-from appliance.admin.live import state
+from appliance.admin.live import events, state
 from appliance.admin.live.gaps import Gaps, percentile
 from appliance.admin.live.site import SiteCache
 from appliance.admin.live.state import LiveCall
@@ -181,7 +181,7 @@ class LiveHub:
         if kind == "call":
             self._meet(worker, call_id, event, now_s)
         elif call is not None and call.worker == worker:
-            after = state.apply(call, event, now_s)
+            after = events.apply(call, event, now_s)
             self._keep(after)
             gap_ms = event.get("gap_ms")
             if kind == "audible" and isinstance(gap_ms, int):
@@ -199,7 +199,7 @@ class LiveHub:
         part = event.get("part")
         if call.worker != worker and isinstance(part, int) and part < call.part:
             return  # a worker that has lost it to another
-        met = state.apply(call, event, now_s)
+        met = events.apply(call, event, now_s)
         self._keep(state.at_worker(met, worker))
         if (is_told or met.part > 1) and event.get("turns") and self._tasks is not None:
             self._tasks.create_task(self._look_back(call_id))
@@ -238,7 +238,7 @@ class LiveHub:
             return
         call = self._calls.get(call_id)
         if call is not None and found is not None:
-            self._keep(state.with_past(call, found[1]))
+            self._keep(events.with_past(call, found[1]))
 
     # --- what ivr switch tells --------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from appliance.admin.live import state
+from appliance.admin.live import events, state
 from appliance.admin.live.state import LiveCall
 from appliance.events import Flag, Turn
 
@@ -40,7 +40,7 @@ class Progress:
     def take(self, event: Mapping[str, Any], now_s: float) -> None:
         """An event of the call, taken in at ``now_s`` (Unix seconds). What is malformed changes
         nothing."""
-        self.call = state.apply(self.call, event, now_s)
+        self.call = events.apply(self.call, event, now_s)
         kind = event.get("event")
         try:
             if kind == "turn_over":
