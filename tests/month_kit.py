@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from appliance.access import audit
+from appliance.access import apikeys, audit
 from appliance.access.actor import Actor
 from appliance.access.roles import PERMISSIONS, Role
 from appliance.audio import write_wav
@@ -95,6 +95,8 @@ async def fill(engine: AsyncEngine, recordings: Path, sample: Agent, who: Actor)
     await _outreach(engine, calls, drawn, now)
     await _reviewed(engine, now)
     await _webhooks(engine, calls, now)
+    if who.user_id is not None:
+        await apikeys.create(engine, who, "CRM, nightly", PERMISSIONS[Role.VIEWER])
     await _audited(engine, who, calls)
     async with engine.connect() as plain:
         free = await plain.execution_options(isolation_level="AUTOCOMMIT")

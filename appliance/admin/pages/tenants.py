@@ -45,7 +45,7 @@ class TenantsPage:
         with ui.row().classes("toolbar"):
             ui.label(
                 t("The people of a tenant see its own agents, calls and knowledge, and no others'.")
-            )
+            ).classes("muted")
             ui.space()
             new = ui.button(t("New tenant"), icon="add", on_click=view.act(self._new))
             new.props("unelevated")

@@ -93,8 +93,8 @@ def frame(actor: Actor, request: Request, t: Translate, title: str, nav: str) ->
         _theme_button(dark, t)
         _person(actor, t)
     with (
-        ui.left_drawer(value=True)
-        .props("width=216 breakpoint=900 bordered")
+        ui.left_drawer()  # open where there is room
+        .props("width=216 breakpoint=1100 bordered")
         .classes("side") as side
     ):
         _menu(actor, t, nav)
