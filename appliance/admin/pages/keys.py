@@ -50,7 +50,6 @@ class KeysPage:
         """Toolbar and table."""
         view, t = self._view, self._view.t
         with ui.row().classes("toolbar"):
-            ui.label(t("The API is described at")).classes("muted")
             ui.link(t("API reference"), "/reference")
             ui.link("/api/v1/openapi.json", "/api/v1/openapi.json", new_tab=True).classes("mono")
             ui.space()

@@ -45,7 +45,7 @@ class WebhooksPage:
                     t("Your other systems are told, signed and again until they have it.")
                 ).classes("muted")
             else:
-                crumbs(t("Webhook"), (t("Webhooks"), "/webhooks"))
+                here = crumbs("", (t("Webhooks"), "/webhooks"))
             ui.space()
             if self._only is None:
                 new = ui.button(t("New webhook"), icon="add", on_click=view.act(self._new))
@@ -55,6 +55,8 @@ class WebhooksPage:
         if not found:
             return
         names = {one.id: one.name or one.url for one in found}
+        if self._only is not None:
+            here.set_text(names.get(self._only, ""))
         with ui.column().classes("panel"):
             self._log = DeliveryLog(view, self._only, names)
             await self._log.draw(state)

@@ -84,9 +84,10 @@ class View:
         with self.client, ui.dialog() as dialog, ui.card().classes("dialog"):
             ui.label(question).classes("dialog-text")
             with ui.row().classes("dialog-buttons"):
-                ui.button(self.t("Cancel"), on_click=lambda: dialog.submit(False)).props("flat")
+                no = ui.button(self.t("Cancel"), on_click=lambda: dialog.submit(False))
+                no.props("flat autofocus" if danger else "flat")  # what Enter then means
                 button = ui.button(yes, on_click=lambda: dialog.submit(True))
-                button.props("unelevated color=negative" if danger else "unelevated")
+                button.props("unelevated color=negative" if danger else "unelevated autofocus")
         answer = bool(await dialog)
         dialog.delete()
         return answer
