@@ -13,6 +13,7 @@ from appliance.access.roles import Permission
 from appliance.admin.agents.defaults import languages
 from appliance.admin.services import agents as service
 from appliance.admin.services.agents import MOST_LISTED
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import ago
@@ -122,8 +123,7 @@ def _asker(view: View, known: list[AgentSummary]) -> Any:
         owners = {}
         if view.actor.tenant is None:
             owners = {one.id: one.name for one in await tenants.list_all(view.console.engine)}
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog agent-new"):
-            ui.label(t("New agent")).classes("panel-title")
+        with titled(view, t("New agent"), "dialog agent-new") as dialog:
             name = ui.input(t("Name")).props("outlined dense autofocus maxlength=80")
             agent_id = ui.input(t("Id")).props("outlined dense maxlength=64")
             ui.label(t("For the API and in files; it cannot be changed later.")).classes("help")
@@ -147,11 +147,7 @@ def _asker(view: View, known: list[AgentSummary]) -> Any:
                 dialog.close()
                 ui.navigate.to(f"/agents/{made.id}")
 
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(t("Make it"), on_click=view.act(make)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Make it"), make)
 
     return ask
 

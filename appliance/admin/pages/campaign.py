@@ -22,6 +22,7 @@ from appliance.admin.ui.campaigns.form import SHARES, WAITS_S, CampaignForm
 from appliance.admin.ui.campaigns.upload import ContactsUpload
 from appliance.admin.ui.layout import crumbs, empty
 from appliance.admin.ui.page import View, page
+from appliance.admin.ui.paging import pager
 from appliance.admin.ui.show import chip, when
 from appliance.outreach.campaigns.states import CHANGEABLE, STEPS, Step
 from appliance.store.campaigns import CampaignState, ContactEntry, ContactState
@@ -277,17 +278,12 @@ class CampaignPage:
 
     def _pages(self, total: int) -> None:
         t = self._view.t
-        with ui.row().classes("toolbar"):
-            ui.label(t("Contacts: {n}").format(n=f"{total:,}")).classes("muted num")
-            ui.space()
-            for step, icon, words in (
-                (-1, "chevron_left", t("Previous")), (1, "chevron_right", t("Next")),
-            ):  # fmt: skip
-                if not 0 <= (self._page + step) * PAGE_SIZE < total:
-                    continue
 
-                async def go(step: int = step) -> None:
-                    self._page += step
-                    await self._load_contacts()
+        async def go_to(page: int) -> None:
+            self._page = page
+            await self._load_contacts()
 
-                ui.button(words, icon=icon, on_click=self._view.act(go)).props("flat dense")
+        pager(
+            self._view, self._page, (self._page + 1) * PAGE_SIZE < total, go_to,
+            before=t("Previous"), after=t("Next"), count=t("Contacts: {n}").format(n=f"{total:,}"),
+        )  # fmt: skip

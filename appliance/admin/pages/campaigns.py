@@ -13,6 +13,7 @@ from appliance.admin.ui.campaigns.bar import CAMPAIGN_TONES, CAMPAIGN_WORDS, sha
 from appliance.admin.ui.campaigns.form import CampaignForm
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
+from appliance.admin.ui.paging import pager
 from appliance.admin.ui.show import when
 from appliance.store.campaigns import CampaignState, ContactState
 
@@ -120,20 +121,14 @@ class CampaignsPage:
 
     def _pages(self) -> None:
         t = self._view.t
-        more = {-1: self._page > 0, 1: len(self._found) == PAGE_SIZE}
-        with ui.row().classes("toolbar"):
-            ui.space()
-            for step, icon, words in (
-                (-1, "chevron_left", t("Newer")), (1, "chevron_right", t("Older")),
-            ):  # fmt: skip
-                if not more[step]:
-                    continue
 
-                async def go(step: int = step) -> None:
-                    self._page += step
-                    await self._load()
+        async def go_to(page: int) -> None:
+            self._page = page
+            await self._load()
 
-                ui.button(words, icon=icon, on_click=self._view.act(go)).props("flat dense")
+        has_more = len(self._found) == PAGE_SIZE
+        words = {"before": t("Newer"), "after": t("Older")}
+        pager(self._view, self._page, has_more, go_to, **words)
 
     async def _new(self) -> None:
         await CampaignForm(self._view, None).open()

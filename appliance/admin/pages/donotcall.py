@@ -8,8 +8,10 @@ from nicegui import ui
 
 from appliance.access.roles import Permission
 from appliance.admin.services import donotcall as service
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.layout import crumbs, empty
 from appliance.admin.ui.page import View, page
+from appliance.admin.ui.paging import pager
 from appliance.admin.ui.show import when
 
 PAGE_SIZE = 50
@@ -145,27 +147,19 @@ class DoNotCallPage:
 
     def _pages(self, total: int) -> None:
         t = self._view.t
-        with ui.row().classes("toolbar"):
-            ui.label(t("Numbers: {n}").format(n=f"{total:,}")).classes("muted num")
-            ui.space()
-            for step, icon, words in (
-                (-1, "chevron_left", t("Previous")), (1, "chevron_right", t("Next")),
-            ):  # fmt: skip
-                if not 0 <= (self._page + step) * PAGE_SIZE < total:
-                    continue
 
-                async def go(step: int = step) -> None:
-                    self._page += step
-                    await self._load()
+        async def go_to(page: int) -> None:
+            self._page = page
+            await self._load()
 
-                ui.button(words, icon=icon, on_click=self._view.act(go)).props("flat dense")
+        pager(
+            self._view, self._page, (self._page + 1) * PAGE_SIZE < total, go_to,
+            before=t("Previous"), after=t("Next"), count=t("Numbers: {n}").format(n=f"{total:,}"),
+        )  # fmt: skip
 
     async def _remove(self, event: Any) -> None:
         view, t, number = self._view, self._view.t, str(event.args)
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-            ui.label(t("May {number} be called again?").format(number=number)).classes(
-                "panel-title"
-            )
+        with titled(view, t("May {number} be called again?").format(number=number)) as dialog:
             reason = ui.input(t("Why (goes into the audit log)")).props("outlined dense autofocus")
 
             async def remove() -> None:
@@ -173,8 +167,4 @@ class DoNotCallPage:
                 dialog.close()
                 await self._load()
 
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(t("Take it off"), on_click=view.act(remove)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Take it off"), remove)

@@ -8,6 +8,7 @@ from nicegui import ui
 
 from appliance.access.roles import Permission
 from appliance.admin.services import knowledge
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import ago, size_text
@@ -99,8 +100,7 @@ def _row(view: View, one: BaseFacts) -> dict[str, Any]:
 def _asker(view: View) -> Any:
     async def ask() -> None:
         t = view.t
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-            ui.label(t("New knowledge base")).classes("panel-title")
+        with titled(view, t("New knowledge base")) as dialog:
             name = ui.input(t("Name")).props("outlined dense autofocus maxlength=100")
             name.classes("wide")
             ui.label(t("Agents choose it by this name.")).classes("help")
@@ -111,10 +111,6 @@ def _asker(view: View) -> Any:
                 ui.navigate.to(f"/knowledge/{made.id}")
 
             name.on("keydown.enter", view.act(make))
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(t("Make it"), on_click=view.act(make)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Make it"), make)
 
     return ask

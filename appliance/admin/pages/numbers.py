@@ -13,10 +13,12 @@ from appliance.access.roles import Permission
 from appliance.admin.services import callpath
 from appliance.admin.services import numbers as service
 from appliance.admin.services.numbers import ShownNumber
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.numbers.hours import HoursEditor, open_words
 from appliance.admin.ui.numbers.way import draw_way
 from appliance.admin.ui.page import View, page
+from appliance.admin.ui.paging import pager
 from appliance.errors import UserError
 from appliance.store.models import ANY_DID
 from appliance.store.trunks import NumberEntry
@@ -139,21 +141,15 @@ class NumbersPage:
 
     def _pages(self, total: int) -> None:
         t = self._view.t
-        with ui.row().classes("toolbar"):
-            ui.label(t("Numbers: {n}").format(n=total)).classes("muted num")
-            ui.space()
-            for step, icon, words in (
-                (-1, "chevron_left", "Previous"),
-                (1, "chevron_right", "Next"),
-            ):
-                if not 0 <= (self._page + step) * PAGE_SIZE < total:
-                    continue
 
-                async def go(step: int = step) -> None:
-                    self._page += step
-                    await self._load()
+        async def go_to(page: int) -> None:
+            self._page = page
+            await self._load()
 
-                ui.button(t(words), icon=icon, on_click=self._view.act(go)).props("flat dense")
+        pager(
+            self._view, self._page, (self._page + 1) * PAGE_SIZE < total, go_to,
+            before=t("Previous"), after=t("Next"), count=t("Numbers: {n}").format(n=f"{total:,}"),
+        )  # fmt: skip
 
     # --- the tester -------------------------------------------------------------------------------
 
@@ -213,9 +209,8 @@ class NumbersPage:
     def _dialog(self, one: ShownNumber | None) -> None:
         view, t = self._view, self._view.t
         line = None if one is None else one.line
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog dialog--wide"):
-            title = t("New number") if line is None else t("Edit {number}").format(number=line.did)
-            ui.label(title).classes("panel-title")
+        title = t("New number") if line is None else t("Edit {number}").format(number=line.did)
+        with titled(view, title, "dialog dialog--wide") as dialog:
             did = ui.input(t("Number, or * for every other one"), value=line.did if line else "")
             did.props("outlined dense autofocus maxlength=64").set_enabled(line is None)
             agents = dict(self._agents)
@@ -251,11 +246,7 @@ class NumbersPage:
                     view.notify(note, "warning")
                 await self._load()
 
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(t("Save"), on_click=view.act(save)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Save"), save)
 
 
 def _moment(text: str | None, zone: str) -> datetime | None:

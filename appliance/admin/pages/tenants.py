@@ -9,6 +9,7 @@ from nicegui import ui
 from appliance.access.roles import Permission
 from appliance.admin.services import agents, knowledge, tenants
 from appliance.admin.services.agents import MOST_LISTED
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import when
 from appliance.store.users import Tenant
@@ -88,8 +89,7 @@ class TenantsPage:
 
     async def _new(self) -> None:
         view, t = self._view, self._view.t
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-            ui.label(t("New tenant")).classes("panel-title")
+        with titled(view, t("New tenant")) as dialog:
             name = (
                 ui.input(t("Name")).props("outlined dense autofocus maxlength=100").classes("wide")
             )
@@ -105,19 +105,14 @@ class TenantsPage:
                 dialog.close()
                 await self._load()
 
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(t("Make the tenant"), on_click=view.act(make)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Make the tenant"), make)
 
     async def _rename(self, event: Any) -> None:
         view, t = self._view, self._view.t
         one = self._tenants.get(str(event.args))
         if one is None:
             return
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-            ui.label(t("Rename {name}").format(name=one.name)).classes("panel-title")
+        with titled(view, t("Rename {name}").format(name=one.name)) as dialog:
             name = ui.input(t("Name"), value=one.name)
             name.props("outlined dense autofocus maxlength=100").classes("wide")
 
@@ -126,11 +121,7 @@ class TenantsPage:
                 dialog.close()
                 await self._load()
 
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(t("Save"), on_click=view.act(save)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Save"), save)
 
     async def _assign(self, event: Any) -> None:
         view, t = self._view, self._view.t
@@ -139,9 +130,8 @@ class TenantsPage:
             return
         found = await agents.agents(view.console, view.actor, search="", limit=MOST_LISTED)
         bases = await knowledge.bases(view.console, view.actor)
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-            title = t("Give agents and knowledge to {name}").format(name=one.name)
-            ui.label(title).classes("panel-title")
+        title = t("Give agents and knowledge to {name}").format(name=one.name)
+        with titled(view, title) as dialog:
             ui.label(
                 t("An agent takes its numbers, calls and campaigns along. Its knowledge base and the"
                   " agents of its language menu go with it.")
@@ -160,8 +150,4 @@ class TenantsPage:
                 dialog.close()
                 await self._load()
 
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(t("Give them"), on_click=view.act(give)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Give them"), give)

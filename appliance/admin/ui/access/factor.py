@@ -11,6 +11,7 @@ from appliance.admin.login.forms import qr_picture
 from appliance.admin.services import account as service
 from appliance.admin.services.account import Mine
 from appliance.admin.ui.access.once import show_once
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.page import View
 from appliance.admin.ui.show import chip
 
@@ -58,8 +59,7 @@ class FactorPanel:
 
     async def _begin(self) -> None:
         view, t = self._view, self._view.t
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-            ui.label(t("Second factor")).classes("panel-title")
+        with titled(view, t("Second factor")) as dialog:
             password = _secret(t("Your password, once more"))
 
             async def go_on() -> None:
@@ -69,14 +69,11 @@ class FactorPanel:
                 dialog.close()
                 self._confirm(begun)
 
-            _buttons(view, dialog, t("Go on"), go_on)
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Go on"), go_on)
 
     def _confirm(self, begun: Enrolment) -> None:
         view, t = self._view, self._view.t
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-            ui.label(t("Scan this with an authenticator app")).classes("panel-title")
+        with titled(view, t("Scan this with an authenticator app")) as dialog:
             picture = ui.element("img").classes("factor-qr")
             picture.props["src"] = qr_picture(begun.uri)
             picture.props["alt"] = t("QR code for an authenticator app")
@@ -92,14 +89,11 @@ class FactorPanel:
                 self._show_codes(codes)
                 await self._reload()
 
-            _buttons(view, dialog, t("Turn it on"), confirm)
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Turn it on"), confirm)
 
     async def _renew(self) -> None:
         view, t = self._view, self._view.t
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-            ui.label(t("New recovery codes")).classes("panel-title")
+        with titled(view, t("New recovery codes")) as dialog:
             ui.label(t("The old ones are worth nothing then.")).classes("help")
             code = _code(t("Code that the app shows"))
 
@@ -111,14 +105,11 @@ class FactorPanel:
                 self._show_codes(codes)
                 await self._reload()
 
-            _buttons(view, dialog, t("Make them"), renew)
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Make them"), renew)
 
     async def _remove(self) -> None:
         view, t = self._view, self._view.t
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-            ui.label(t("Turn the second factor off")).classes("panel-title")
+        with titled(view, t("Turn the second factor off")) as dialog:
             password = _secret(t("Your password, once more"))
             code = _code(t("Code that the app shows, or a recovery code"))
 
@@ -129,9 +120,7 @@ class FactorPanel:
                 dialog.close()
                 await self._reload()
 
-            _buttons(view, dialog, t("Turn it off"), remove, danger=True)
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Turn it off"), remove, danger=True)
 
     def _show_codes(self, codes: list[str]) -> None:
         t = self._view.t
@@ -149,18 +138,3 @@ def _code(label: str) -> ui.input:
     field = ui.input(label)
     field.props("outlined dense maxlength=40 autocomplete=one-time-code")
     return field.classes("wide")
-
-
-def _buttons(
-    view: View,
-    dialog: ui.dialog,
-    yes: str,
-    does: Callable[[], Awaitable[None]],
-    *,
-    danger: bool = False,
-) -> None:
-    with ui.row().classes("dialog-buttons"):
-        ui.button(view.t("Cancel"), on_click=dialog.close).props("flat")
-        button = ui.button(yes, on_click=view.act(does)).props("unelevated")
-        if danger:
-            button.props("color=negative")

@@ -11,6 +11,7 @@ from appliance.access.roles import Permission
 from appliance.admin.services import keys as service
 from appliance.admin.ui.access.once import show_once
 from appliance.admin.ui.access.scopes import scope_words
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.page import View
 
 DAYS = (30, 90, 365)
@@ -28,9 +29,8 @@ class KeyDialog:
         """Show it; it removes itself when it is closed."""
         view, t = self._view, self._view.t
         lasts = {days: t("{n} days").format(n=days) for days in DAYS} | {0: t("Until revoked")}
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog dialog--wide"):
+        with titled(view, t("New API key"), "dialog dialog--wide") as dialog:
             self._dialog = dialog
-            ui.label(t("New API key")).classes("panel-title")
             with ui.row().classes("toolbar"):
                 self._name = ui.input(t("What is it for?"))
                 self._name.props("outlined dense autofocus maxlength=80").classes("grow")
@@ -42,11 +42,7 @@ class KeyDialog:
             with ui.element("div").classes("scopes"):
                 for group, words in scope_words(t):
                     self._group(group, {p: w for p, w in words.items() if view.actor.may(p)})
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(t("Make the key"), on_click=view.act(self._make)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Make the key"), self._make)
 
     def _group(self, name: str, words: dict[Permission, str]) -> None:
         if not words:

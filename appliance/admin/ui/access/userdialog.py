@@ -12,6 +12,7 @@ from appliance.access.roles import Role
 from appliance.access.users import Profile
 from appliance.admin.services import users as service
 from appliance.admin.ui.access.once import show_once
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.page import View
 from appliance.admin.ui.words import LANGUAGES
 from appliance.store.users import Tenant, User
@@ -40,19 +41,12 @@ class UserDialog:
     def open(self) -> None:
         """Show it; it removes itself when it is closed."""
         view, t, user = self._view, self._view.t, self._user
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
+        with titled(view, user.login if user else t("New user")) as dialog:
             self._dialog = dialog
-            ui.label(user.login if user else t("New user")).classes("panel-title")
             self._fields()
             if user is not None and user.id != view.actor.user_id:
                 self._actions(user)
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(
-                    t("Save") if user else t("Make the user"), on_click=view.act(self._save)
-                ).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Save") if user else t("Make the user"), self._save)
 
     def _fields(self) -> None:
         t, user = self._view.t, self._user

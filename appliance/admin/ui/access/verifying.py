@@ -6,6 +6,7 @@ from nicegui import ui
 
 from appliance.access.audit import Verified
 from appliance.admin.services import audit as service
+from appliance.admin.ui.dialogs import titled
 from appliance.admin.ui.page import View
 
 
@@ -18,8 +19,7 @@ class Verifying:
     def open(self) -> None:
         """Show it; it removes itself when it is closed."""
         view, t = self._view, self._view.t
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog dialog--wide"):
-            ui.label(t("Check the audit log")).classes("panel-title")
+        with titled(view, t("Check the audit log"), "dialog dialog--wide") as dialog:
             ui.label(
                 t("Each row carries the hash of the one before. Changed, removed and moved rows are"
                   " found by themselves; whether the end was cut off tells only a head hash that"
@@ -32,8 +32,6 @@ class Verifying:
                 ui.button(t("Close"), on_click=dialog.close).props("flat")
                 self._button = ui.button(t("Check"), on_click=view.act(self._check))
                 self._button.props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
 
     async def _check(self) -> None:
         self._button.props("loading")

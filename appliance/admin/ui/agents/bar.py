@@ -13,6 +13,7 @@ from appliance.admin.services.drafts import DRAFT
 from appliance.admin.ui.agents.diffview import show_changes
 from appliance.admin.ui.agents.editing import Editing, State
 from appliance.admin.ui.agents.form import in_words, label_of
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.layout import crumbs
 from appliance.admin.ui.page import View
 from appliance.admin.ui.show import ago
@@ -178,8 +179,8 @@ class Bar:
             return
         version, revision = editing.edited.version, editing.edited.revision
         changes = await drafts.changes(view.console, view.actor, self._id, version, DRAFT)
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog agent-publish"):
-            ui.label(t("Publish version {n}").format(n=version + 1)).classes("panel-title")
+        title = t("Publish version {n}").format(n=version + 1)
+        with titled(view, title, "dialog agent-publish") as dialog:
             ui.label(
                 t("Calls that begin from now on get it; calls in progress keep theirs.")
             ).classes("help")
@@ -198,9 +199,5 @@ class Bar:
                 view.notify(t("Version {n} answers from now on.").format(n=done.version))
                 await self._reload()
 
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                go = ui.button(t("Publish"), on_click=view.act(publish)).props("unelevated")
-                go.set_enabled(bool(changes))
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            go = buttons(view, dialog, t("Publish"), publish)
+            go.set_enabled(bool(changes))

@@ -8,6 +8,7 @@ from appliance.access.roles import Permission
 from appliance.admin.services import callerasure as service
 from appliance.admin.services.callerasure import ErasureDone, ErasurePreview
 from appliance.admin.services.calls import CallView
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.page import View
 
 
@@ -28,8 +29,7 @@ def erase_button(view: View, found: CallView) -> None:
 
 def _dialog(view: View, preview: ErasurePreview) -> None:
     t = view.t
-    with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-        ui.label(t("Erase for good?")).classes("panel-title")
+    with titled(view, t("Erase for good?")) as dialog:
         text = t(
             "Recording, words and rows go, also from the review queue. Nothing brings them back."
         )
@@ -56,13 +56,8 @@ def _dialog(view: View, preview: ErasurePreview) -> None:
 
         label()
         choice.on_value_change(label)
-        with ui.row().classes("dialog-buttons"):
-            ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-            button = ui.button(t("Erase"), on_click=view.act(erase))
-            button.props("unelevated color=negative")
+        buttons(view, dialog, t("Erase"), erase, danger=True)
         repeat.on("keydown.enter", view.act(erase))
-    dialog.on("hide", dialog.delete)
-    dialog.open()
 
 
 async def _erase(view: View, preview: ErasurePreview, what: str, typed: str) -> ErasureDone | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from appliance.admin.ui.dialogs import titled
 from appliance.admin.ui.page import View
 from appliance.events import Passage
 
@@ -35,13 +36,10 @@ def place_of(view: View, passage: Passage) -> str:
 def open_passage(view: View, passage: Passage) -> None:
     """Its whole text, in a dialog."""
     t = view.t
-    with view.client, ui.dialog() as dialog, ui.card().classes("dialog dialog--wide"):
-        ui.label(place_of(view, passage)).classes("panel-title")
+    with titled(view, place_of(view, passage), "dialog dialog--wide") as dialog:
         if passage.heading:
             ui.label(passage.heading).classes("passage-heading")
         ui.label(passage.text).classes("passage-text")
         with ui.row().classes("dialog-buttons"):
             ui.label(f"{t('score')} {passage.score:.3f}").classes("muted mono grow")
             ui.button(t("Close"), on_click=dialog.close).props("flat")
-    dialog.on("hide", dialog.delete)
-    dialog.open()

@@ -10,6 +10,7 @@ from nicegui import ui
 from appliance.admin.services import campaigns as service
 from appliance.admin.services import numbers
 from appliance.admin.services.campaigns import Plan
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.numbers.hours import HoursEditor
 from appliance.admin.ui.page import View
 from appliance.errors import UserError
@@ -31,9 +32,8 @@ class CampaignForm:
         agents = dict(await numbers.agents(view.console, view.actor))
         if old is not None:
             agents.setdefault(old.agent_id, old.agent_name)
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog dialog--wide"):
-            title = t("New campaign") if old is None else t("Edit {name}").format(name=old.name)
-            ui.label(title).classes("panel-title")
+        title = t("New campaign") if old is None else t("Edit {name}").format(name=old.name)
+        with titled(view, title, "dialog dialog--wide") as dialog:
             self._name = ui.input(t("Name"), value=old.name if old else "")
             self._name.props("outlined dense autofocus maxlength=120").classes("wide")
             self._agent = ui.select(
@@ -51,16 +51,12 @@ class CampaignForm:
                 self._starts = self._day(t("Not before"), old.starts_at if old else None)
                 self._ends = self._day(t("Not after"), old.ends_at if old else None)
                 self._pacing()
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
 
-                async def save() -> None:
-                    await self._save()
-                    dialog.close()
+            async def save() -> None:
+                await self._save()
+                dialog.close()
 
-                ui.button(t("Save"), on_click=view.act(save)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Save"), save)
 
     def _pacing(self) -> None:
         t, old = self._view.t, self._campaign

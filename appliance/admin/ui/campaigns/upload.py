@@ -9,6 +9,7 @@ from nicegui import ui
 
 from appliance.admin.services import campaigns as service
 from appliance.admin.services.campaigns import Preview
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.page import View
 from appliance.outreach.campaigns.contacts import MOST_ROWS, Sheet
 
@@ -24,8 +25,7 @@ class ContactsUpload:
 
     def open(self) -> None:
         view, t = self._view, self._view.t
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog dialog--wide"):
-            ui.label(t("Add contacts")).classes("panel-title")
+        with titled(view, t("Add contacts"), "dialog dialog--wide") as dialog:
             hint = t("A CSV file with a column of telephone numbers, {n} rows at most. The first row"
                      " may name the columns: number, name, …")  # fmt: skip
             ui.label(hint.format(n=f"{MOST_ROWS:,}")).classes("help")
@@ -36,17 +36,13 @@ class ContactsUpload:
             )  # fmt: skip
             upload.props('accept=".csv,.txt,text/csv" flat bordered').classes("wide")
             self._shown = ui.column().classes("wide").props("aria-live=polite")
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
 
-                async def add() -> None:
-                    await self._add()
-                    dialog.close()
+            async def add() -> None:
+                await self._add()
+                dialog.close()
 
-                self._button = ui.button(t("Add them"), on_click=view.act(add)).props("unelevated")
-                self._button.set_enabled(False)
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            self._button = buttons(view, dialog, t("Add them"), add)
+            self._button.set_enabled(False)
 
     async def _rejected(self) -> None:
         self._view.notify(self._view.t("That file is too large, or no CSV."), "negative")

@@ -44,9 +44,7 @@ BUTTONS = """
 class DocumentList:
     """The table; :meth:`load` draws it, and it looks again by itself while something is under way."""
 
-    def __init__(
-        self, view: View, base: BaseFacts, changed: Callable[[], Awaitable[None]]
-    ) -> None:
+    def __init__(self, view: View, base: BaseFacts, changed: Callable[[], Awaitable[None]]) -> None:
         """``changed``: called when the documents are no longer what they were when last looked at."""
         self._view = view
         self._changed = changed

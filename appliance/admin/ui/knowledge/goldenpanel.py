@@ -6,6 +6,7 @@ from nicegui import ui
 
 from appliance.access.roles import Permission
 from appliance.admin.services import golden
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View
 from appliance.admin.ui.show import Tone, ago, chip, when
@@ -110,8 +111,7 @@ class GoldenPanel:
 
     async def _edit(self, one: GoldenQuestion) -> None:
         view, t = self._view, self._view.t
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-            ui.label(one.question).classes("panel-title")
+        with titled(view, one.question) as dialog:
             expected = ui.input(t("Words of a right answer, alternatives parted by |"))
             expected.props("outlined dense autofocus maxlength=500").classes("wide")
             expected.value = one.expected
@@ -126,11 +126,7 @@ class GoldenPanel:
                 await self.load()
 
             expected.on("keydown.enter", view.act(save))
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(t("Save"), on_click=view.act(save)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Save"), save)
 
     async def _remove(self, one: GoldenQuestion) -> None:
         view, t = self._view, self._view.t
@@ -142,8 +138,7 @@ class GoldenPanel:
     async def _history(self, one: GoldenQuestion) -> None:
         view, t = self._view, self._view.t
         found = await golden.answers(view.console, view.actor, one.id)
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog dialog--wide"):
-            ui.label(one.question).classes("panel-title")
+        with titled(view, one.question, "dialog dialog--wide") as dialog:
             with ui.column().classes("history"):
                 if not found:
                     ui.label(t("It was not asked yet.")).classes("muted")
@@ -152,8 +147,6 @@ class GoldenPanel:
                     _answer(view, answer, before)
             with ui.row().classes("dialog-buttons"):
                 ui.button(t("Close"), on_click=dialog.close).props("flat")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
 
     async def _run(self) -> None:
         view, t = self._view, self._view.t

@@ -9,6 +9,7 @@ from nicegui import ui
 from appliance.access.roles import Permission
 from appliance.admin.services import destinations
 from appliance.admin.services import telephones as service
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.page import View
 from appliance.admin.ui.show import chip
 from appliance.store.phonebook import Queue
@@ -149,8 +150,7 @@ class Telephones:
 
     async def _add_extension(self) -> None:
         view, t = self._view, self._view.t
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-            ui.label(t("New telephone")).classes("panel-title")
+        with titled(view, t("New telephone")) as dialog:
             number = ui.input(t("Extension: 2 to 6 digits")).props("outlined dense autofocus")
             name = ui.input(t("Whose it is")).props("outlined dense maxlength=200")
 
@@ -158,11 +158,7 @@ class Telephones:
                 await self._save_extension(number.value or "", name.value or "")
                 dialog.close()
 
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(t("Save"), on_click=view.act(save)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Save"), save)
 
     async def _save_extension(self, extension: str, name: str) -> None:
         """Save, and show the password: this once."""
@@ -188,9 +184,8 @@ class Telephones:
 
     def _queue_dialog(self, queue: Queue | None) -> None:
         view, t = self._view, self._view.t
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog"):
-            title = t("New queue") if queue is None else t("Edit {name}").format(name=queue.name)
-            ui.label(title).classes("panel-title")
+        title = t("New queue") if queue is None else t("Edit {name}").format(name=queue.name)
+        with titled(view, title) as dialog:
             name = ui.input(t("Name"), value=queue.name if queue else "")
             name.props("outlined dense maxlength=64").set_enabled(queue is None)
             members = ui.input(
@@ -216,8 +211,4 @@ class Telephones:
                 dialog.close()
                 await self._load()
 
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
-                ui.button(t("Save"), on_click=view.act(save)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Save"), save)

@@ -9,6 +9,7 @@ from nicegui import ui
 
 from appliance.admin.services import trunks as service
 from appliance.admin.services.trunks import ShownTrunk
+from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.page import View
 from appliance.errors import UserError
 from appliance.numbers import NUMBER_FORMATS
@@ -26,22 +27,17 @@ class TrunkForm:
 
     def open(self) -> None:
         view, t, trunk = self._view, self._view.t, self._trunk
-        with view.client, ui.dialog() as dialog, ui.card().classes("dialog dialog--wide"):
-            title = t("New trunk") if trunk is None else t("Edit {name}").format(name=trunk.name)
-            ui.label(title).classes("panel-title")
+        title = t("New trunk") if trunk is None else t("Edit {name}").format(name=trunk.name)
+        with titled(view, title, "dialog dialog--wide") as dialog:
             with ui.element("div").classes("form-grid"):
                 self._draw_fields()
-            with ui.row().classes("dialog-buttons"):
-                ui.button(t("Cancel"), on_click=dialog.close).props("flat")
 
-                async def save() -> None:
-                    await self._save()
-                    dialog.close()
-                    await self._saved()
+            async def save() -> None:
+                await self._save()
+                dialog.close()
+                await self._saved()
 
-                ui.button(t("Save"), on_click=view.act(save)).props("unelevated")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
+            buttons(view, dialog, t("Save"), save)
 
     def _draw_fields(self) -> None:
         t, trunk = self._view.t, self._trunk
