@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 from importlib import resources
 
 import nicegui
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse
-from nicegui import ui
+from nicegui import core, ui
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -20,7 +22,11 @@ from appliance.admin.api.app import PREFIX, error, make_api
 from appliance.admin.console import Console
 from appliance.admin.gate import HEALTH, LOGIN, Gate
 from appliance.admin.login import routes as login
+from appliance.admin.login.forms import language_of, render
 from appliance.admin.ui.layout import MENU
+from appliance.admin.ui.sockets import guard_sockets
+
+log = logging.getLogger(__name__)
 
 NICEGUI_FILES = f"/_nicegui/{nicegui.__version__}/"
 _NO_ROUTE = "There is no such route; see /api/v1/openapi.json."
@@ -43,7 +49,22 @@ def make_app(console: Console) -> ASGIApp:
         show_welcome_message=False,
         gzip_middleware_factory=None,  # the gate puts nonces into pages first
     )
+    core.app.add_exception_handler(404, _lost)
+    core.app.add_exception_handler(Exception, _broken)
+    guard_sockets()
     return GZipMiddleware(Gate(app, console, NICEGUI_FILES), minimum_size=1000)
+
+
+async def _lost(request: Request, e: Exception) -> Response:
+    """In place of NiceGUI's own page, which keeps state for each visitor and puts the whole URL, with
+    what was searched for, into the log."""
+    return render(request, "lost", language_of(request), status=404)
+
+
+async def _broken(request: Request, e: Exception) -> Response:
+    """In place of NiceGUI's own page, which shows what the exception says."""
+    log.error("! %s", request.url.path, exc_info=e)
+    return render(request, "broken", language_of(request), status=500)
 
 
 def _add_roots(app: FastAPI) -> None:

@@ -7,8 +7,9 @@ import io
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A cell that begins so is run by spreadsheets (OWASP, CSV injection): so an apostrophe goes before."""
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""A cell that begins so is run by spreadsheets (OWASP, CSV injection; the last four are full-width
+signs): so an apostrophe goes before."""
 BYTE_ORDER_MARK = "\ufeff"
 """Tells Excel that the file is UTF-8."""
 

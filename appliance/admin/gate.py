@@ -5,6 +5,7 @@ Pure ASGI, so that it stands before FastAPI, before NiceGUI and before both's we
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -21,6 +22,8 @@ from appliance.admin.answers import Dressed
 from appliance.admin.api.app import PREFIX, error
 from appliance.admin.console import Console
 from appliance.admin.rates import Rates
+from appliance.admin.ui.sockets import UPLOADS as PAGE_UPLOADS
+from appliance.admin.ui.sockets import is_theirs, page_of_upload
 from appliance.settings import Admin
 
 log = logging.getLogger(__name__)
@@ -32,7 +35,9 @@ HEALTH = "/health"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LARGEST_BODY_BYTES = 1 << 20
 """Of what is no upload."""
-UPLOADS = ("/_nicegui/client/", f"{PREFIX}/knowledge/", f"{PREFIX}/campaigns/")
+LONGEST_SILENCE_S = 30.0
+"""Within a body: who sends no piece for so long is not waited for."""
+UPLOADS = (PAGE_UPLOADS, f"{PREFIX}/knowledge/", f"{PREFIX}/campaigns/")
 """Paths that take up to ``admin.upload_mb``."""
 _AWAY = "The database did not answer. Try again in a moment."
 _FOREIGN = "This request came from another site."
@@ -62,7 +67,7 @@ class Gate:
         self._console = console
         self._admin = console.settings.admin
         self._rates = Rates(self._admin.requests_a_minute)
-        self._open = ("/static/", HEALTH, static)
+        self._open = ("/static/", static)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -76,7 +81,7 @@ class Gate:
         path: str = scope["path"]
         dressed = Dressed(send, self._admin.tls, path)
         scope["state"] = scope.get("state", {}) | {"console": self._console, "actor": None}
-        if path.startswith(self._open):
+        if path.startswith(self._open) or path == HEALTH:
             await self._app(scope, receive, dressed)
             return
         refused = await self._refusal(scope, _asker(scope), path)
@@ -93,7 +98,8 @@ class Gate:
             return error(413, _TOO_LARGE)
         if not self._is_our_host(asker.headers):
             return PlainTextResponse("Wrong host.", 421)
-        if scope["method"] not in SAFE_METHODS and not asker.key and not _same_site(asker.headers):
+        changes = scope["method"] not in SAFE_METHODS
+        if changes and not asker.key and not self._same_site(asker.headers):
             return error(403, _FOREIGN)
         try:
             actor = await self._actor_of(asker)
@@ -105,13 +111,15 @@ class Gate:
             return RedirectResponse(f"{LOGIN}?next={quote(_page_of(scope))}", 303)
         if actor is not None and actor.via == "key" and not path.startswith(PREFIX):
             return error(403, "API keys are for the API; log in to see pages.")
+        if actor is not None and (page := page_of_upload(path)) is not None:
+            return None if is_theirs(page, actor.session_id) else error(404, "No such page.")
         return None
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         asker = _asker(scope)
         scope["state"] = scope.get("state", {}) | {"console": self._console, "actor": None}
         allowed = self._is_our_host(asker.headers) and self._rates.allow(asker.address)
-        if allowed and (asker.key or _same_site(asker.headers)):
+        if allowed and (asker.key or self._same_site(asker.headers)):
             try:
                 scope["state"]["actor"] = await self._actor_of(asker)
             except (SQLAlchemyError, OSError) as e:
@@ -133,20 +141,39 @@ class Gate:
     def _largest(self, path: str) -> int:
         return self._admin.upload_mb << 20 if path.startswith(UPLOADS) else LARGEST_BODY_BYTES
 
+    def _same_site(self, headers: Headers) -> bool:
+        """Whether a page of ours sent this: by its Origin, or by Fetch Metadata where there is none.
+        A request with neither is no browser's, and has no cookie of ours to misuse."""
+        if (origin := headers.get("origin")) is not None:
+            host = headers.get("host", "")
+            plain = not self._admin.tls  # the proxy before us may speak either
+            return origin == f"https://{host}" or (plain and origin == f"http://{host}")
+        if (site := headers.get("sec-fetch-site")) is not None:
+            return site == "same-origin"
+        return "cookie" not in headers
+
     def _is_our_host(self, headers: Headers) -> bool:
         return not self._admin.public_url or headers.get("host") == _host(self._admin)
 
 
 class Bounded:
-    """``receive`` that ends the request when its body grows past ``largest`` bytes."""
+    """``receive`` that ends the request when its body grows past ``largest`` bytes, or stops coming."""
 
     def __init__(self, receive: Receive, largest: int) -> None:
         self._receive = receive
         self._left = largest
+        self._is_whole = False
 
     async def __call__(self) -> Message:
-        message = await self._receive()
+        if self._is_whole:
+            return await self._receive()  # it tells when whoever asked has gone
+        try:
+            async with asyncio.timeout(LONGEST_SILENCE_S):
+                message = await self._receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
         self._left -= len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
         return message if self._left >= 0 else {"type": "http.disconnect"}
 
 
@@ -174,16 +201,6 @@ def _cookie(headers: Headers) -> str:
 def _length(headers: Headers) -> int:
     text = headers.get("content-length", "0")
     return int(text) if text.isascii() and text.isdigit() else 0
-
-
-def _same_site(headers: Headers) -> bool:
-    """Whether a page of ours sent this: by its Origin, or by Fetch Metadata where there is none.
-    A request with neither is no browser's, and has no cookie of ours to misuse."""
-    if (origin := headers.get("origin")) is not None:
-        return urlsplit(origin).netloc == headers.get("host", "") and origin != "null"
-    if (site := headers.get("sec-fetch-site")) is not None:
-        return site == "same-origin"
-    return "cookie" not in headers
 
 
 def _page_of(scope: Scope) -> str:

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from appliance.admin.ui.layout import THEME_COOKIE
 from appliance.admin.ui.words import LANGUAGES, translator
 
-Template = Literal["password", "code", "change", "enrol", "recovery", "nothing"]
+Template = Literal["password", "code", "change", "enrol", "recovery", "nothing", "lost", "broken"]
 QR_SCALE = 6
 _templates = Environment(
     loader=PackageLoader("appliance.admin.login"), autoescape=True, undefined=StrictUndefined

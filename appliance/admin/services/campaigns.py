@@ -32,6 +32,7 @@ LONGEST_SEARCH_LETTERS = 100
 MOST_AT_ONCE = 1000
 MOST_ATTEMPTS = 20
 RETRY_S = (60, 7 * 86400)
+YEARS = range(2000, 2101)
 MOST_CONTACTS = 500_000
 """Of one campaign."""
 PREVIEW_ROWS = 10
@@ -375,7 +376,7 @@ def _checked(settings: Settings, plan: Plan) -> dict[str, object]:
             raise UserError(f"{what}: {value} is not from {least} to {most}.")
     if not 0 < plan.capacity_share <= 1:
         raise UserError("The share of free places is more than 0 % and at most 100 %.")
-    starts, ends = _aware(plan.starts_at), _aware(plan.ends_at)
+    starts, ends = _checked_time(plan.starts_at), _checked_time(plan.ends_at)
     if starts is not None and ends is not None and ends <= starts:
         raise UserError("Its last day lies before its first one.")
     switch = settings.switch
@@ -389,9 +390,13 @@ def _checked(settings: Settings, plan: Plan) -> dict[str, object]:
     return values | {"hours": " ".join(plan.hours.split())}
 
 
-def _aware(at: datetime | None) -> datetime | None:
-    if at is not None and at.tzinfo is None:
+def _checked_time(at: datetime | None) -> datetime | None:
+    if at is None:
+        return None
+    if at.tzinfo is None:
         raise UserError("A time needs its zone, such as 2026-05-04T09:00:00+05:30.")
+    if at.year not in YEARS:  # the ends of the calendar cannot be told in another zone
+        raise UserError(f"A campaign lies between the years {YEARS[0]} and {YEARS[-1]}.")
     return at
 
 

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
 """How long an ended session may still be looked at."""
+GOODBYE_S = 1.0
+"""Until its browser has been told where to go; then the page is gone, whatever the browser does."""
 
 
 async def close_ended(console: Console) -> None:
@@ -34,8 +36,13 @@ async def _look(console: Console) -> None:
     if not open_pages:
         return
     living = await sessions.living(console.engine, set(open_pages.values()), console.settings.admin)
-    for client_id, session_id in open_pages.items():
-        if session_id not in living:
-            SESSIONS.pop(client_id, None)
-            if (client := Client.instances.get(client_id)) is not None:
-                client.open("/login")
+    over = [client_id for client_id, session in open_pages.items() if session not in living]
+    for client_id in over:
+        SESSIONS.pop(client_id, None)
+        if (client := Client.instances.get(client_id)) is not None:
+            client.open("/login")
+    if over:
+        await asyncio.sleep(GOODBYE_S)
+    for client_id in over:
+        if (client := Client.instances.get(client_id)) is not None:
+            client.delete()
