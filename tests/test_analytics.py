@@ -29,8 +29,9 @@ from appliance.admin.services.analytics import Asked
 from appliance.errors import UserError
 from appliance.events import Agent, CallRecord, Stages, Turn
 from appliance.settings import Database, Settings
-from appliance.store.analytics import LoadBin, Scope, read_load
+from appliance.store.analytics import Scope
 from appliance.store.endings import ending
+from appliance.store.gaps import LoadBin, read_load
 from appliance.store.histogram import BIN_MS, Histogram
 from appliance.store.models import CallRow
 from appliance.store.outcomes import outcome_of

@@ -14,25 +14,22 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Float,
     Integer,
-    Select,
     and_,
     case,
     cast,
     func,
     literal,
-    null,
     select,
     text,
-    union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from appliance.store.calls import LONGEST_CALL
 from appliance.store.endings import ASKED_FOR_PERSON, COUNTS, REASON, TRANSFERRED, ending
-from appliance.store.histogram import BIN_MS
 from appliance.store.models import AgentRow, CallRow, TurnRow
 from appliance.store.outcomes import Outcome, outcome_column
 from appliance.store.review_models import FlagRow
@@ -45,11 +42,7 @@ MOST_GROUPS = 100_000
 """Rows that come to us of one query; no site has so many agents."""
 LAST_TURN = 12
 """Drop-off is shown turn by turn up to here; what is later counts here."""
-SAMPLED_TURNS = 80_000
-"""Of a range, for gaps against concurrency: a p95 of a tenth of them is right to a percent."""
 MOST_KINDS = 20
-LONGEST_GAP_MS = 120_000
-"""A longer gap is a mistake in a row."""
 
 Unit = Literal["hour", "day"]
 
@@ -91,26 +84,6 @@ class VolumeOf:
 
 
 @dataclass(frozen=True, slots=True)
-class GapBin:
-    """``turns`` whose gap lies in one bin of ``histogram.BIN_MS``."""
-
-    at: datetime
-    agent_id: str
-    language: str
-    bin: int
-    turns: int
-
-
-@dataclass(frozen=True, slots=True)
-class LoadBin:
-    """``turns`` that were answered while ``live`` calls were in progress, with a gap in one bin."""
-
-    live: int
-    bin: int
-    turns: int
-
-
-@dataclass(frozen=True, slots=True)
 class FailureCount:
     """Turns in which the caller did not get what was meant, of one kind."""
 
@@ -142,7 +115,8 @@ def calls_in(scope: Scope) -> ColumnElement[bool]:
     return and_(*wanted)
 
 
-def _bucket(column: Any, unit: Unit, scope: Scope) -> ColumnElement[datetime]:
+def bucket(column: Any, unit: Unit, scope: Scope) -> ColumnElement[datetime]:
+    """The hour or day that a time lies in, in the site's zone."""
     return func.date_trunc(literal(unit), func.timezone(scope.zone, column))
 
 
@@ -160,11 +134,8 @@ def _turns_of(scope: Scope) -> Any:
     )
 
 
-async def read_volumes(
-    connection: AsyncConnection, scope: Scope, unit: Unit, now: datetime
-) -> list[VolumeOf]:
-    """Calls by hour or day, direction, agent, language and reason of a transfer. ``now`` decides for
-    which callers it is known whether they rang again."""
+def _each_call(scope: Scope, unit: Unit, now: datetime) -> CTE:
+    """What is counted of one call: its ending, its time, whether its caller rang again."""
     turns = _turns_of(scope)
     again = _rang_again(scope)
     flagged = select(FlagRow.call_id).where(FlagRow.at >= scope.since).distinct().subquery()
@@ -174,9 +145,9 @@ async def read_volumes(
     known = and_(
         again.c.caller.is_not(None), CallRow.started_at <= now - timedelta(hours=REPEAT_WITHIN_H)
     )
-    one = (
+    return (
         select(
-            _bucket(CallRow.started_at, unit, scope).label("at"),
+            bucket(CallRow.started_at, unit, scope).label("at"),
             CallRow.direction,
             CallRow.agent_id,
             CallRow.language,
@@ -196,6 +167,14 @@ async def read_volumes(
         .cte("one")
         .prefix_with("MATERIALIZED")  # else each count works the ending out again
     )
+
+
+async def read_volumes(
+    connection: AsyncConnection, scope: Scope, unit: Unit, now: datetime
+) -> list[VolumeOf]:
+    """Calls by hour or day, direction, agent, language and reason of a transfer. ``now`` decides for
+    which callers it is known whether they rang again."""
+    one = _each_call(scope, unit, now)
     keys = (one.c.at, one.c.direction, one.c.agent_id, one.c.language, one.c.reason)
     handled = and_(one.c.ending.is_not(None), one.c.ending != Ending.MACHINE.value)
     query = (
@@ -281,79 +260,10 @@ async def read_drop_off(connection: AsyncConnection, scope: Scope) -> list[DropO
     return steps
 
 
-async def read_gaps(connection: AsyncConnection, scope: Scope, unit: Unit) -> list[GapBin]:
-    """How long callers waited for each answer, in bins."""
-    number = (TurnRow.gap_ms // BIN_MS).label("bin")
-    at = _bucket(TurnRow.at, unit, scope).label("at")
-    query = _gaps(scope, at, CallRow.agent_id, CallRow.language, number, func.count()).group_by(
-        at, CallRow.agent_id, CallRow.language, number
-    )
-    return [GapBin(*row) for row in await connection.execute(query.limit(MOST_GROUPS))]
-
-
-def _gaps(scope: Scope, *columns: Any) -> Select[Any]:
-    return (
-        select(*columns)
-        .join_from(TurnRow, CallRow, CallRow.call_id == TurnRow.call_id)
-        .where(
-            calls_in(scope),
-            TurnRow.at >= scope.since,
-            TurnRow.at < scope.until + LONGEST_CALL,
-            TurnRow.gap_ms.between(0, LONGEST_GAP_MS),
-        )
-    )
-
-
 async def count_calls(connection: AsyncConnection, scope: Scope) -> int:
     """Calls of ``scope``."""
     query = select(func.count()).select_from(CallRow).where(calls_in(scope))
     return int(await connection.scalar(query) or 0)
-
-
-async def count_gaps(connection: AsyncConnection, scope: Scope) -> int:
-    """Answered turns of its time, whoever's: from the index alone, to choose a sample's size."""
-    query = select(func.count(TurnRow.gap_ms)).where(
-        TurnRow.at >= scope.since, TurnRow.at < scope.until
-    )
-    return int(await connection.scalar(query) or 0)
-
-
-async def read_load(connection: AsyncConnection, scope: Scope, turns: int) -> list[LoadBin]:
-    """Gaps by how many calls were in progress when the turn was over. All of the tenant's calls count
-    as load, whichever agent the gaps are of. ``turns``: how many there are; of more than
-    ``SAMPLED_TURNS`` some calls stand for all.
-    """
-    near = and_(
-        CallRow.started_at >= scope.since - LONGEST_CALL,
-        CallRow.started_at < scope.until + LONGEST_CALL,
-        COUNTS,
-        of_visible_agent(CallRow.agent_id, scope.tenant),
-        CallRow.ended_at > CallRow.started_at,
-    )
-    nothing = cast(null(), Integer)
-    gaps = _gaps(scope, TurnRow.at, literal(0), TurnRow.gap_ms)
-    every = max(1, turns // SAMPLED_TURNS)
-    if every > 1:
-        gaps = gaps.where(func.abs(func.hashtext(TurnRow.call_id)) % every == 0)
-    events = union_all(
-        select(CallRow.started_at.label("at"), literal(1).label("change"), nothing.label("gap_ms"))
-        .where(near),
-        select(CallRow.ended_at, literal(-1), nothing).where(near),
-        gaps,
-    ).subquery()  # fmt: skip
-    # of what happens at the same moment, beginnings come first and ends last
-    order = (events.c.at, events.c.change.desc())
-    live = func.sum(events.c.change).over(order_by=order, rows=(None, 0))
-    swept = select(live.label("live"), events.c.gap_ms).subquery()
-    number = swept.c.gap_ms // BIN_MS
-    calls = cast(func.greatest(1, swept.c.live), Integer)
-    query = (
-        select(calls, number, func.count())
-        .where(swept.c.gap_ms.is_not(None))
-        .group_by(calls, number)
-        .limit(MOST_GROUPS)
-    )
-    return [LoadBin(*row) for row in await connection.execute(query)]
 
 
 async def read_failures(connection: AsyncConnection, scope: Scope) -> list[FailureCount]:

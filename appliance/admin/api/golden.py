@@ -21,6 +21,7 @@ from appliance.admin.services import golden
 from appliance.admin.services.theirs import LARGEST_ID, agent_tenant
 from appliance.errors import UserError
 from appliance.review.golden import Outcome
+from appliance.store.golden import MOST_QUESTIONS
 
 router = APIRouter(prefix="/golden", tags=["golden questions"])
 
@@ -144,8 +145,8 @@ NDJSON = "application/x-ndjson"
 
 
 async def _lines(console: Console, actor: Actor, agent_id: str) -> AsyncIterator[bytes]:
-    # as many as there are golden questions of an agent at most, a line each
-    told: asyncio.Queue[bytes] = asyncio.Queue()
+    # a line for each question of an agent, one for the whole and the end: never full
+    told: asyncio.Queue[bytes] = asyncio.Queue(MOST_QUESTIONS + 2)
 
     def progress(outcome: Outcome, done: int, total: int) -> None:
         line = {

@@ -19,7 +19,8 @@ from appliance.admin.periods import DEFAULT, Period, Unit, read_period
 from appliance.events import Stages
 from appliance.rehearsal.timeline import spans
 from appliance.store import analytics as store
-from appliance.store.analytics import FailureCount, GapBin, LoadBin, Scope, VolumeOf
+from appliance.store.analytics import FailureCount, Scope, VolumeOf
+from appliance.store.gaps import GapBin, LoadBin, count_gaps, read_gaps, read_load
 from appliance.store.histogram import Gaps, Histogram
 from appliance.store.terms import BY_SUPERVISOR, DropOff, Volume
 from appliance.store.unanswered import Unanswered, read_unanswered
@@ -158,7 +159,7 @@ async def overview(console: Console, actor: Actor, asked: Asked) -> Overview:
     async def current(connection: AsyncConnection) -> Any:
         return (
             await store.read_volumes(connection, scope, period.unit, now),
-            await store.read_gaps(connection, scope, period.unit),
+            await read_gaps(connection, scope, period.unit),
             await store.read_drop_off(connection, scope),
             await store.read_agents(connection, actor.tenant),
         )
@@ -167,7 +168,7 @@ async def overview(console: Console, actor: Actor, asked: Asked) -> Overview:
         before = scope.before()
         return (
             await store.read_volumes(connection, before, "day", now),
-            await store.read_gaps(connection, before, "day"),
+            await read_gaps(connection, before, "day"),
         )
 
     (volumes, gaps, drop_off, names), (volumes_before, gaps_before) = await asyncio.gather(
@@ -198,7 +199,7 @@ async def against_load(console: Console, actor: Actor, asked: Asked) -> tuple[Lo
     scope = _scope(actor, asked, _period(console, asked))
 
     async def read(connection: AsyncConnection) -> list[LoadBin]:
-        return await store.read_load(connection, scope, await store.count_gaps(connection, scope))
+        return await read_load(connection, scope, await count_gaps(connection, scope))
 
     return bands(await _read(console, read))
 
