@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -139,3 +140,20 @@ async def _erases(page: Page) -> None:
     await expect(page.get_by_text("Erased: 1 calls, 1 recordings")).to_be_visible()
     await page.get_by_role("button", name="Back to the log").click()
     await expect(page.locator(".log-table tbody tr")).to_have_count(50)
+
+
+async def test_a_recording_that_is_being_finished_can_be_played_without_a_reload(
+    engine: AsyncEngine, console: ConsoleProcess
+) -> None:
+    now = datetime.now(UTC)
+    fresh = a_call("fresh", 2, ended_at=now, started_at=now - timedelta(minutes=2))
+    call = record(console.settings.recordings_dir, fresh)
+    await put(engine, a_turn(call, 1), call)
+    token = await logged_in(engine, console, Role.ADMIN)
+    async with chromium() as browser, page_of(browser, console.url, token) as page:
+        await page.goto(f"{console.url}/calls/fresh")
+        await expect(page.get_by_text("The recording is being finished.")).to_be_visible()
+        await expect(page.get_by_role("button", name="Play", exact=True)).to_be_disabled()
+        await expect(page.get_by_role("button", name="Play", exact=True)).to_be_enabled()
+        await expect(page.get_by_text("The recording is being finished.")).to_have_count(0)
+        await expect(page.get_by_role("link", name="Download the recording")).to_be_visible()
