@@ -16,9 +16,9 @@ from appliance.access.actor import ForbiddenError, NotFoundError
 from appliance.access.roles import Role
 from appliance.admin.console import Console
 from appliance.admin.services import campaigns, donotcall
-from appliance.admin.services.campaigns import Plan
 from appliance.errors import UserError
 from appliance.outreach.campaigns.feeder import feed
+from appliance.outreach.campaigns.plan import Plan
 from appliance.outreach.campaigns.states import Step
 from appliance.settings import Settings, Switch
 from appliance.store.campaigns import Campaign, CampaignState, ContactState

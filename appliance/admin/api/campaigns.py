@@ -15,8 +15,10 @@ from appliance.access.roles import Permission
 from appliance.admin.api.access import ConsoleOf, needs
 from appliance.admin.csvtext import BYTE_ORDER_MARK, csv_lines
 from appliance.admin.services import campaigns as service
-from appliance.admin.services.campaigns import Added, Contacts, Plan, Preview, Summary, Whole
+from appliance.admin.services.campaigns import Added, Contacts, Preview, Summary, Whole
 from appliance.errors import UserError
+from appliance.outreach.campaigns import plan as limits
+from appliance.outreach.campaigns.plan import Plan
 from appliance.outreach.campaigns.states import Step
 from appliance.store.campaigns import Campaign, CampaignState, ContactEntry, ContactState
 
@@ -35,17 +37,17 @@ CSV_HEADING = ("number", "name", "state", "result", "tries", "last call", "call 
 class PlanBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=service.LONGEST_NAME_LETTERS)
+    name: str = Field(min_length=1, max_length=limits.LONGEST_NAME_LETTERS)
     agent_id: str = Field(min_length=1, max_length=64)
     hours: str = Field("", max_length=2000)
     """Such as `mon-fri 10:00-18:00`; empty: the site's calling hours, which hold in any case."""
     starts_at: AwareDatetime | None = None
     ends_at: AwareDatetime | None = None
-    most_at_once: int = Field(5, ge=1, le=service.MOST_AT_ONCE)
+    most_at_once: int = Field(5, ge=1, le=limits.MOST_AT_ONCE)
     capacity_share: float = Field(0.5, gt=0, le=1)
     """Of the places that callers leave free, so many it may use."""
-    max_attempts: int = Field(3, ge=1, le=service.MOST_ATTEMPTS)
-    retry_after_s: int = Field(3600, ge=service.RETRY_S[0], le=service.RETRY_S[1])
+    max_attempts: int = Field(3, ge=1, le=limits.MOST_ATTEMPTS)
+    retry_after_s: int = Field(3600, ge=limits.RETRY_S[0], le=limits.RETRY_S[1])
 
     def plan(self) -> Plan:
         return Plan(**self.model_dump())

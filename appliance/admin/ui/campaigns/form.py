@@ -9,11 +9,11 @@ from nicegui import ui
 
 from appliance.admin.services import campaigns as service
 from appliance.admin.services import numbers
-from appliance.admin.services.campaigns import Plan
 from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.numbers.hours import HoursEditor
 from appliance.admin.ui.page import View
 from appliance.errors import UserError
+from appliance.outreach.campaigns.plan import Plan
 from appliance.store.campaigns import Campaign
 
 SHARES = {0.25: "carefully: a quarter of what callers leave free", 0.5: "half of what is free",
