@@ -109,6 +109,8 @@ async def test_a_document_is_dropped_read_and_found(
         found = await list_documents(engine, "helpline", [HOSTILE])
         await read(console.settings, found[0].id)
         await expect(row.get_by_text("in force")).to_be_visible()  # by itself
+        head = page.get_by_text(f"version {before.version + 1}", exact=True)
+        await expect(head).to_be_visible()
         assert await page.evaluate("window.hurt") is None
 
         await page.get_by_role("tab", name="Try a question").click()
