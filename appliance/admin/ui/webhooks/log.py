@@ -38,6 +38,7 @@ class DeliveryLog:
         self._names = names
         self._state = ""
         self._before: int | None = None
+        self._asked = 0
         self._shown: dict[int, Delivery] = {}
 
     async def draw(self, state: str = "") -> None:
@@ -62,10 +63,14 @@ class DeliveryLog:
     async def fill(self) -> None:
         """Ask again."""
         view, t = self._view, self._view.t
+        self._asked += 1
+        mine = self._asked
         found = await service.deliveries(
             view.console, view.actor, webhook_id=self._webhook_id, state=self._state,
             before=self._before,
         )  # fmt: skip
+        if mine != self._asked:
+            return  # something else has been chosen since, and is shown or will be
         self._shown = {one.id: one for one in found.deliveries}
         dead = any(one.state == "dead" for one in found.deliveries)
         self._all.set_visibility(dead and self._webhook_id is not None)
