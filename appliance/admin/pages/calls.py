@@ -161,6 +161,8 @@ class _Log:
             with self._list:
                 ui.label(view.t(str(e))).classes("notice notice--warn").props("role=alert")
             return
+        if query != self._filters.query():
+            return  # a slow search that comes late does not cover a later one's answer
         export = self._filters.export_query(self._zone, now)
         self._export.props["href"] = f"{PREFIX}/calls.csv?{export}"
         self._list.clear()
