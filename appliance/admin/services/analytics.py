@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, WithJsonSchema
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from appliance.access.actor import Actor
@@ -25,6 +25,11 @@ from appliance.store.histogram import Gaps, Histogram
 from appliance.store.terms import BY_SUPERVISOR, DropOff, Volume
 from appliance.store.unanswered import Unanswered, read_unanswered
 
+LocalTime = Annotated[
+    datetime,
+    WithJsonSchema({"type": "string", "description": "ISO 8601 in the site's zone, without it"}),
+]
+"""RFC 3339's date-time, which OpenAPI means by that format, would need the zone."""
 SAMPLED_STAGES = 4000
 """Turns whose stages are looked at: a share is right to a percent."""
 MOST_BANDS = 12
@@ -71,8 +76,8 @@ class Figures:
 class AtTime:
     """One hour or day."""
 
-    at: datetime
-    """Its begin, in the site's zone, without it."""
+    at: LocalTime
+    """Its begin."""
     inbound: int
     outbound: int
     figures: Figures
