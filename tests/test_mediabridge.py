@@ -10,12 +10,12 @@ import pytest
 from sipkit import media_worker, tone
 
 from appliance.events import Dtmf, Hangup
+from appliance.media.workerlink import WorkerRefused
 from appliance.settings import Settings
 from appliance.telephony import mediabridge
 from appliance.telephony.mediabridge import (
     Caller,
     MediaBridge,
-    WorkerRefused,
     order_workers,
 )
 

@@ -11,9 +11,10 @@ from typing import Any
 import pjsua2 as pj
 
 from appliance.events import Dtmf, Hangup
+from appliance.media.workerlink import WorkerRefused
 from appliance.telemetry import CallLog
 from appliance.telephony.childconfig import ChildConfig
-from appliance.telephony.mediabridge import Caller, MediaBridge, WorkerRefused
+from appliance.telephony.mediabridge import Caller, MediaBridge
 from appliance.telephony.pjlib import FramePort, Ports
 
 _log = logging.getLogger(__name__)

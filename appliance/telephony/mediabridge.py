@@ -6,20 +6,17 @@ Runs on the event loop, but for ``take`` and ``give``, which the bridge's thread
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import aiohttp
-import orjson
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSCloseCode, WSMsgType, WSTransport
 
 from appliance.audio import FRAME_MS, frame_bytes
-from appliance.errors import ProtocolError
 from appliance.events import Dtmf, Hangup, Offer, Transfer, TransferFailed
-from appliance.media import protocol, token
+from appliance.media import protocol
+from appliance.media.workerlink import NO_TRANSFERS, WorkerRefused, ask_health, reach
 from appliance.telemetry import CallLog
 from appliance.telephony.playbuffer import PlayBuffer
 
@@ -35,17 +32,10 @@ TAIL_MS = 140
 """After the last frame was played: the caller's own jitter buffer empties before BYE."""
 STRAY_MS = 20
 """Datagrams and the websocket are two roads: the last frame may come after ``hangup``."""
-MAX_TEXT_BYTES = 4096
 DATAGRAM_BYTES = 2048
 READS_PER_FRAME = 64
 """Datagrams taken in one 20 ms tick at most, so a flood cannot hold the bridge's thread."""
 SOCKET_BUFFER_BYTES = 256 * 1024
-NO_TRANSFERS = "FACILITY_NOT_IMPLEMENTED"
-"""Q.850 cause 69."""
-
-
-class WorkerRefused(Exception):
-    """No worker took the call; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +56,13 @@ async def order_workers(urls: Sequence[str]) -> list[str]:
     """Worker URLs, least busy first by GET /health; full, draining and silent ones last."""
     if len(urls) == 1:
         return list(urls)
-    timeout = aiohttp.ClientTimeout(total=HEALTH_TIMEOUT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        loads = await asyncio.gather(*(_load(session, url) for url in urls))
+    async with aiohttp.ClientSession() as http:
+        said = await asyncio.gather(*(ask_health(http, url, HEALTH_TIMEOUT_S) for url in urls))
+    loads = [
+        health.calls / health.capacity if health and health.takes_calls else float("inf")
+        for health in said
+    ]
     return [url for _, _, url in sorted(zip(loads, range(len(urls)), urls, strict=True))]
-
-
-async def _load(session: aiohttp.ClientSession, url: str) -> float:
-    unfit = float("inf")
-    try:
-        async with session.get(url.replace("ws", "http", 1).rstrip("/") + "/health") as response:
-            health = orjson.loads(await response.content.read(MAX_TEXT_BYTES))
-        calls, capacity = int(health["calls"]), int(health["capacity"])
-        return unfit if health["status"] != "ok" or calls >= capacity else calls / capacity
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
-        return unfit
 
 
 class MediaBridge:
@@ -124,31 +106,11 @@ class MediaBridge:
         raise WorkerRefused(trouble)
 
     async def _offer(self, url: str) -> None:
-        link = _Link(self)
-        key = token.make(self._secret, self.caller.call_id, time.time())
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                transport, _ = await ws_connect(
-                    lambda: link,
-                    url.rstrip("/") + "/call",
-                    extra_headers={"Authorization": f"Bearer {key}"},
-                    max_frame_size=MAX_TEXT_BYTES,
-                )
-        except Exception as e:  # picows, OSError, TimeoutError: whatever it was, the next one
-            link.answered.cancel()
-            raise WorkerRefused(f"cannot connect: {type(e).__name__}: {e}") from e
-        try:
-            transport.send(WSMsgType.TEXT, self._offer_text())
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await link.answered
-        except (TimeoutError, WorkerRefused) as e:
-            transport.disconnect(graceful=False)
-            raise WorkerRefused(str(e) or f"no answer within {ANSWER_TIMEOUT_S:.0f} s") from e
-        except asyncio.CancelledError:
-            transport.disconnect(graceful=False)
-            raise
-        self._transport = transport
-        self._log.info("= answered by %s at %d Hz", url, self.caller.rate_hz)
+        caller = self.caller
+        link = await reach(self, url, caller.call_id, self._secret, CONNECT_TIMEOUT_S)
+        await link.offer(self._offer_text(), ANSWER_TIMEOUT_S)
+        self._transport = link.transport
+        self._log.info("= answered by %s at %d Hz", url, caller.rate_hz)
 
     def _offer_text(self) -> bytes:
         caller, (host, port) = self.caller, self._socket.getsockname()
@@ -234,45 +196,6 @@ class MediaBridge:
     def _send_text(self, message: bytes) -> None:
         if self._transport and not self._closed:
             self._transport.send(WSMsgType.TEXT, message)
-
-
-class _Link(WSListener):
-    """The websocket's callbacks; refuses to let one worker's words reach another's call."""
-
-    def __init__(self, bridge: MediaBridge) -> None:
-        self._bridge = bridge
-        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        try:
-            if frame.msg_type == WSMsgType.CLOSE:
-                transport.disconnect()
-            elif frame.msg_type == WSMsgType.TEXT:
-                self._text(protocol.control(frame.get_payload_as_bytes()))
-        except ProtocolError as e:
-            logging.getLogger(__name__).warning("! a worker's message was dropped: %s", e)
-        except Exception:  # the border of a call: a bad message never ends it
-            logging.getLogger(__name__).exception("! worker's message was not handled")
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        if not self.answered.done():
-            self.answered.set_exception(WorkerRefused("it closed before its answer"))
-        elif not self.answered.cancelled() and self.answered.exception() is None:
-            self._bridge.worker_gone()
-
-    def pause_writing(self) -> None:
-        self._bridge.congested = True
-
-    def resume_writing(self) -> None:
-        self._bridge.congested = False
-
-    def _text(self, message: protocol.WorkerEvent | None) -> None:
-        if self.answered.done():
-            self._bridge.worker_said(message)
-        elif message is None:
-            self.answered.set_result(None)
-        elif isinstance(message, Hangup):
-            self.answered.set_exception(WorkerRefused(f"it refused: {message.cause}"))
 
 
 def _nothing(cause: str, clean: bool) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 from typing import Any
 
 import orjson
-from fastapi import FastAPI
 from nicegui import ui
 
 from appliance.admin.api.app import PREFIX, make_api
@@ -17,13 +17,11 @@ _COLOURS = {"get": "chip--accent", "post": "chip--good", "put": "chip--warn", "p
             "delete": "chip--bad"}  # fmt: skip
 _MOST_LETTERS = 4000
 """Of a body's schema, as it is shown."""
-_API: list[FastAPI] = []
 
 
+@cache
 def _document() -> dict[str, Any]:
-    if not _API:
-        _API.append(make_api())
-    return _API[0].openapi()
+    return make_api().openapi()
 
 
 @page("/reference", None, "API reference", nav="/keys")
@@ -58,11 +56,9 @@ def _operation(
             ui.label(_first_line(operation)).classes("muted grow route-summary")
             if operation.get(PERMISSION):
                 ui.label(operation[PERMISSION]).classes("chip mono")
-        filled: list[bool] = []
 
     def fill() -> None:  # when it is opened: there are a hundred
-        if not filled:
-            filled.append(True)
+        if not one.default_slot.children:
             with one:
                 _details(view, document, operation)
 

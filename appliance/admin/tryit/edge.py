@@ -8,31 +8,24 @@ the browser has a jitter buffer of its own.
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import aiohttp
 import orjson
-from picows import WSCloseCode, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport
-from picows import ws_connect as connect_websocket
+from picows import WSCloseCode, WSHandshakeError, WSMsgType, WSTransport
 
 from appliance.audio import frame_bytes
-from appliance.errors import ProtocolError, UserError
+from appliance.errors import UserError
 from appliance.events import Dtmf, Hangup, Hold, Offer, Transfer, TransferFailed, Typed
-from appliance.media import protocol, token
+from appliance.media import protocol
+from appliance.media.workerlink import NO_TRANSFERS, WorkerRefused, ask_health, reach
 from appliance.telemetry import CallLog
-
-log = logging.getLogger(__name__)
 
 HEALTH_TIMEOUT_S = 0.5
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 5.0
-MAX_TEXT_BYTES = 4096
-NO_TRANSFERS = "FACILITY_NOT_IMPLEMENTED"
-"""Q.850 cause 69: a browser connects to nobody else."""
 DID = "console"
 """What a test call's row has in place of a dialled number."""
 
@@ -91,7 +84,7 @@ class Edge:
                 continue
             try:
                 await self._offer(place.url)
-            except _RefusedError as e:
+            except WorkerRefused as e:
                 trouble.append(f"{place.url}: {e}")
                 self._log.warning("! worker %s: %s", place.url, e)
             else:
@@ -100,32 +93,22 @@ class Edge:
         raise UserError(_sentence(places, trouble))
 
     async def _offer(self, url: str) -> None:
-        link = _Link(self)
-        key = token.make(self._secret, self._trial.call_id, time.time())
+        trial = self._trial
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                transport, _ = await connect_websocket(
-                    lambda: link,
-                    url.rstrip("/") + "/call",
-                    extra_headers={"Authorization": f"Bearer {key}"},
-                    max_frame_size=MAX_TEXT_BYTES,
-                )
-        except (WSHandshakeError, OSError, TimeoutError) as e:
-            link.answered.cancel()
-            raise _RefusedError(_why(e)) from e
+            link = await reach(self, url, trial.call_id, self._secret, CONNECT_TIMEOUT_S)
+        except WorkerRefused as e:
+            raise WorkerRefused(_why(e.__cause__)) from e
         try:
-            playback = await self._listen(transport)
-            transport.send(WSMsgType.TEXT, self._offer_text(playback))
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await link.answered
+            playback = await self._listen(link.transport)
+            await link.offer(self._offer_text(playback), ANSWER_TIMEOUT_S)
         except BaseException as e:
-            transport.disconnect(graceful=False)
+            link.give_up()
             self._close_playback()
-            if isinstance(e, TimeoutError | OSError):
-                raise _RefusedError(f"it did not answer within {ANSWER_TIMEOUT_S:.0f} s") from e
+            if isinstance(e, OSError):
+                raise WorkerRefused(f"there is no port for its sound ({type(e).__name__})") from e
             raise
-        self._transport = transport
-        self._log.info("= tried at %s, %d Hz", url, self._trial.rate_hz)
+        self._transport = link.transport
+        self._log.info("= tried at %s, %d Hz", url, trial.rate_hz)
 
     async def _listen(self, transport: WSTransport) -> tuple[str, int]:
         """A UDP port at the address by which we reach the worker."""
@@ -223,10 +206,6 @@ def require_place(places: Sequence[Place]) -> None:
         raise UserError(_sentence(places, [f"{place.url}: {place.why}" for place in places]))
 
 
-class _RefusedError(Exception):
-    """A worker did not take the call; the message says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """A worker, and whether it could take a call."""
@@ -240,19 +219,14 @@ class Place:
 
 async def _place(http: aiohttp.ClientSession, url: str) -> Place:
     """What a worker says of itself."""
-    timeout = aiohttp.ClientTimeout(total=HEALTH_TIMEOUT_S)
-    try:
-        where = url.replace("ws", "http", 1).rstrip("/") + "/health"
-        async with http.get(where, timeout=timeout) as response:
-            health = orjson.loads(await response.content.read(MAX_TEXT_BYTES))
-        status, calls, capacity = health["status"], int(health["calls"]), int(health["capacity"])
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+    health = await ask_health(http, url, HEALTH_TIMEOUT_S)
+    if health is None:
         return Place(url, why="it does not answer")
-    if status != "ok":
-        return Place(url, why=f"it is {status!s:.20}")
-    if calls >= capacity:
-        return Place(url, why=f"it carries its limit of {capacity} calls", full=True)
-    return Place(url, calls / capacity)
+    if health.status != "ok":
+        return Place(url, why=f"it is {health.status:.20}")
+    if not health.takes_calls:
+        return Place(url, why=f"it carries its limit of {health.capacity} calls", full=True)
+    return Place(url, health.calls / health.capacity)
 
 
 def _sentence(places: Sequence[Place], trouble: Sequence[str]) -> str:
@@ -265,7 +239,7 @@ def _sentence(places: Sequence[Place], trouble: Sequence[str]) -> str:
     return f"No worker could take the call ({detail}). Look at ivr worker and its log."
 
 
-def _why(e: Exception) -> str:
+def _why(e: BaseException | None) -> str:
     if isinstance(e, WSHandshakeError) and e.raw_body:
         try:
             return str(orjson.loads(e.raw_body)["error"])[:200]
@@ -285,42 +259,3 @@ class _Playback(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if len(data) == self._size and addr[0] == self._host:
             self._take(data)
-
-
-class _Link(WSListener):
-    """The websocket's callbacks."""
-
-    def __init__(self, edge: Edge) -> None:
-        self._edge = edge
-        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        try:
-            if frame.msg_type == WSMsgType.CLOSE:
-                transport.disconnect()
-            elif frame.msg_type == WSMsgType.TEXT:
-                self._text(protocol.control(frame.get_payload_as_bytes()))
-        except ProtocolError as e:
-            log.warning("! a worker's message was dropped: %s", e)
-        except Exception:  # the border of a call: a bad message never ends it
-            log.exception("! a worker's message was not handled")
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        if not self.answered.done():
-            self.answered.set_exception(_RefusedError("it closed before its answer"))
-        elif not self.answered.cancelled() and self.answered.exception() is None:
-            self._edge.worker_gone()
-
-    def pause_writing(self) -> None:
-        self._edge.congested = True
-
-    def resume_writing(self) -> None:
-        self._edge.congested = False
-
-    def _text(self, message: protocol.WorkerEvent | None) -> None:
-        if self.answered.done():
-            self._edge.worker_said(message)
-        elif message is None:
-            self.answered.set_result(None)
-        elif isinstance(message, Hangup):
-            self.answered.set_exception(_RefusedError(f"it refused: {message.cause}"))
