@@ -119,6 +119,8 @@ class Messenger:
         self._chance = chance
         self._under_way: dict[int, asyncio.Task[None]] = {}
         """By delivery; ``MOST`` at most."""
+        self._over: set[int] = set()
+        """Whose attempt ended while Postgres was asked what is due: its answer may be older."""
         self._of_webhook: Counter[int] = Counter()
         self._counts: Counter[str] = Counter()
         self._freed = asyncio.Event()
@@ -149,12 +151,15 @@ class Messenger:
         return Delivered(0, counts["delivered"], counts["failed"], counts["dead"])
 
     async def _begin(self, tasks: asyncio.TaskGroup) -> None:
+        self._over.clear()
         busy = [webhook for webhook, count in self._of_webhook.items() if count >= EACH]
         async with self._engine.connect() as connection:
             due = await outbox.due(connection, datetime.now(UTC), busy, EACH)
         for one in due:
             webhook_id = one.webhook.id
-            if one.delivery.id in self._under_way or self._of_webhook[webhook_id] >= EACH:
+            if one.delivery.id in self._under_way or one.delivery.id in self._over:
+                continue
+            if self._of_webhook[webhook_id] >= EACH:
                 continue
             if len(self._under_way) >= MOST:
                 break
@@ -182,6 +187,7 @@ class Messenger:
             _log.warning("! delivery %d is sent again: %s", due.delivery.id, reason_of(e))
         finally:
             del self._under_way[due.delivery.id]
+            self._over.add(due.delivery.id)
             self._of_webhook[due.webhook.id] -= 1
             self._freed.set()
 
