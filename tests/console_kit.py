@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import httpx
 from playwright.async_api import Browser, Page, async_playwright
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,7 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.access import apikeys, sessions, users
 from appliance.access.actor import Actor
 from appliance.access.roles import PERMISSIONS, Permission, Role
+from appliance.admin.console import Console
 from appliance.admin.gate import COOKIE
+from appliance.admin.live.hub import LiveHub
 from appliance.ops.keeping.ports import free_port
 from appliance.settings import ENV_PREFIX, Settings, load
 from appliance.store.access_models import MAIN_TENANT
@@ -81,6 +84,13 @@ async def key(engine: AsyncEngine, who: Person, scopes: Sequence[Permission] = (
     wanted = frozenset(scopes) or PERMISSIONS[who.role]
     made = await apikeys.create(engine, who.actor, "test", wanted)
     return made.secret
+
+
+@asynccontextmanager
+async def console_on(engine: AsyncEngine, settings: Settings) -> AsyncIterator[Console]:
+    """What services are given first, without a process around it."""
+    async with aiohttp.ClientSession() as http:
+        yield Console(settings, engine, LiveHub(settings, engine), http)
 
 
 class ConsoleProcess:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,9 +14,7 @@ from appliance.access.actor import Actor
 from appliance.access.roles import PERMISSIONS, Role
 from appliance.admin.api.app import make_api
 from appliance.admin.console import Console
-from appliance.admin.live.hub import LiveHub
 from appliance.events import Agent
-from appliance.settings import Settings
 from appliance.store.agents import publish_agent
 
 ACME, ZEN = "acme", "zen"
@@ -67,13 +64,6 @@ async def give_base(engine: AsyncEngine, name: str, tenant: str) -> None:
             text("UPDATE knowledge_bases SET tenant = :tenant WHERE name = :name"),
             {"tenant": tenant, "name": name},
         )
-
-
-@asynccontextmanager
-async def console_on(engine: AsyncEngine, settings: Settings) -> AsyncIterator[Console]:
-    """What services are given first."""
-    async with aiohttp.ClientSession() as http:
-        yield Console(settings, engine, LiveHub(settings, engine), http)
 
 
 @asynccontextmanager

@@ -32,7 +32,8 @@ from tests.access_kit import (
     quick_passwords,  # noqa: F401
     settings_in,
 )
-from tests.review_console_kit import api_as, console_on
+from tests.console_kit import console_on
+from tests.review_console_kit import api_as
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("quick_passwords")]
 Asking = Callable[[Actor], AbstractAsyncContextManager[httpx.AsyncClient]]

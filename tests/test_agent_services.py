@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import numpy as np
 import orjson
 import pytest
@@ -23,7 +22,6 @@ from appliance.access.actor import Actor, ForbiddenError, NotFoundError
 from appliance.access.roles import PERMISSIONS, Role
 from appliance.admin.agents.defaults import DEFAULTS, blank, languages
 from appliance.admin.console import Console
-from appliance.admin.live.hub import LiveHub
 from appliance.admin.services import agents, choices, drafts
 from appliance.admin.services.drafts import WrongDraftError
 from appliance.errors import UserError
@@ -33,6 +31,7 @@ from appliance.settings import Engines, Settings, Stt, Tts
 from appliance.store.access_models import AuditRow
 from appliance.store.agents import agent_fields, load_agent, parse_agent, publish_agent, set_number
 from appliance.store.drafts import DraftConflictError
+from tests.console_kit import console_on
 from tests.serving import serving
 
 pytestmark = pytest.mark.server
@@ -62,8 +61,8 @@ async def console(engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Console]
                 " VALUES ('ours', 'main', 3), ('theirs', 'other', 5)"
             )
         )
-    async with aiohttp.ClientSession() as http:
-        yield Console(settings, engine, LiveHub(settings, engine), http)
+    async with console_on(engine, settings) as made:
+        yield made
 
 
 async def make(console: Console, agent_id: str = "help", actor: Actor = ASHA) -> drafts.Edited:

@@ -11,7 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +20,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.access.actor import Actor, ForbiddenError
 from appliance.access.roles import PERMISSIONS, Permission, Role
 from appliance.admin.console import Console
-from appliance.admin.live.hub import LiveHub
 from appliance.admin.periods import MOST_DAYS, Period, read_period
 from appliance.admin.services import analytics as service
 from appliance.admin.services import forecast
@@ -37,6 +35,7 @@ from appliance.store.models import CallRow
 from appliance.store.outcomes import outcome_of
 from appliance.store.terms import Ending, Volume, ending_of
 from tests.calls_kit import OTHER, a_call, a_flag, a_turn, put, two_tenants
+from tests.console_kit import console_on
 
 OPERATOR = Actor("olga", Role.OPERATOR, None, PERMISSIONS[Role.OPERATOR])
 VIEWER = Actor("vera", Role.VIEWER, "main", PERMISSIONS[Role.VIEWER])
@@ -51,8 +50,8 @@ WEEK = Asked("custom", "2026-03-02", "2026-03-08")
 async def console(engine: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[Console]:
     await two_tenants(engine)
     settings = Settings(data_dir=tmp_path, database=Database(url=database_url))
-    async with aiohttp.ClientSession() as http:
-        yield Console(settings, engine, LiveHub(settings, engine), http)
+    async with console_on(engine, settings) as made:
+        yield made
 
 
 def call(call_id: str, minutes: float = 0, seconds: float = 120, **fields: object) -> CallRecord:

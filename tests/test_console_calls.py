@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import aiohttp
 import httpx
 import pytest
 import pytest_asyncio
@@ -26,7 +25,6 @@ from appliance.access.roles import PERMISSIONS, Role
 from appliance.admin.api.app import PREFIX, make_api
 from appliance.admin.console import Console
 from appliance.admin.csvtext import FORMULA_SIGNS, cell
-from appliance.admin.live.hub import LiveHub
 from appliance.admin.services import callerasure, calls, recordings
 from appliance.admin.services.recordings import ONE_LISTENING_S, Listenings, open_recording
 from appliance.errors import UserError
@@ -35,6 +33,7 @@ from appliance.settings import Settings
 from appliance.store.call_log import CallsWanted
 from appliance.store.models import CallRow
 from tests.calls_kit import EVIL, NOW, OTHER, a_call, a_flag, a_turn, put, record, two_tenants
+from tests.console_kit import console_on
 
 
 def actor(role: Role = Role.ADMIN, tenant: str | None = "main", session: str = "s") -> Actor:
@@ -48,8 +47,8 @@ STRANGER = actor(tenant=OTHER)
 async def console(engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Console]:
     settings = Settings(data_dir=tmp_path)
     await two_tenants(engine)
-    async with aiohttp.ClientSession() as http:
-        yield Console(settings, engine, LiveHub(settings, engine), http)
+    async with console_on(engine, settings) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

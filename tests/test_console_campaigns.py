@@ -24,6 +24,7 @@ from appliance.settings import Settings, Switch
 from appliance.store.campaigns import Campaign, CampaignState, ContactState
 from appliance.store.outbound import do_not_call
 from tests.campaign_kit import listed, over, workers
+from tests.console_kit import console_on
 from tests.review_console_kit import (
     ACME,
     ADMIN,
@@ -36,7 +37,6 @@ from tests.review_console_kit import (
     agent_in,
     api_as,
     audited,
-    console_on,
 )
 
 pytestmark = pytest.mark.server

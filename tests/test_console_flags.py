@@ -24,6 +24,7 @@ from appliance.safety.rules import SiteRule
 from appliance.store.cached_answers import CachedAnswer, keep_answer, wording_of
 from appliance.store.flags import DecidedMeanwhileError, Wanted, add_flags
 from appliance.store.rules_of_site import add_rule, list_rules
+from tests.console_kit import console_on
 from tests.review_console_kit import (
     ACME,
     ADMIN,
@@ -37,7 +38,6 @@ from tests.review_console_kit import (
     agent_in,
     api_as,
     audited,
-    console_on,
     give,
     give_base,
 )

@@ -15,6 +15,7 @@ from appliance.access.actor import ForbiddenError, NotFoundError
 from appliance.admin.console import Console
 from appliance.admin.services import golden
 from appliance.errors import UserError
+from tests.console_kit import console_on
 from tests.review_console_kit import (
     ACME,
     ADMIN,
@@ -26,7 +27,6 @@ from tests.review_console_kit import (
     agent_in,
     api_as,
     audited,
-    console_on,
     give,
     give_base,
 )

@@ -22,6 +22,7 @@ from appliance.jobs.documents import read
 from appliance.settings import Admin, Knowledge, Redis
 from appliance.store.documents import NewDocument
 from appliance.store.documents import add as add_document
+from tests.console_kit import console_on
 from tests.jobs_kit import Jobs, until
 from tests.review_console_kit import (
     ACME,
@@ -35,7 +36,6 @@ from tests.review_console_kit import (
     agent_in,
     api_as,
     audited,
-    console_on,
 )
 
 NO_REDIS = "redis://127.0.0.1:1/0"

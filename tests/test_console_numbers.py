@@ -20,6 +20,7 @@ from appliance.ops.keeping.ports import free_port
 from appliance.settings import Settings, Switch
 from appliance.store.phonebook import Extension, Queue, Trunk
 from appliance.store.trunks import NumberEntry, save_extension, save_queue, save_trunk
+from tests.console_kit import console_on
 from tests.review_console_kit import (
     ACME,
     ADMIN,
@@ -32,7 +33,6 @@ from tests.review_console_kit import (
     agent_in,
     api_as,
     audited,
-    console_on,
 )
 
 pytestmark = pytest.mark.server

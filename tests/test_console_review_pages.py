@@ -26,8 +26,8 @@ from appliance.store.database import open_engine
 from appliance.store.document_views import list_documents
 from appliance.store.flags import Wanted, add_flags
 from tests.conftest import TEMPLATE, drop_database, make_database
-from tests.console_kit import ConsoleProcess, chromium, cookie, page_of, person
-from tests.review_console_kit import OPERATOR, console_on
+from tests.console_kit import ConsoleProcess, chromium, console_on, cookie, page_of, person
+from tests.review_console_kit import OPERATOR
 
 pytestmark = pytest.mark.server
 expect.set_options(timeout=60_000)  # ms: the machine may be busy with other tests

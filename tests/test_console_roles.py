@@ -7,7 +7,6 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import httpx
 import pytest
 import pytest_asyncio
@@ -20,8 +19,8 @@ from appliance.access.roles import PERMISSIONS, Permission, Role
 from appliance.admin.api.app import PREFIX, make_api, routers
 from appliance.admin.api.schema import permission_of
 from appliance.admin.console import Console
-from appliance.admin.live.hub import LiveHub
 from appliance.settings import Settings
+from tests.console_kit import console_on
 
 API = make_api()
 ROUTES = [r for router in routers() for r in router.routes if isinstance(r, APIRoute)]
@@ -42,8 +41,8 @@ class Entered:
 @pytest_asyncio.fixture
 async def console(engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Console]:
     settings = Settings(data_dir=tmp_path)
-    async with aiohttp.ClientSession() as http:
-        yield Console(settings, engine, LiveHub(settings, engine), http)
+    async with console_on(engine, settings) as made:
+        yield made
 
 
 def requests() -> list[tuple[str, str, object]]:

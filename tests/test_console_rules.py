@@ -16,6 +16,7 @@ from appliance.admin.services import rules
 from appliance.errors import UserError
 from appliance.safety.rules import SiteRule
 from appliance.store.rules_of_site import load_rules
+from tests.console_kit import console_on
 from tests.review_console_kit import (
     ACME,
     ADMIN,
@@ -28,7 +29,6 @@ from tests.review_console_kit import (
     agent_in,
     api_as,
     audited,
-    console_on,
 )
 
 MINE = SiteRule(0, "words", "lifetime free", agent_id="asha", category="promise")

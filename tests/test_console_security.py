@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 import stat
 from collections.abc import Iterator
 from typing import Any
 
-import aiohttp
 import pytest
+from websockets.asyncio.client import connect
 
 from appliance.admin.gate import COOKIE
 from tests.console_kit import chromium
@@ -43,13 +44,13 @@ async def join(site: Site, token: str, page: str) -> str:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     headers = {"Cookie": f"{COOKIE}={token}", "Origin": site.console.url}
     url = site.console.url + HANDSHAKE.format(page)
-    async with (
-        aiohttp.ClientSession() as http,
-        http.ws_connect(url, ssl=context, headers=headers) as socket,
-    ):
-        await socket.receive_str(timeout=10)
-        await socket.send_str("40")
-        return str(await socket.receive_str(timeout=10))[:2]
+    async with connect(
+        url.replace("https", "wss", 1), ssl=context, additional_headers=headers, open_timeout=10
+    ) as socket:
+        async with asyncio.timeout(10):
+            await socket.recv()
+            await socket.send("40")
+            return str(await socket.recv())[:2]
 
 
 async def test_a_socket_joins_the_pages_of_its_own_session_alone(site: Site) -> None:

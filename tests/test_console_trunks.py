@@ -22,7 +22,8 @@ from appliance.ops.keeping.ports import free_port
 from appliance.settings import Settings, Switch
 from appliance.store.models import LegRow
 from appliance.store.phonebook import Queue, Trunk
-from tests.review_console_kit import ADMIN, OPERATOR, actor, add_tenants, api_as, console_on
+from tests.console_kit import console_on
+from tests.review_console_kit import ADMIN, OPERATOR, actor, add_tenants, api_as
 
 pytestmark = pytest.mark.server
 SECRET = "geheim-${x}"

@@ -35,7 +35,7 @@ from tests.access_kit import (
     quick_passwords,  # noqa: F401
     settings_in,
 )
-from tests.review_console_kit import console_on
+from tests.console_kit import console_on
 
 pytestmark = pytest.mark.usefixtures("quick_passwords")
 server = pytest.mark.server
