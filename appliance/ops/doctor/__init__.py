@@ -1,0 +1,7 @@
+"""``ivr doctor``: one list of checks, for the installer, the command, the console and the alerts.
+
+What a check is, and what it looks at:
+
+- ``check``: a finding, a check, a step that mends; ``box``: what all checks look at, asked once
+- ``checks``: the list of all of them, the one place to add one
+"""

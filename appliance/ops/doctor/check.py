@@ -1,0 +1,131 @@
+"""A check of the box, what it finds, and what mends it.
+
+To add one: a module beside this, named for its noun, with ``CHECKS: tuple[Check, ...]``, and its
+line in ``checks.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from appliance.ops.doctor.box import Box
+
+TIMEOUT_S = 8.0
+"""Of a check that names none."""
+
+
+class State(StrEnum):
+    """How a thing stands."""
+
+    GOOD = "good"
+    WARNING = "warning"
+    """Calls are answered now; they may not be, or something is not as it should be."""
+    BAD = "bad"
+    """Calls suffer, or data or secrets are open to others."""
+    SKIPPED = "skipped"
+    """It does not apply here, or could not be looked at; ``what`` says why."""
+
+
+class Group(StrEnum):
+    """What checks belong together, in the order in which they are shown."""
+
+    MACHINE = "machine"
+    SETTINGS = "settings"
+    SECURITY = "security"
+    NETWORK = "network"
+    DATABASE = "database"
+    JOBS = "jobs"
+    ENGINES = "engines"
+    CALLS = "calls"
+    TELEPHONY = "telephony"
+    CONSOLE = "console"
+    SERVICES = "services"
+    BACKUP = "backup"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check found.
+
+    ``what`` and ``do`` are sentences, so that the console can say them in other languages: with
+    ``values`` they are templates with ``{name}`` in them, without they are taken as they stand.
+    """
+
+    check: str
+    """The code of its check."""
+    state: State
+    what: str
+    """How it stands."""
+    do: str = ""
+    """What to do; empty where nothing is to be done."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
+    """The same for the same trouble, for programs; empty: the check's code."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """Figures for programs. Never a secret, a number of a caller, or their words."""
+
+    @property
+    def told(self) -> str:
+        """How it stands, in English."""
+        return self.what.format_map(self.values) if self.values else self.what
+
+    @property
+    def advice(self) -> str:
+        """What to do, in English."""
+        return self.do.format_map(self.values) if self.values else self.do
+
+    def facts(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "check": self.check,
+            "code": self.code or self.check,
+            "state": self.state.value,
+            "what": self.told,
+            "do": self.advice,
+            "detail": dict(self.detail),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that mends something."""
+
+    says: str
+    """What it does, in the imperative: "Make /var/lib/ivr/secrets readable by its owner alone"."""
+    take: Callable[[], Awaitable[None]]
+    """Does it. Raises OSError or UserError."""
+    asks: bool = False
+    """Only with ``--yes``: it changes more than a mode, an owner or a leftover."""
+
+
+Look = Callable[["Box"], Awaitable[Sequence[Finding]]]
+Fix = Callable[["Box"], Awaitable[Sequence[Step]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question about the box."""
+
+    code: str
+    """Its name for ``--only`` and for programs: lower case, hyphens."""
+    title: str
+    """What is asked, in a few words: "Disk space"."""
+    group: Group
+    look: Look
+    """At least one finding. May raise UserError (shown as bad); must not write anything."""
+    fix: Fix | None = None
+    """What would mend it now; nothing where nothing is wrong."""
+    timeout_s: float = TIMEOUT_S
+    how: str = ""
+    """How it is looked at: "statvfs of each folder of data"."""
+
+
+def worst(findings: Sequence[Finding]) -> State:
+    """Bad before warning before good before skipped."""
+    order = (State.BAD, State.WARNING, State.GOOD)
+    states = {finding.state for finding in findings}
+    return next((state for state in order if state in states), State.SKIPPED)
