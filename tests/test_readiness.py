@@ -1,0 +1,179 @@
+"""readiness.py against real datagram sockets, named by path and by abstract name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from appliance import readiness
+
+WAIT_S = 20.0
+
+
+@contextmanager
+def _manager(address: str) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(address)
+        server.settimeout(WAIT_S)
+        yield server
+
+
+@pytest.fixture(params=["path", "abstract"])
+def listening(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[str, socket.socket]]:
+    """What $NOTIFY_SOCKET says, and the socket behind it."""
+    name = f"ivr-test-{os.getpid()}-{time.monotonic_ns()}"
+    path = str(tmp_path / "notify")
+    shown, bound = (path, path) if request.param == "path" else (f"@{name}", f"\0{name}")
+    with _manager(bound) as server:
+        yield shown, server
+
+
+def _started(code: str, shown: str, usec: int = 0) -> subprocess.Popen[bytes]:
+    environ = {**os.environ, "NOTIFY_SOCKET": shown}
+    if usec:
+        environ["WATCHDOG_USEC"] = str(usec)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environ,
+        cwd=Path(__file__).parent.parent,
+        stderr=subprocess.PIPE,
+    )
+
+
+SPOKEN = """
+from appliance import readiness
+readiness.ready("serving\\n  3 lines")
+readiness.status("busy")
+readiness.stopping()
+"""
+
+
+def test_a_process_says_what_it_does(listening: tuple[str, socket.socket]) -> None:
+    shown, server = listening
+    with _started(SPOKEN, shown) as process:
+        said = [server.recv(4096) for _ in range(3)]
+        assert process.wait(WAIT_S) == 0
+    assert said == [b"READY=1\nSTATUS=serving 3 lines", b"STATUS=busy", b"STOPPING=1"]
+
+
+CHILDREN = """
+import os, subprocess, sys
+from appliance import readiness
+readiness.take()
+subprocess.run([sys.executable, "-c", "from appliance import readiness as r; r.ready('child')"])
+if os.fork() == 0:
+    readiness.ready("fork")
+    os._exit(0)
+os.wait()
+readiness.ready("parent")
+"""
+
+
+def test_children_have_no_say(listening: tuple[str, socket.socket]) -> None:
+    shown, server = listening
+    with _started(CHILDREN, shown) as process:
+        assert server.recv(4096) == b"READY=1\nSTATUS=parent"
+        assert process.wait(WAIT_S) == 0
+
+
+BEATING = """
+import asyncio, time
+from appliance import readiness
+
+async def main():
+    readiness.ready()
+    beating = asyncio.create_task(readiness.watchdog())
+    await asyncio.sleep(0.3)
+    print("stuck", flush=True)
+    time.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_a_loop_that_stands_still_beats_no_more(listening: tuple[str, socket.socket]) -> None:
+    """And the watchdog's SIGABRT has it say where it stood."""
+    shown, server = listening
+    with _started(BEATING, shown, usec=100_000) as process:
+        assert server.recv(4096) == b"READY=1"
+        beats = 0
+        server.settimeout(1.0)
+        with pytest.raises(TimeoutError):
+            while server.recv(4096) == b"WATCHDOG=1":
+                beats += 1
+        process.send_signal(signal.SIGABRT)
+        _, said = process.communicate(timeout=WAIT_S)
+    assert 3 <= beats <= 8  # 0.3 s, every 50 ms
+    assert b"in main" in said
+
+
+def test_without_a_manager_nothing_happens() -> None:
+    """As in a terminal: no task stays, nothing is sent."""
+    code = f"import asyncio\n{SPOKEN}\nreadiness.beat()\nasyncio.run(readiness.watchdog())"
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("NOTIFY_", "WATCHDOG_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, timeout=WAIT_S, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("environ", "beats"),
+    [
+        ({"WATCHDOG_USEC": "3000000"}, 1.5),
+        ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(os.getpid())}, 1.5),
+        ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_who_is_watched(environ: dict[str, str], beats: float | None) -> None:
+    given = {"NOTIFY_SOCKET": "/run/x", **environ, "HOME": "/"}
+    manager = readiness.read(given)
+    assert manager is not None
+    assert manager.beat_every_s == beats
+    assert given == {"HOME": "/"}
+
+
+def test_other_kinds_of_address_are_left_alone() -> None:
+    assert readiness.read({"NOTIFY_SOCKET": "vsock:2:9999"}) is None
+
+
+def test_a_manager_that_does_not_read_costs_no_time(tmp_path: Path) -> None:
+    """Its queue is full: the beat is lost, the loop goes on."""
+    path = str(tmp_path / "notify")
+    with _manager(path):
+        manager = readiness.Manager(path, os.getpid(), 1.0)
+        began = time.monotonic()
+        sent = [manager.tell("WATCHDOG=1", wait=False) for _ in range(2000)]
+        assert time.monotonic() - began < 1.0
+        assert sent[0] is True
+        assert sent[-1] is False
+    assert manager.tell("READY=1", wait=True) is False  # it has gone
+
+
+async def test_watchdog_is_quiet_when_nobody_watches() -> None:
+    assert readiness.beat_every_s() is None
+    await asyncio.wait_for(readiness.watchdog(), 1.0)
+
+
+def test_switch_needs_no_asyncio() -> None:
+    """``ivr switch`` runs on gevent."""
+    code = "import sys; import appliance.readiness; print('asyncio' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=WAIT_S, check=True
+    )
+    assert done.stdout == b"False\n"
