@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ BASE = (
 )
 BUILD_TIMEOUT_S = 420.0
 BOOT_TIMEOUT_S = 60.0
-PROGRAMS = ("debootstrap", "unshare", "nsenter", "chroot")
+PROGRAMS = ("debootstrap", "unshare", "nsenter", "chroot", "ip", "nft")
 _MASKED = (
     *("getty@tty1.service", "serial-getty@ttyS0.service", "console-getty.service"),
     *("apt-daily.timer", "apt-daily-upgrade.timer", "systemd-networkd-wait-online.service"),
@@ -64,7 +64,7 @@ while IFS=: read -r from to; do
     mount --bind "$from" "./$to"
     mount -o remount,bind,ro "./$to"
 done <"$PLACE/binds"
-[ -z "$OWN_NETWORK" ] || ip link set lo up
+ip link set lo up
 pivot_root . mnt
 umount -l /mnt
 exec env -i container=lxc PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \\
@@ -78,6 +78,8 @@ class Box:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         """Of its systemd, as we see it."""
+        self.address = "127.0.0.1"
+        """Where we reach it, with ``online``."""
 
     @property
     def path(self) -> Path:
@@ -122,13 +124,14 @@ def box(
     *,
     packages: Sequence[str] = (),
     binds: Mapping[Path, str] | None = None,
-    own_network: bool = True,
+    online: bool = False,
 ) -> Iterator[Box]:
     """Boot a box; its systemd has come up, ``running`` or ``degraded``.
 
     ``packages``: Debian packages on top of ``BASE``, installed once a machine for each set of them.
-    ``binds``: files and folders of this machine that it sees, read-only. ``own_network``: loopback
-    alone; else the network is this machine's, ports too, and apt and pip find what they find here.
+    ``binds``: files and folders of this machine that it sees, read-only. Its network is its own:
+    loopback alone, or with ``online`` an interface ``outside`` too, at ``Box.address``, which this
+    machine forwards, so that apt and pip find what they find here.
     """
     _require()
     lower = _root(tuple(sorted(packages)))
@@ -138,13 +141,12 @@ def box(
     lines = [f"{source}:{target}\n" for source, target in (binds or {}).items()]
     (place / "binds").write_text("".join(lines))
     group = _cgroup(place.name)
-    process = _boot(lower, place, group, own_network)
+    process = _boot(lower, place, group)
     try:
         started = Box(_init_of(process, place))
-        if not own_network:
-            _as_online_as_we_are(started)
-        _await_boot(started)
-        yield started
+        with _line(started) if online else nullcontext():
+            _await_boot(started)
+            yield started
     finally:
         process.kill()
         process.wait()
@@ -157,7 +159,9 @@ def _require() -> None:
         pytest.skip("a box needs root")
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
-        pytest.skip(f"a box needs {', '.join(missing)} (apt-get install debootstrap)")
+        pytest.skip(
+            f"a box needs {', '.join(missing)} (apt-get install debootstrap nftables iproute2)"
+        )
     if "overlay" not in Path("/proc/filesystems").read_text():
         pytest.skip("a box needs overlayfs")
 
@@ -211,23 +215,17 @@ def _build(*command: str) -> None:
         pytest.skip(f"no root for a box: {command[0]} failed, no mirror in reach? {said}")
 
 
-def _boot(lower: Path, place: Path, group: Path, own_network: bool) -> subprocess.Popen[bytes]:
-    flags = ["-m", "-p", "-f", "-u", "-i", "-C", *(["-n"] if own_network else [])]
-    script = (
-        f'echo $$ >"{group}/cgroup.procs"; exec unshare {" ".join(flags)} --kill-child bash -c "$1"'
-    )
-    return subprocess.Popen(
-        ["bash", "-c", script, "boot", _BOOT],
-        env={
-            "PATH": os.environ["PATH"],
-            "LOWER": str(lower),
-            "PLACE": str(place),
-            "OWN_NETWORK": "1" if own_network else "",
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=(place / "boot.log").open("wb"),
-        stderr=subprocess.STDOUT,
-    )
+def _boot(lower: Path, place: Path, group: Path) -> subprocess.Popen[bytes]:
+    join = f'echo $$ >"{group}/cgroup.procs"'
+    script = f'{join}; exec unshare -m -p -f -u -i -n -C --kill-child bash -c "$1"'
+    with (place / "boot.log").open("wb") as log:
+        return subprocess.Popen(
+            ["bash", "-c", script, "boot", _BOOT],
+            env={"PATH": os.environ["PATH"], "LOWER": str(lower), "PLACE": str(place)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def _init_of(process: subprocess.Popen[bytes], place: Path) -> int:
@@ -255,12 +253,39 @@ def _await_boot(started: Box) -> None:
     pytest.fail(f"the box did not come up: {state}")
 
 
-def _as_online_as_we_are(started: Box) -> None:
-    """Where apt and pip of this machine look, its own look too."""
+@contextmanager
+def _line(started: Box) -> Iterator[None]:
+    """An interface to the box, forwarded to where we reach; and where apt and pip of this machine
+    look, its own look too."""
     names = ("etc/resolv.conf", "etc/hosts", "etc/pip.conf", "etc/ssl/certs/ca-certificates.crt")
     for name in names:
         if Path("/", name).exists():
             (started.path / name).write_bytes(Path("/", name).read_bytes())
+    third, name = started.pid % 250, f"box{started.pid}"
+    ours, started.address = f"10.213.{third}.1", f"10.213.{third}.2"
+    forwarding = Path("/proc/sys/net/ipv4/ip_forward")
+    before = forwarding.read_text()
+    _network(
+        f"ip link add {name} type veth peer name outside netns {started.pid}",
+        f"ip address add {ours}/24 dev {name}",
+        f"ip link set {name} up",
+        f"nft add table ip {name}",
+        f"nft add chain ip {name} out {{ type nat hook postrouting priority 100 ; }}",
+        f"nft add rule ip {name} out ip saddr {started.address} masquerade",
+    )
+    forwarding.write_text("1")
+    started.run(f"ip address add {started.address}/24 dev outside; ip link set outside up")
+    started.run(f"ip route add default via {ours}")
+    try:
+        yield
+    finally:
+        forwarding.write_text(before)
+        _network(f"nft delete table ip {name}", f"ip link delete {name}")
+
+
+def _network(*lines: str) -> None:
+    for line in lines:
+        subprocess.run(line.split(), check=True, capture_output=True, timeout=10)
 
 
 def _cgroup(name: str) -> Path:
