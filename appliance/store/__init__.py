@@ -2,7 +2,8 @@
 
 What to look for where:
 
-* the database itself: ``database`` (where it is, migrations), ``models``, ``knowledge_models``,
+* the database itself: ``database`` (where it is, migrations), ``schema`` (which of
+  them are safe under running code), ``models``, ``knowledge_models``,
   ``review_models``, ``access_models`` and ``outreach_models`` (the tables), ``base`` (what they build
   on), ``queue`` (where Redis is)
 * who answers: ``agents``, ``directory`` (also with Postgres away); whose they are: ``tenancy``; as

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 from alembic import command
@@ -16,6 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from appliance import shipped
 from appliance.errors import UserError, reason_of
 from appliance.settings import Settings
 
@@ -24,7 +24,7 @@ EMBEDDED_HOST = "127.0.0.1"
 EMBEDDED_ROLE = "ivr"
 EMBEDDED_DATABASE = "ivr"
 EMBEDDED_SECRET = "postgres-ivr"  # the name of the role's secret, not its value
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+MIGRATIONS = shipped.root() / "migrations"
 
 POOL_SIZE = 5
 """Connections a process keeps; searches on the call path take the most."""

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from appliance import shipped
 from appliance.errors import UserError
 from appliance.files import write_whole
 from appliance.settings import EVENT_SOCKET_SECRET, Settings
 
-SHIPPED = Path(__file__).resolve().parents[2]
+SHIPPED = shipped.root()
 """Holds ``freeswitch-conf/`` and ``dialplans/``."""
 SECRET_MODE = 0o640
 """Of files with passwords: FreeSWITCH may run as another user of our group."""

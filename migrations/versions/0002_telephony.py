@@ -14,6 +14,7 @@ revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+phase = "expand"
 
 _TIME = sa.DateTime(timezone=True)
 _NUMBER_TEXTS = ("hours", "closed_text", "closed_to", "overflow_to")
