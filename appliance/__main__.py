@@ -21,6 +21,7 @@ from appliance.commands import (
     campaign,
     capacity,
     cluster,
+    doctor,
     donotcall,
     extensions,
     flags,
@@ -247,7 +248,7 @@ def demo(ctx: click.Context, as_json: bool) -> None:
     command.run(ctx.obj(), as_json=as_json)
 
 
-main.add_section("Run it", up, demo, seed, db)
+main.add_section("Run it", up, demo, seed, db, doctor.doctor)
 main.add_section(
     "Processes", worker, sip, switch.switch, jobs.jobs, admin.admin, pools.pools, cluster.cluster
 )

@@ -29,6 +29,9 @@ FAILURES_SHARE = 0.05
 """Of the last quarter's turns."""
 LEAST_CALLS, LEAST_TURNS = 5, 20
 """Fewer prove nothing."""
+MAKE_ROOM = (
+    "Make room, or keep recordings for fewer days ([retention]); a full disk ends recordings."
+)
 
 
 class Severity(StrEnum):
@@ -65,20 +68,14 @@ class Alarm:
 
 def alarms(site: Site) -> tuple[Alarm, ...]:
     """Everything that is wrong, the worst first."""
-    found = [
-        *_workers(site),
-        *_stages(site),
-        *_telephone(site),
-        *_database(site),
-        *_jobs(site),
-        *_machine(site),
-        *_calls(site),
-    ]
+    parts = (of_workers, of_stages, of_telephony, of_database, of_jobs, of_disk, of_calls)
+    found = [alarm for part in (*parts, of_certificate) for alarm in part(site)]
     order = list(Severity)
     return tuple(sorted(found, key=lambda alarm: order.index(alarm.severity)))
 
 
-def _workers(site: Site) -> Iterator[Alarm]:
+def of_workers(site: Site) -> Iterator[Alarm]:
+    """Workers that are away, starting, ending, full, or take fewer calls."""
     up = [worker for worker in site.workers if worker.up]
     if not up:
         yield Alarm(
@@ -124,7 +121,8 @@ def _workers(site: Site) -> Iterator[Alarm]:
         )  # fmt: skip
 
 
-def _stages(site: Site) -> Iterator[Alarm]:
+def of_stages(site: Site) -> Iterator[Alarm]:
+    """Engine servers that are away, or at their limit."""
     for stage in site.stages:
         values = {"stage": stage.name, "down": "", "up": str(len(stage.up))}
         if not stage.up:
@@ -167,7 +165,8 @@ def _is_busy(stage: StageLook) -> bool:
     return stage.capacity > 0 and stage.in_flight >= STAGE_BUSY * stage.capacity
 
 
-def _telephone(site: Site) -> Iterator[Alarm]:
+def of_telephony(site: Site) -> Iterator[Alarm]:
+    """``ivr switch``, FreeSWITCH, and its trunks."""
     switch = site.switch
     if not switch.up:
         if switch.error or site.expects_switch:
@@ -200,7 +199,8 @@ def _telephone(site: Site) -> Iterator[Alarm]:
             )  # fmt: skip
 
 
-def _database(site: Site) -> Iterator[Alarm]:
+def of_database(site: Site) -> Iterator[Alarm]:
+    """Postgres, and what waits on disk for it."""
     database = site.database
     if not database.up:
         yield Alarm(
@@ -222,7 +222,8 @@ def _database(site: Site) -> Iterator[Alarm]:
         )  # fmt: skip
 
 
-def _jobs(site: Site) -> Iterator[Alarm]:
+def of_jobs(site: Site) -> Iterator[Alarm]:
+    """Redis and ``ivr jobs``; documents that wait."""
     if not site.jobs_expected:
         return
     if not site.redis_up:
@@ -247,15 +248,27 @@ def _jobs(site: Site) -> Iterator[Alarm]:
         )  # fmt: skip
 
 
-def _machine(site: Site) -> Iterator[Alarm]:
+def disk_severity(share: float) -> Severity | None:
+    """How grave it is that this share (0-1) of a disk is free; None: it is not."""
+    if share < DISK_CRITICAL:
+        return Severity.CRITICAL
+    return Severity.WARNING if share < DISK_WARNING else None
+
+
+def of_disk(site: Site) -> Iterator[Alarm]:
+    """Room on the disk of ``data_dir``."""
     free = site.disk_free_bytes / site.disk_bytes if site.disk_bytes else 1.0
-    if free < DISK_WARNING:
+    severity = disk_severity(free)
+    if severity is not None:
         yield Alarm(
-            "disk", Severity.CRITICAL if free < DISK_CRITICAL else Severity.WARNING,
-            "The disk of data_dir is nearly full: {gb} GB are free ({share} %).",
-            "Make room, or keep recordings for fewer days ([retention]); a full disk ends recordings.",
+            "disk", severity,
+            "The disk of data_dir is nearly full: {gb} GB are free ({share} %).", MAKE_ROOM,
             {"gb": f"{site.disk_free_bytes / 1e9:.1f}", "share": f"{100 * free:.0f}"},
         )  # fmt: skip
+
+
+def of_certificate(site: Site) -> Iterator[Alarm]:
+    """How long the console's certificate is good for."""
     if site.certificate_ends is not None:
         now = datetime.fromtimestamp(site.at_s, UTC)
         days = (site.certificate_ends - now).days
@@ -269,7 +282,8 @@ def _machine(site: Site) -> Iterator[Alarm]:
             )  # fmt: skip
 
 
-def _calls(site: Site) -> Iterator[Alarm]:
+def of_calls(site: Site) -> Iterator[Alarm]:
+    """The last quarter of an hour: late frames, turns not as meant."""
     recent = site.database.recent
     if recent is None:
         return

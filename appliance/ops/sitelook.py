@@ -28,7 +28,7 @@ from appliance.engines.roster import read_roster
 from appliance.errors import UserError
 from appliance.ops.poolstatus import read_pools
 from appliance.ops.switchclient import ask
-from appliance.settings import Settings
+from appliance.settings import REDIS_SECRET, SWITCH_SECRET, Settings
 from appliance.store.overview import Backlog, Recent, read_backlog, read_recent, server_version
 from appliance.store.queue import redis_url
 
@@ -248,6 +248,8 @@ async def _server(http: aiohttp.ClientSession, url: str, is_optional: bool) -> S
 
 
 def _switch(settings: Settings) -> SwitchLook:
+    if not (settings.secrets_dir / SWITCH_SECRET).exists():
+        return SwitchLook(False)  # it was never here: to look must not make its secret
     try:
         status = ask(settings, "GET", "/v1/status", timeout_s=SWITCH_TIMEOUT_S)
         if status is None:
@@ -285,7 +287,8 @@ async def _database(engine: AsyncEngine) -> DatabaseLook:
 async def _redis(settings: Settings) -> bool:
     """Whether something that speaks Redis listens there. RESP: an inline PING gets +PONG, or
     -NOAUTH from one that wants a password first; both are signs of life."""
-    if not settings.jobs.enabled:
+    here = settings.redis.url or (settings.secrets_dir / REDIS_SECRET).exists()
+    if not settings.jobs.enabled or not here:
         return False
     parts = urlsplit(await asyncio.to_thread(redis_url, settings))
     context = ssl.create_default_context() if parts.scheme == "rediss" else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from subprocess import DEVNULL, PIPE
+from typing import Any, TypeVar
 
 import aiohttp
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,10 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.errors import UserError
 from appliance.ops.sitelook import Site, look
 from appliance.settings import Settings
-from appliance.store.database import database_url, open_engine
+from appliance.store.database import EMBEDDED_SECRET, database_url, open_engine
 
 COMMAND_TIMEOUT_S = 5.0
 LARGEST_OUTPUT_BYTES = 1 << 20
+NO_SECRET_URL = "postgresql://ivr@127.0.0.1:{port}/ivr"
+"""Of an embedded server that was never started: to look must not make its secret."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +56,30 @@ class Box:
         """Of the database; connects at the first question."""
         self.deep = deep
         """Ask what takes minutes too: checksums of models."""
-        self._site: asyncio.Task[Site] | None = None
+        self._asked: dict[str, asyncio.Task[Any]] = {}
 
     @property
     def is_root(self) -> bool:
         """Whether owners can be changed and everybody's files be seen."""
         return os.geteuid() == 0
 
+    async def once(self, name: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What ``ask`` answers, asked once in a round whoever wants it."""
+        if name not in self._asked:
+            self._asked[name] = asyncio.create_task(ask())
+        answer: T = await asyncio.shield(self._asked[name])
+        return answer
+
     async def site(self) -> Site:
-        """The look that alarms are made of, one for all checks of a round."""
-        if self._site is None:
-            self._site = asyncio.create_task(look(self.settings, self.http, self.engine))
-        return await asyncio.shield(self._site)
+        """The look that alarms are made of."""
+        return await self.once("site", lambda: look(self.settings, self.http, self.engine))
 
-    def forget(self) -> None:
-        """Look anew from now on: something was mended."""
-        if self._site is not None:
-            self._site.cancel()
-        self._site = None
-
-    def close(self) -> None:
-        """End a look that nobody waits for any more."""
-        self.forget()
+    async def forget(self) -> None:
+        """Ask anew from now on: something was mended, or the round is over."""
+        asked, self._asked = list(self._asked.values()), {}
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
 
     async def run(self, *command: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Ran:
         """Run a command that only looks, without a shell and without input."""
@@ -107,14 +113,22 @@ async def open_box(settings: Settings, *, deep: bool = False) -> AsyncIterator[B
             try:
                 yield box
             finally:
-                box.close()
+                await box.forget()
     finally:
         await engine.dispose()
 
 
 def _engine(settings: Settings) -> AsyncEngine:
     try:
-        url = database_url(settings)
+        made = settings.database.url or (settings.secrets_dir / EMBEDDED_SECRET).exists()
+        url = (
+            database_url(settings)
+            if made
+            else NO_SECRET_URL.format(port=settings.database.embedded_port)
+        )
     except OSError as e:
-        raise UserError(f"The secrets in {settings.secrets_dir} cannot be read: {e}.") from e
+        raise UserError(
+            f"The secrets in {settings.secrets_dir} cannot be read: {e.strerror}. Look as root, or as"
+            " the user that the appliance runs as."
+        ) from e
     return open_engine(url, connect_timeout_s=settings.database.connect_timeout_s)

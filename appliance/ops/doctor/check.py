@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from appliance.ops.alarms import Severity
+
 if TYPE_CHECKING:
     from appliance.ops.doctor.box import Box
 
@@ -122,6 +124,13 @@ class Check:
     timeout_s: float = TIMEOUT_S
     how: str = ""
     """How it is looked at: "statvfs of each folder of data"."""
+
+
+def state_of(severity: Severity | None) -> State:
+    """What an alarm of this severity is to a check; None: there is none."""
+    if severity is None:
+        return State.GOOD
+    return State.BAD if severity is Severity.CRITICAL else State.WARNING
 
 
 def worst(findings: Sequence[Finding]) -> State:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from itertools import chain
 
-from appliance.ops.doctor import disk
+from appliance.ops.doctor import disk, parts, settings
 from appliance.ops.doctor.check import Check, Group
 
-_PARTS: tuple[tuple[Check, ...], ...] = (disk.CHECKS,)
+_PARTS: tuple[tuple[Check, ...], ...] = (
+    disk.CHECKS,
+    settings.CHECKS,
+    parts.CHECKS,
+)
 _GROUPS = list(Group)
 
 CHECKS: tuple[Check, ...] = tuple(

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.ops.alarms import DISK_CRITICAL, DISK_WARNING
+from appliance.ops.alarms import MAKE_ROOM, disk_severity
 from appliance.ops.doctor.box import Box
-from appliance.ops.doctor.check import Check, Finding, Group, State
+from appliance.ops.doctor.check import Check, Finding, Group, State, state_of
 from appliance.settings import Settings
 
 SPACE, INODES = "disk", "inodes"
-ROOM = "Make room, or keep recordings for fewer days ([retention]); a full disk ends recordings."
 FEW_FILES = (
     "Remove many small files there (`df -i` shows it), or make the file system anew with more."
 )
@@ -75,8 +74,8 @@ async def look_at_inodes(box: Box) -> Sequence[Finding]:
 def _space(disk: Disk) -> Finding:
     share = disk.free_bytes / disk.bytes if disk.bytes else 1.0
     return Finding(
-        SPACE, _state(share), "{gb} GB are free ({share} %) where {folder} is.",
-        "" if share >= DISK_WARNING else ROOM,
+        SPACE, state_of(disk_severity(share)), "{gb} GB are free ({share} %) where {folder} is.",
+        MAKE_ROOM if disk_severity(share) else "",
         {"gb": f"{disk.free_bytes / 1e9:.1f}", "share": f"{100 * share:.0f}",
          "folder": ", ".join(disk.folders)},
         detail={"free_bytes": disk.free_bytes, "bytes": disk.bytes, "folders": disk.folders},
@@ -86,18 +85,12 @@ def _space(disk: Disk) -> Finding:
 def _inodes(disk: Disk) -> Finding:
     share = disk.free_inodes / disk.inodes
     return Finding(
-        INODES, _state(share), "{count} more files fit ({share} %) where {folder} is.",
-        "" if share >= DISK_WARNING else FEW_FILES,
+        INODES, state_of(disk_severity(share)), "{count} more files fit ({share} %) where {folder} is.",
+        FEW_FILES if disk_severity(share) else "",
         {"count": str(disk.free_inodes), "share": f"{100 * share:.0f}",
          "folder": ", ".join(disk.folders)},
         detail={"free": disk.free_inodes, "inodes": disk.inodes},
     )  # fmt: skip
-
-
-def _state(share: float) -> State:
-    if share < DISK_CRITICAL:
-        return State.BAD
-    return State.WARNING if share < DISK_WARNING else State.GOOD
 
 
 CHECKS = (
