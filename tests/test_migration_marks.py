@@ -66,7 +66,7 @@ def test_what_contracts_is_found(body: str, tmp_path: Path) -> None:
         "op.create_table('t', sa.Column('id', sa.Integer(), primary_key=True))",
         "op.create_index('i', 'calls', ['note'])",
         "op.execute('CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT 1; SELECT 2 $$')",
-        "op.create_table('t', sa.Column('a', sa.Text())); op.create_index('i', 't', ['a'], unique=True)",
+        "op.create_table('t', sa.Column('a', sa.Text())); op.create_index('i', 't', ['a'], unique=1)",
     ],
 )
 def test_what_expands_is_let_through(body: str, tmp_path: Path) -> None:
