@@ -36,6 +36,8 @@ EVENT_SOCKET_SECRET = "event-socket"
 """Password of FreeSWITCH's event socket."""
 REDIS_SECRET = "redis"
 """Password of the embedded Redis."""
+BACKUP_SEAL_SECRET = "backup-seal"
+"""Seals backups, so that one that this box did not make is not restored."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -381,6 +383,35 @@ class Retention(_Section):
     log_days: int = Field(730, ge=0)
 
 
+class Backup(_Section):
+    """Where backups go and how long they stay (``ivr backup``, docs/backup.md)."""
+
+    target: str = ""
+    """Folder that backups are written to, better on another disk; empty: ``backups`` in data_dir."""
+    mount: str = ""
+    """Mount point that must be mounted before anything is written, so that a share that is away is
+    not filled in as a folder of this disk; empty: none."""
+    recipients: tuple[str, ...] = ()
+    """age1…: who can read them; empty: the one that ``ivr backup key`` made."""
+    daily: int = Field(7, ge=1)
+    """Of each of so many days the last backup stays."""
+    weekly: int = Field(4, ge=0)
+    monthly: int = Field(6, ge=0)
+    drill: Literal["never", "always", "weekly", "monthly"] = "weekly"
+    """How often a backup is restored into a scratch database while it is made."""
+    models: bool = False
+    """Weights of models too, not only their names and checksums."""
+    mb_per_s: float = Field(30, ge=0)
+    """Read at most so fast, that calls keep disk and cores; 0: as fast as it goes."""
+    keep_free_gb: float = Field(1, ge=0)
+    """On the target, beside what the backup is expected to take."""
+    late_hours: float = Field(36, gt=0)
+    """An older last backup is an alarm."""
+    by_jobs: bool = True
+    """Whether ``ivr jobs`` makes one every night where no systemd runs it (ivr-backup.timer does
+    where one does)."""
+
+
 class Admin(_Section):
     """The console and its API (``ivr admin``)."""
 
@@ -466,6 +497,7 @@ class Settings(_Section):
     knowledge: Knowledge = Knowledge()
     guard: Guard = Guard()
     retention: Retention = Retention()
+    backup: Backup = Backup()
     admin: Admin = Admin()
     log: Log = Log()
 
@@ -494,6 +526,16 @@ class Settings(_Section):
     def models_dir(self) -> Path:
         """Checkpoints, one folder a model; `ivr models`."""
         return self.data_dir / "models"
+
+    @property
+    def backups_dir(self) -> Path:
+        """Where backups are written to."""
+        return Path(self.backup.target) if self.backup.target else self.data_dir / "backups"
+
+    @property
+    def backup_state_dir(self) -> Path:
+        """What is known here of backups: the public key, how the last one ended."""
+        return self.data_dir / "backup"
 
     @property
     def jobs_dir(self) -> Path:
