@@ -36,6 +36,8 @@ EVENT_SOCKET_SECRET = "event-socket"
 """Password of FreeSWITCH's event socket."""
 REDIS_SECRET = "redis"
 """Password of the embedded Redis."""
+METRICS_SECRET = "metrics"
+"""Bearer token of ``GET /metrics`` where other machines reach it (docs/observability.md)."""
 BACKUP_SEAL_SECRET = "backup-seal"
 """Seals backups, so that one that this box did not make is not restored."""
 
@@ -475,6 +477,30 @@ class Switch(_Section):
     """When calls may be made; the called party's night is theirs."""
 
 
+class Metrics(_Section):
+    """``GET /metrics`` of processes that have no HTTP port of their own; 0: none."""
+
+    host: str = "127.0.0.1"
+    """Where they are read; on another address than loopback the generated secret ``metrics`` is asked
+    for."""
+    sip_port: int = Field(7611, ge=0, le=65535)
+    jobs_port: int = Field(7612, ge=0, le=65535)
+    up_port: int = Field(7613, ge=0, le=65535)
+    """Of ``ivr up``."""
+    pools_port: int = Field(7614, ge=0, le=65535)
+
+
+class Tracing(_Section):
+    """OpenTelemetry: one trace a call, one span a turn, sent when the turn is over."""
+
+    endpoint: str = ""
+    """http://host:4318/v1/traces of a collector (OTLP over HTTP); empty: no traces."""
+    words: bool = False
+    """Whether what was said, and callers' numbers, go along."""
+    sample: float = Field(1.0, gt=0, le=1)
+    """Share of calls that are traced."""
+
+
 class Log(_Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     json_lines: bool = False
@@ -499,6 +525,8 @@ class Settings(_Section):
     retention: Retention = Retention()
     backup: Backup = Backup()
     admin: Admin = Admin()
+    metrics: Metrics = Metrics()
+    tracing: Tracing = Tracing()
     log: Log = Log()
 
     @property
@@ -583,6 +611,11 @@ def _read_secret(path: Path) -> str:
     if value := path.read_text().strip():
         return value
     raise UserError(f"The secret {path} is empty. Remove that file; a new one is made.")
+
+
+def journal_stream() -> str:
+    """What systemd has connected our stderr to, as DEVICE:INODE; empty outside of systemd."""
+    return os.environ.get("JOURNAL_STREAM", "")
 
 
 def load(file: Path | None = None, environ: dict[str, str] | None = None) -> Settings:

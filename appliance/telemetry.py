@@ -3,7 +3,8 @@
 Every line of a call carries its call id. Marks: ``<`` in, ``>`` out, ``=`` state, ``!`` trouble.
 Secrets never reach a logger; callers' words are logged at DEBUG only. Lines are written behind the
 call, by a thread: a terminal that stands still (Ctrl-S), a pipe that nobody reads or a slow disk
-costs lines, never a call's frames.
+costs lines, never a call's frames. Under systemd they go to the journal itself, each with its level and
+its call's id (``journald.py``).
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ import sys
 import threading
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import orjson
+
+from appliance import journald
+from appliance.settings import journal_stream
 
 QUEUE_LINES = 10_000
 """Lines waiting to be written; when full, lines are dropped and their number is logged later."""
@@ -69,15 +74,38 @@ class _Json(_Lines):
         return orjson.dumps(row).decode()
 
 
+class _Fields(_Lines):
+    """As :func:`journald.entry` has it, as text: latin-1 keeps every byte."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        call = str(getattr(record, "call", ""))
+        entry = journald.entry(self._process, record.levelno, text, call, record.name)
+        return entry.decode("latin-1")
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """The log of this process: lines lost since its start, and those that wait to be written."""
+
+    lost: int = 0
+    waiting: int = 0
+    limit: int = QUEUE_LINES
+
+
 class _Behind(logging.Handler):
     """Formats on the caller's thread, writes on one of its own."""
 
-    def __init__(self, stream: TextIO, limit: int) -> None:
+    def __init__(self, put: Callable[[str], None], limit: int) -> None:
+        """``put`` writes one formatted record, and may block."""
         super().__init__()
-        self._put = _sink(stream)
+        self._put = put
         self._limit = limit
         self._lines: queue.SimpleQueue[str | threading.Event | None] = queue.SimpleQueue()
         self._lost = 0
+        self._lost_in_all = 0
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
 
@@ -85,6 +113,7 @@ class _Behind(logging.Handler):
         """Queue one record (the handler's lock is held)."""
         if self._lines.qsize() >= self._limit:
             self._lost += 1
+            self._lost_in_all += 1
             return
         try:
             if self._lost:
@@ -96,6 +125,11 @@ class _Behind(logging.Handler):
             self._lines.put(record.getMessage() if finished else self.format(record))
         except Exception:  # a line that cannot be formatted is its writer's bug, not its call's
             self.handleError(record)
+
+    @property
+    def state(self) -> LogState:
+        """How it is doing."""
+        return LogState(self._lost_in_all, self._lines.qsize(), self._limit)
 
     def flush(self) -> None:
         """Wait until what is queued has been written, ``FLUSH_TIMEOUT_S`` at most."""
@@ -116,7 +150,7 @@ class _Behind(logging.Handler):
                 item.set()
                 continue
             with suppress(OSError, ValueError):  # the reader has gone, or the stream is closed
-                self._put(item + "\n")
+                self._put(item)
 
 
 def _sink(stream: TextIO) -> Callable[[str], None]:
@@ -127,13 +161,13 @@ def _sink(stream: TextIO) -> Callable[[str], None]:
     except (OSError, ValueError):  # no file: a test's, for instance
 
         def to_stream(text: str) -> None:
-            stream.write(text)
+            stream.write(text + "\n")
             stream.flush()
 
         return to_stream
 
     def to_descriptor(text: str) -> None:
-        rest = text.encode("utf-8", "backslashreplace")
+        rest = (text + "\n").encode("utf-8", "backslashreplace")
         while rest:
             rest = rest[os.write(descriptor, rest) :]
 
@@ -141,19 +175,65 @@ def _sink(stream: TextIO) -> Callable[[str], None]:
 
 
 def configure(process: str, *, level: str = "INFO", json: bool = False) -> None:
-    """Send this process's log to stderr, one line a record.
+    """Send this process's log to stderr, one line a record; to the journal where stderr is systemd's.
 
     ``process`` is the role (``worker``, ``stt``, …); ``json``: one object a line.
     """
-    handler = _Behind(sys.stderr, QUEUE_LINES)
-    handler.setFormatter(_Json(process) if json else _Lines(process))
+    handler: logging.Handler
+    if is_journal():
+        journal = journald.JournalSocket()
+        handler = _Behind(lambda text: journal.send(text.encode("latin-1")), QUEUE_LINES)
+        handler.setFormatter(_Fields(process))
+    else:
+        handler = _Behind(_sink(sys.stderr), QUEUE_LINES)
+        handler.setFormatter(_Json(process) if json else _Lines(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     logging.getLogger("picows").setLevel(logging.WARNING)
 
 
+def is_journal() -> bool:
+    """Whether this process's stderr is systemd's journal."""
+    try:
+        return journald.is_stream(sys.stderr.fileno(), journal_stream())
+    except (OSError, ValueError):  # no file: a test's, for instance
+        return False
+
+
+def environment_of_children() -> dict[str, str]:
+    """For processes whose lines are passed on: under systemd each keeps its level and its call's id,
+    which a line of text does not have."""
+    return {"IVR_LOG__JSON_LINES": "true"} if is_journal() else {}
+
+
+def log_state() -> LogState:
+    """How the log of this process is doing."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Behind):
+            return handler.state
+    return LogState()
+
+
 def pass_on(line: str) -> None:
     """A finished log line of another process, written behind like our own, at whatever level."""
-    record = logging.makeLogRecord({"msg": "%s", "args": (line,), "finished": True})
+    text = _passed(line) if is_journal() else line
+    record = logging.makeLogRecord({"msg": "%s", "args": (text,), "finished": True})
     for handler in logging.getLogger().handlers:
         handler.handle(record)
+
+
+def _passed(line: str) -> str:
+    """The entry of the journal that another process's line is; one that is none of ours (a library's,
+    a traceback) is kept as it is."""
+    try:
+        said = orjson.loads(line)
+        level = logging.getLevelNamesMapping().get(str(said["level"]), logging.INFO)
+        message, call = str(said["message"]), str(said.get("call", ""))
+        if "exception" in said:
+            message += f"\n{said['exception']}"
+        found = journald.entry(
+            str(said["process"]), level, message, call, str(said.get("logger", ""))
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        found = journald.entry("child", logging.INFO, line)
+    return found.decode("latin-1")
