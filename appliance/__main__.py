@@ -23,6 +23,7 @@ from appliance.commands import (
     cluster,
     doctor,
     donotcall,
+    embedded,
     extensions,
     flags,
     jobs,
@@ -250,7 +251,16 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 
 main.add_section("Run it", up, demo, seed, db, doctor.doctor)
 main.add_section(
-    "Processes", worker, sip, switch.switch, jobs.jobs, admin.admin, pools.pools, cluster.cluster
+    "Processes",
+    worker,
+    sip,
+    switch.switch,
+    jobs.jobs,
+    admin.admin,
+    pools.pools,
+    cluster.cluster,
+    embedded.postgres,
+    embedded.redis,
 )
 main.add_section(
     "Engine servers", servers.stt, servers.tts, servers.turn, servers.embed, servers.rerank, llm.llm,

@@ -10,14 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from appliance import readiness
+from appliance.ops.keeping.ports import free_ports
 
 WAIT_S = 20.0
+IVR = (sys.executable, "-m", "appliance")
 
 
 @contextmanager
@@ -177,3 +179,89 @@ def test_switch_needs_no_asyncio() -> None:
         [sys.executable, "-c", code], capture_output=True, timeout=WAIT_S, check=True
     )
     assert done.stdout == b"False\n"
+
+
+PROCESSES = ("postgres", "redis", "turn --port 0", "sip", "switch", "jobs", "admin")
+
+
+@pytest.mark.server
+def test_every_process_says_when_it_works_and_that_it_lives(tmp_path: Path, open_tmp: Path) -> None:
+    """All at once, on ports of their own, and with no FreeSWITCH; SIGTERM ends each in order. A worker
+    waits for engines: tests/test_units.py has it."""
+    file = _settings(tmp_path, open_tmp / "alone")
+    with ExitStack() as stack:
+        running = [stack.enter_context(_Watched(file, tmp_path, words)) for words in PROCESSES]
+        for each in running:
+            each.hears("READY=1")
+            each.hears("WATCHDOG=1")
+        for each in reversed(running):
+            each.process.send_signal(signal.SIGTERM)
+            each.hears("STOPPING=1")
+            assert each.process.wait(WAIT_S) in (0, -signal.SIGTERM), each.said()  # uvicorn's way
+
+
+class _Watched:
+    """One process of ours, and the socket that it reports to."""
+
+    def __init__(self, file: Path, folder: Path, words: str) -> None:
+        self._words = words
+        name = words.split()[0]
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._server.bind(str(folder / f"{name}.notify"))
+        self._server.settimeout(2 * WAIT_S)
+        self._log = folder / f"{name}.log"
+        with self._log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [*IVR, "--settings", str(file), *words.split()],
+                env={
+                    **os.environ,
+                    "NOTIFY_SOCKET": str(folder / f"{name}.notify"),
+                    "WATCHDOG_USEC": "1000000",
+                },
+                stdout=out,
+                stderr=out,
+            )
+
+    def hears(self, what: str) -> None:
+        try:
+            while what not in self._server.recv(4096).decode().split("\n"):
+                pass
+        except TimeoutError:
+            pytest.fail(f"ivr {self._words} never said {what}:\n{self.said()}")
+
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")[-3000:]
+
+    def __enter__(self) -> _Watched:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._server.close()
+
+
+def _settings(folder: Path, shared: Path) -> Path:
+    """An appliance of its own. As root its Postgres runs as somebody else, in ``shared``."""
+    ports = iter(free_ports(7))
+    file = folder / "ivr.toml"
+    file.write_text(
+        f"""
+data_dir = "{folder}/data"
+[database]
+embedded_port = {next(ports)}
+embedded_dir = "{shared}"
+[redis]
+embedded_port = {next(ports)}
+[sip]
+port = {next(ports)}
+rtp_port = {next(ports)}
+processes = 1
+[switch]
+api_port = {next(ports)}
+esl_port = {next(ports)}
+[admin]
+port = {next(ports)}
+"""
+    )
+    return file

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import uvicorn
 
+from appliance import readiness
 from appliance.admin.app import make_app
 from appliance.admin.console import Console
 from appliance.admin.live.hub import LiveHub
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 POOL_SIZE = 10
 """Connections to Postgres: pages ask several things at once."""
+STATE_POLL_S = 0.1
 STOP_TIMEOUT_S = 5
 """Browsers keep their websockets open; after this they are closed."""
 
@@ -53,7 +55,30 @@ async def _serve(settings: Settings) -> None:
         )
         scheme = "https" if files else "http"
         log.info("= console at %s://%s:%d", scheme, admin.host, admin.port)
-        await uvicorn.Server(config).serve()
+        await _serve_and_tell(uvicorn.Server(config))
+
+
+async def _serve_and_tell(server: uvicorn.Server) -> None:
+    """Serve; the service manager hears when we listen, and that we live."""
+    beside = [
+        asyncio.create_task(_tell_state(server), name="readiness"),
+        asyncio.create_task(readiness.watchdog(), name="watchdog"),
+    ]
+    try:
+        await server.serve()
+    finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+
+
+async def _tell_state(server: uvicorn.Server) -> None:
+    while not server.started:  # noqa: ASYNC110  (uvicorn has no event for it)
+        await asyncio.sleep(STATE_POLL_S)
+    readiness.ready("the console is served")
+    while not server.should_exit:  # noqa: ASYNC110
+        await asyncio.sleep(STATE_POLL_S)
+    readiness.stopping()
 
 
 @asynccontextmanager

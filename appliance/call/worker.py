@@ -16,6 +16,7 @@ import aiohttp
 import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance import readiness
 from appliance.call.admission import Admission, Sample
 from appliance.call.answerer import Answerer
 from appliance.call.cached import CommonAnswers
@@ -64,6 +65,8 @@ MOST_RETIRED = 64
 """Agent versions kept warm that no number leads to any more: calls that began with them may live.
 Older ones are forgotten, or each version ever published would stay in memory."""
 MOST_CONNECTIONS = 512
+LAST_ROWS_S = 30.0
+"""After the last call its journal and recordings are written."""
 
 
 def run(settings: Settings) -> None:
@@ -86,6 +89,8 @@ async def _run(settings: Settings) -> None:
             await asyncio.wait({stopping, background}, return_when=asyncio.FIRST_COMPLETED)
             if background.done():
                 await background  # a bug: let it be seen
+            readiness.stopping("live calls finish")
+            readiness.extend(settings.worker.drain_timeout_s + LAST_ROWS_S)
             await worker.desk.drain(settings.worker.drain_timeout_s)
         finally:
             background.cancel()
@@ -173,6 +178,7 @@ class _Worker:
             def go(work: Coroutine[Any, Any, None]) -> None:
                 tasks.create_task(work)
 
+            go(readiness.watchdog())
             go(self.pacer.run())
             go(self.vad.run())
             go(self._watch_load())
@@ -193,6 +199,7 @@ class _Worker:
             gc.freeze()  # what is loaded by now stays: the collector need not look at it again
             self.desk.open(self._services())
             log.info("= ready for calls")
+            readiness.ready("calls are taken")
             while True:
                 await asyncio.sleep(WARM_EVERY_S)
                 await self._warm_again()

@@ -6,6 +6,7 @@ import os
 
 import click
 
+from appliance import readiness
 from appliance.settings import Settings
 from appliance.telemetry import configure
 
@@ -18,6 +19,7 @@ def start(ctx: click.Context, process: str) -> Settings:
     """The settings, for a command that is a process of that name: it logs as they say."""
     settings: Settings = ctx.obj()
     configure(process, level=settings.log.level, json=settings.log.json_lines)
+    readiness.take()  # before there is any child
     return settings
 
 

@@ -13,9 +13,11 @@ from celery import Celery, signals
 from celery.beat import Service
 from celery.exceptions import SecurityWarning
 
+from appliance import readiness
 from appliance.errors import UserError
 from appliance.jobs.beside import Beside, die_with
 from appliance.jobs.celery import LONG, OUT, SOON, make_app
+from appliance.jobs.pulse import Pulse
 from appliance.jobs.tasks import register
 from appliance.settings import Settings
 from appliance.telemetry import configure
@@ -55,7 +57,10 @@ def run(settings: Settings, *, scheduled: bool = True) -> None:
     worker = _worker(app, SOON, 1)
     beside.watch()
     _log.info("= jobs: %d at once, queue %s", settings.jobs.processes, shown)
+    Pulse().begin()
+    readiness.ready("looking for Redis")  # which may come later than we
     worker.start()
+    readiness.stopping("jobs under way finish")
     beside.finish()
     sys.exit(1 if beside.died else worker.exitcode)
 
@@ -95,6 +100,7 @@ def _tell_when_ready(settings: Settings) -> None:
     def ready(**_: Any) -> None:
         settings.jobs_ready_file.touch()
         _log.info("= jobs are taken")
+        readiness.status("jobs are taken")
 
     signals.worker_ready.connect(ready, weak=False)
 

@@ -19,6 +19,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
+from appliance import readiness
 from appliance.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -189,6 +190,7 @@ async def serve(app: web.Application, host: str, port: int) -> None:
     await runner.setup()
     assert runner.server is not None
     sweeping = asyncio.create_task(close_silent(runner.server, app[SPOKEN]))
+    beating = asyncio.create_task(readiness.watchdog())
     try:
         try:
             site = web.TCPSite(runner, host, port, reuse_address=True)
@@ -201,12 +203,15 @@ async def serve(app: web.Application, host: str, port: int) -> None:
         address, taken = runner.addresses[0][:2]
         _log.info("= listening on %s:%s (%s, %s)", address, taken, load.stage, load.engine)
         tell_if_open(address, taken)
+        readiness.ready(f"{load.engine} on {address}:{taken}")
         await load.draining.wait()
+        readiness.stopping()
         _log.info("= draining, %d in flight", load.in_flight)
         await site.stop()
         await _emptied(load)
     finally:
         sweeping.cancel()
+        beating.cancel()
         await runner.cleanup()
     _log.info("= stopped")
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from appliance import readiness
 from appliance.capacity.share import share
 from appliance.capacity.warmups import WarmUps
 from appliance.checkpoints.presence import require
@@ -127,13 +128,17 @@ async def _run(settings: Settings, options: Options) -> None:
     failure: UserError | None = None
     async with asyncio.TaskGroup() as tasks:
         pools = EnginePools(settings, groups, tasks, _pass_on)
+        beating = tasks.create_task(readiness.watchdog())
         try:
             if await unless_stopped(stop, _all_healthy(pools.begin())):
                 _log.info("= %d engine servers are up", len(pools.pids))
+                readiness.ready(f"{len(pools.pids)} engine servers are up")
                 await stop.asked.wait()
         except UserError as e:
             failure = e
+        readiness.stopping()
         await pools.close(stop.at_once)
+        beating.cancel()
     if failure:
         raise failure
 

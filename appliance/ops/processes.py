@@ -71,11 +71,11 @@ def plan(settings: Settings) -> Plan:
     )
     return Plan(
         postgres=postgres,
-        database=(_postgres(postgres),) if postgres else (),
+        database=(_kept(postgres),) if postgres else (),
         engines=engine_groups(settings),
         worker=_worker(settings),
         sip=_sip(settings),
-        redis=(_redis(settings),) if with_jobs and not settings.redis.url else (),
+        redis=(redis_program(settings),) if with_jobs and not settings.redis.url else (),
         jobs=(_jobs(settings),) if with_jobs else (),
         console=(_console(settings),) if with_console else (),
     )
@@ -155,7 +155,12 @@ def _sip_probe(settings: Settings) -> Callable[[], Awaitable[bool]]:
     return bound  # it does not answer us: we are in none of its networks
 
 
-def _postgres(server: EmbeddedPostgres) -> Program:
+def postgres_program(settings: Settings) -> Program:
+    """The embedded Postgres of ``settings``."""
+    return _kept(EmbeddedPostgres(settings))
+
+
+def _kept(server: EmbeddedPostgres) -> Program:
     async def ready() -> bool:
         return await asyncio.to_thread(server.ready)
 
@@ -175,7 +180,8 @@ def _postgres(server: EmbeddedPostgres) -> Program:
     )
 
 
-def _redis(settings: Settings) -> Program:
+def redis_program(settings: Settings) -> Program:
+    """The embedded Redis of ``settings``."""
     server = EmbeddedRedis(settings)
     return Program(
         name="redis",

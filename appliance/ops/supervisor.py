@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from appliance import readiness
 from appliance.checkpoints.presence import require
 from appliance.errors import UserError
 from appliance.ops import announcement
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 SEED_TIMEOUT_S = 120.0
 """Embedding the sample takes two seconds; a first start on a busy machine, longer."""
 QUERY_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 90.0
+"""After the last call: everything else ends, one after another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +61,20 @@ async def _run(settings: Settings, options: Options) -> None:
     failure: UserError | None = None
     async with asyncio.TaskGroup() as tasks:
         site = Site(settings, planned, tasks)
+        beating = tasks.create_task(readiness.watchdog())
         try:
             if await unless_stopped(stop, site.open(options.seed)):
                 assignments = await _numbers(settings)
                 words = announcement.as_json if options.as_json else announcement.as_text
                 click.echo(words(settings, assignments, site.pids))
+                readiness.ready("calls are answered")
                 await stop.asked.wait()
         except UserError as e:
             failure = e
+        readiness.stopping("live calls finish")
+        readiness.extend(settings.worker.drain_timeout_s + CLOSE_TIMEOUT_S)
         await site.close(stop.at_once)
+        beating.cancel()
     if failure:
         raise failure
 

@@ -15,6 +15,7 @@ from gevent.event import Event as Signal
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from appliance import readiness
 from appliance.errors import UserError, reason_of
 from appliance.numbers import e164
 from appliance.settings import EVENT_SOCKET_SECRET, MEDIA_SECRET, Settings
@@ -42,6 +43,8 @@ from appliance.telephony.playbackports import PlaybackPorts
 from appliance.telephony.records import Records
 from appliance.telephony.roster import Roster
 from appliance.telephony.switchapi import SwitchApi
+from appliance.telephony.tollbook import TollBook
+from appliance.telephony.tollwatch import TollWatch
 from appliance.telephony.waiting import WaitingRoom
 from appliance.telephony.workers import Workers
 
@@ -87,7 +90,9 @@ class Control:
             notices=Notices(settings.announcements_dir, settings.engines.tts.addresses()),
             waiting=WaitingRoom(settings.switch.max_waiting),
             media_secret=settings.secret(MEDIA_SECRET),
+            toll=TollBook(settings.switch.country),
         )
+        self.tolls = TollWatch(Clerk(engine), self.office)
         self.records = Records(engine, settings.spool_dir / "switch")
         self.roster = Roster(engine, self.office)
         self.dialler = Dialler(Clerk(engine), self.office, self.records)
@@ -110,12 +115,15 @@ class Control:
             gevent.spawn(work)
             for work in (
                 self.office.workers.run, self.records.run, self.roster.run, self.dialler.run,
-                self._renew_guards, self._connect_for_ever,
+                self.tolls.run,
+                self._renew_guards, self._connect_for_ever, self._beat,
             )
         ]  # fmt: skip
         for greenlet in beside:
             greenlet.link(lambda _: self._stopping.set())  # a fault: let it be seen
+        readiness.ready("waiting for FreeSWITCH")
         self._stopping.wait()
+        readiness.stopping()
         self._disconnect()
         broken = [greenlet for greenlet in beside if greenlet.ready()]
         gevent.killall(beside, timeout=1)
@@ -150,6 +158,7 @@ class Control:
             self._disconnected.wait()
             self._disconnect()
             log.warning("! FreeSWITCH is away")
+            readiness.status("FreeSWITCH is away")
 
     def _connect(self) -> None:
         switch = self._settings.switch
@@ -172,6 +181,7 @@ class Control:
             self._disconnect()
             raise
         log.info("= FreeSWITCH is here, %d calls live", len(self.office.calls))
+        readiness.status("FreeSWITCH is here")
 
     def _disconnect(self) -> None:
         self.office.freeswitch.attach(None)
@@ -182,6 +192,13 @@ class Control:
         for job, tell in list(self.office.jobs.items()):
             del self.office.jobs[job]
             tell(job, f"-ERR {LOST_CAUSE}")
+
+    def _beat(self) -> None:
+        """Tell the service manager that this hub goes round."""
+        every_s = readiness.beat_every_s()
+        while True:
+            readiness.beat()
+            gevent.sleep(every_s or GUARD_EVERY_S)
 
     def _renew_guards(self) -> None:
         while True:
@@ -209,6 +226,7 @@ class Control:
     def _on_channel(self, name: str, uuid: str, event: Event) -> None:
         kind = event.get("variable_ivr_kind")
         call = self.office.calls.get(uuid)
+        self.tolls.on_event(name, event)
         if name in ("CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE"):
             trunk = self.office.trunk_of(event)
             self.records.leg(leg_of(event, trunk))

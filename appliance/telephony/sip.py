@@ -17,6 +17,7 @@ from ipaddress import AddressValueError, IPv4Address
 
 import uvloop
 
+from appliance import readiness
 from appliance.errors import UserError
 from appliance.settings import MEDIA_SECRET, Settings
 from appliance.telephony.calltable import CallTable
@@ -36,6 +37,9 @@ SILENT_RTP_S = 30.0
 SWEEP_S = 1.0
 DRAIN_POLL_S = 0.1
 UNREGISTER_TIMEOUT_S = 2.0
+READY_POLL_S = 0.05
+CLOSE_TIMEOUT_S = 30.0
+"""After the last call: the children's end and the registrar's answer."""
 PARTING_S = 0.2
 """The 503s and the last BYE's answer get out before the sockets close."""
 
@@ -62,6 +66,8 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         await stop.wait()
+        readiness.stopping("live calls finish")
+        readiness.extend(settings.worker.drain_timeout_s + CLOSE_TIMEOUT_S)
         await office.drain()
     finally:
         await office.close()
@@ -121,6 +127,8 @@ class SipOffice:
             self.children.append(child)
             self._spawn(child.keep())
         self._spawn(self._sweep())
+        self._spawn(self._tell_when_ready())
+        self._spawn(readiness.watchdog())
         if sip.registrar:
             self._registration = Registration(
                 sip.registrar,
@@ -197,6 +205,11 @@ class SipOffice:
     def _died(self, port: int) -> None:
         if self._proxy:
             self._transport.send(self._proxy.child_died(port))
+
+    async def _tell_when_ready(self) -> None:
+        while not self.children_ready:  # noqa: ASYNC110  (pure table)
+            await asyncio.sleep(READY_POLL_S)
+        readiness.ready("calls are answered")
 
     async def _sweep(self) -> None:
         while True:
