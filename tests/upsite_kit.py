@@ -129,6 +129,17 @@ class UpSite:
             assert self._up.stdout is not None
             self._up.stdout.close()
 
+    def kill(self) -> None:
+        """``kill -9`` of ``ivr up``: the kernel ends its children."""
+        assert self._up is not None and self._up.stdout is not None
+        children = _children(self._up.pid)
+        self._up.kill()
+        self._up.wait()
+        self._up.stdout.close()
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while any(_command(pid) for pid in children) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
     def until(self, name: str, words: str, count: int = 1) -> None:
         """Wait until a child has logged ``words`` so many times."""
         deadline = time.monotonic() + READY_TIMEOUT_S
