@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Literal
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
 NumberFormat = Literal["e164", "plain", "national", "subscriber"]
 """+919876543210, 919876543210, 09876543210 or 9876543210."""
@@ -48,6 +48,21 @@ def e164(number: str, country: str) -> str:
 def is_public(number: str, country: str) -> bool:
     """Whether ``number`` is a valid number of the public telephone network."""
     return _parse(number, country) is not None
+
+
+def is_premium(number: str) -> bool:
+    """Whether ``number`` (E.164) costs its caller more than a call: the numbering plan says so."""
+    parsed = _parse(number, "ZZ")
+    return parsed is not None and (phonenumbers.number_type(parsed) == PhoneNumberType.PREMIUM_RATE)
+
+
+def country_code(of: str) -> str:
+    """``+91`` of a country (ISO 3166) or of a number in E.164; empty where there is none."""
+    if of.startswith("+"):
+        parsed = _parse(of, "ZZ")
+        return f"+{parsed.country_code}" if parsed else ""
+    code = phonenumbers.country_code_for_region(of)
+    return f"+{code}" if code else ""
 
 
 def for_trunk(number: str, fmt: NumberFormat, country: str) -> str:

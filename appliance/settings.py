@@ -501,6 +501,48 @@ class Tracing(_Section):
     """Share of calls that are traced."""
 
 
+class CallLimits(_Section):
+    """How much may be called; 0: no limit."""
+
+    calls: int = Field(0, ge=0)
+    """At once."""
+    hour_minutes: int = Field(0, ge=0)
+    day_minutes: int = Field(0, ge=0)
+
+
+Prefix = Annotated[str, Field(pattern=r"^(\+[1-9]\d{0,14}|[1-9]\d{0,5})$")]
+"""Of telephone numbers."""
+
+
+class Toll(_Section):
+    """Which numbers this box may ring through its trunks, and how much. SECURITY.md."""
+
+    allow: tuple[Prefix, ...] = ("+91", "1")
+    """Prefixes: with a plus of public numbers, without one of short codes (6 digits at most). The
+    longest that fits counts; known premium, satellite and fraud ranges need one of their own."""
+    deny: tuple[Prefix, ...] = ()
+    """Prefixes that are never rung; they win over an equal or shorter ``allow``."""
+    foreign: CallLimits = CallLimits(calls=4, hour_minutes=60, day_minutes=240)
+    """Of all calls to other countries together."""
+    foreign_hours: str = "mon-sat 08:00-22:00"
+    """When other countries may be rung (``switch.timezone``)."""
+    trunk: CallLimits = CallLimits()
+    """Of each trunk, calls out of any kind."""
+    trunks: dict[str, CallLimits] = {}
+    """By name, in place of ``trunk``."""
+    tenant: CallLimits = CallLimits()
+    """Of each tenant's agents."""
+    tenants: dict[str, CallLimits] = {}
+    """By id, in place of ``tenant``."""
+    short_s: int = Field(30, ge=1)
+    """A call to another country that is over so soon is a short one."""
+    burst_calls: int = Field(10, ge=2)
+    """So many short ones to one range of numbers within ``burst_minutes`` stop that range."""
+    burst_minutes: int = Field(10, ge=1)
+    block_hours: float = Field(24, gt=0)
+    """For so long, or until ``ivr trunks toll --unblock``."""
+
+
 class Log(_Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     json_lines: bool = False
@@ -518,6 +560,7 @@ class Settings(_Section):
     cluster: Cluster = Cluster()
     sip: Sip = Sip()
     switch: Switch = Switch()
+    toll: Toll = Toll()
     redis: Redis = Redis()
     jobs: Jobs = Jobs()
     knowledge: Knowledge = Knowledge()

@@ -179,6 +179,26 @@ def trunks_diagnose(ctx: click.Context, name: str, as_json: bool) -> None:
     sys.exit(0 if command.run(settings_of(ctx), name, as_json=as_json) else 1)
 
 
+@trunks.command("toll")
+@click.argument("number", required=False)
+@click.option("--unblock", metavar="RANGE", help="Let a range be rung again that a burst stopped.")
+@JSON
+@click.pass_context
+def trunks_toll(
+    ctx: click.Context, number: str | None, unblock: str | None, as_json: bool
+) -> None:
+    """Show whom this box may ring, and how much it has; with NUMBER, whether that one (status 1: no).
+
+    The rules are [toll] in ivr.toml: prefixes, limits on other countries, trunks and tenants.
+
+    \b
+    Example: ivr trunks toll +971501234567
+    """
+    from appliance.ops import toll as command
+
+    sys.exit(0 if command.run(settings_of(ctx), number or "", unblock or "", as_json) else 1)
+
+
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
     """What was said of a trunk; options that were not are left out."""
     given = {name: value for name, value in fields.items() if value is not None and value != ()}

@@ -183,6 +183,13 @@ def of_telephony(site: Site) -> Iterator[Alarm]:
             "Start it; see that switch.esl_port and its event socket's password are right.",
         )  # fmt: skip
         return
+    for found in switch.blocked_ranges:
+        yield Alarm(
+            "toll-burst", Severity.CRITICAL,
+            "Calls to {range}… are stopped: many short ones in a few minutes, as fraud makes them.",
+            "Find who made them (`ivr outbound`, the call log), then: ivr trunks toll --unblock {range}",
+            {"range": found},
+        )  # fmt: skip
     for trunk in switch.trunks:
         if trunk.enabled and not trunk.up:
             yield Alarm(

@@ -129,6 +129,8 @@ class SwitchLook:
     """It has FreeSWITCH."""
     trunks: tuple[TrunkLook, ...] = ()
     error: str = ""
+    blocked_ranges: tuple[str, ...] = ()
+    """Foreign ranges that a burst of short calls has stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +270,7 @@ def _switch(settings: Settings) -> SwitchLook:
             )
             for one in trunks.get("trunks", ()) if isinstance(one, dict)
         ),
+        blocked_ranges=tuple(map(str, status.get("blocked_ranges", ()))),
     )  # fmt: skip
 
 

@@ -8,8 +8,8 @@ What to look for where:
   on), ``queue`` (where Redis is)
 * who answers: ``agents``, ``directory`` (also with Postgres away); whose they are: ``tenancy``; as
   people make them: ``drafts``, ``agent_views``
-* telephony: ``trunks``, ``phonebook``, ``outbound``, ``donotcall``, ``legs``, ``number_views`` (within
-  a tenant)
+* telephony: ``trunks``, ``phonebook``, ``outbound``, ``donotcall``, ``legs``, ``tolls`` (what was rung
+  lately), ``number_views`` (within a tenant)
 * campaigns: ``campaigns`` and their contacts, ``feeding`` (their calls on the list of ``outbound``)
 * the journal, written: ``journal`` -> ``spool`` (disk) -> ``shipper`` -> ``rows``
 * the journal, read: ``calls``, ``call_log`` and ``outcomes`` (as the console searches it), ``cutoff``,

@@ -122,6 +122,8 @@ class Telephony:
     numbers: Mapping[str, NumberRoute] = field(default_factory=dict)
     agents: Mapping[str, Agent] = field(default_factory=dict)
     """Latest published version of each, by id."""
+    tenants: Mapping[str, str] = field(default_factory=dict)
+    """Whose each agent is, by the agent's id."""
 
     def trunk(self, name: str) -> Trunk | None:
         return next((trunk for trunk in self.trunks if trunk.name == name), None)

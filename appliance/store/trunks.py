@@ -101,6 +101,7 @@ def load_telephony(connection: Connection) -> Telephony:
             queues={q.name: q for q in list_queues(connection)},
             numbers={n.did: n for n in _numbers(connection, agents)},
             agents=agents,
+            tenants=_tenants(connection),
         )
 
 
@@ -207,6 +208,10 @@ def _agents(connection: Connection) -> Iterable[Agent]:
             yield parse_agent(row.config | own)
         except UserError as e:
             log.warning("! agent %s is left out: %s", row.id, e)
+
+
+def _tenants(connection: Connection) -> dict[str, str]:
+    return {row.id: row.tenant for row in connection.execute(select(AgentRow.id, AgentRow.tenant))}
 
 
 def _numbers(connection: Connection, agents: dict[str, Agent]) -> Iterable[NumberRoute]:

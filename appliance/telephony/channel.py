@@ -458,7 +458,7 @@ class LiveCall:
             case Hangup():
                 self._on_worker_hangup(message.cause)
             case Transfer():
-                self._on_transfer(message)
+                self._on_transfer(self._as_published(message))
             case Summary() if self._handover is not None:
                 self._handover.better_summary(message.text)
             case AnsweredBy():
@@ -538,6 +538,16 @@ class LiveCall:
             self._send_blind(plan.bridge, asked.summary)
             return
         self._hand_over(plan, asked.summary)
+
+    def _as_published(self, asked: Transfer) -> Transfer:
+        """What a worker asks for, to nobody but whom the published agent names: no caller who talks a
+        model round, and no worker that was taken over, chooses a number."""
+        latest = self._office.telephony.agents.get(self.facts.agent)
+        named = [agent.transfer_to for agent in (self._agent, latest) if agent is not None]
+        if asked.to in named or not named:
+            return asked
+        self._log.warning("! toll: the worker asks for another than the agent's own transfer_to")
+        return replace(asked, to=named[-1])
 
     def _hand_over(self, plan: DialPlan, summary: str) -> None:
         assert self._agent is not None

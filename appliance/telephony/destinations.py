@@ -10,10 +10,12 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from ipaddress import ip_address, ip_network
 
 from appliance.errors import UserError
 from appliance.numbers import e164, for_trunk, is_public
 from appliance.store.phonebook import EXTENSION, NAME, Queue, Telephony, Trunk
+from appliance.telephony.tollguard import TollGuard, TollRefusedError
 
 RING_S = 30
 """How long one person's telephone rings when no queue says."""
@@ -115,6 +117,10 @@ class Dialling:
     """Names of trunks that are down; used only when no other is left."""
     full: Collection[str] = ()
     """Names of trunks that carry as many calls as they may; never used."""
+    toll: TollGuard = field(default_factory=TollGuard)
+    """Whether a number may be rung, and through which trunk."""
+    carriers: Collection[str] = ()
+    """Addresses (IP) of the trunks' proxies, as DNS says; their own text is known anyway."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Set on every leg."""
 
@@ -144,7 +150,8 @@ def parse_destination(text: str, country: str) -> Destination:
 def dial_plan(destination: Destination, dialling: Dialling) -> DialPlan:
     """What FreeSWITCH dials for ``destination``: ordered attempts.
 
-    Raises UserError: no such queue or extension, or no trunk for a number.
+    Raises UserError: no such queue or extension, no trunk for a number, or a number that may not be
+    rung (TollRefusedError). This is the one place where that is asked: nothing else makes dial strings.
     """
     _check(dialling)
     if destination.kind is not Kind.QUEUE:
@@ -199,11 +206,13 @@ def _paths(destination: Destination, dialling: Dialling, ring_s: int) -> list[At
         return [_extension(destination.value, dialling, ring_s)]
     if destination.kind is Kind.SIP:
         address = _sip_uri(destination.value).removeprefix("sip:")
+        _check_host(destination.value, dialling)
         variables = _caller_id_variables(dialling.caller_id) | _times(ring_s)
         return [Attempt(_leg(dialling, variables, f"sofia/{PROFILE}/{address}"), ring_s)]
     if not _DIALLED.fullmatch(destination.value):
         raise UserError(f"{destination.value!r} is no number that can be dialled.")
-    paths = [_through(trunk, destination.value, dialling, ring_s) for trunk in _usable(dialling)]
+    trunks = _permitted(destination.value, _usable(dialling), dialling.toll)
+    paths = [_through(trunk, destination.value, dialling, ring_s) for trunk in trunks]
     return [replace(path, detour=turn > 0) for turn, path in enumerate(paths)]
 
 
@@ -216,6 +225,39 @@ def _usable(dialling: Dialling) -> list[Trunk]:
         raise UserError("Every trunk carries as many calls as it may.")
     order = sorted(free, key=lambda trunk: (trunk.priority, trunk.name))
     return [trunk for trunk in order if trunk.name not in dialling.without] or order
+
+
+def _permitted(number: str, trunks: Sequence[Trunk], toll: TollGuard) -> list[Trunk]:
+    """Those of ``trunks`` through which ``number`` may be rung. Raises TollRefusedError: none."""
+    found, refused = [], None
+    for trunk in trunks:
+        try:
+            toll.check_now(number, trunk.name)
+            found.append(trunk)
+        except TollRefusedError as e:
+            refused = e
+    if refused is not None and not found:
+        raise refused
+    return found
+
+
+def _check_host(uri: str, dialling: Dialling) -> None:
+    """A SIP address at a carrier would ring any number past the toll rules. Raises UserError."""
+    match = _SIP.fullmatch(uri)
+    host = match["host"].lower() if match else ""
+    trunks = dialling.telephony.trunks
+    theirs = {trunk.host.lower() for trunk in trunks} | {one.lower() for one in dialling.carriers}
+    try:
+        ip = ip_address(host)
+    except ValueError:
+        at_carrier = host.rstrip(".") in theirs
+    else:
+        networks = (ip_network(n, strict=False) for trunk in trunks for n in trunk.addresses)
+        at_carrier = host in theirs or any(ip in network for network in networks)
+    if at_carrier:
+        raise TollRefusedError(
+            f"{host} is a trunk's; name the number itself, as +919876543210.", lasting=True
+        )
 
 
 def _extension(extension: str, dialling: Dialling, ring_s: int) -> Attempt:

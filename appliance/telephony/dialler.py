@@ -36,6 +36,7 @@ from appliance.telephony.hours import parse_hours
 from appliance.telephony.office import Office
 from appliance.telephony.records import Records
 from appliance.telephony.ringing import Ringing, Rung
+from appliance.telephony.tollguard import TollRefusedError
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ AT_ONCE = 10
 """Calls taken from the list in one look; their ringing goes on beside."""
 NO_ROOM_S = 10
 NO_TRUNK_S = 60
+TOLL_S = 600
+"""A number that may not be rung now (the night, a limit) is looked at again so much later."""
 ANSWER_MARGIN_S = 10
 """For FreeSWITCH to tell what became of an attempt, after its own time is up."""
 ADOPTED_RING_S = 60
@@ -209,8 +212,16 @@ class Dialler:
     def _attempt(self, call: OutboundCall) -> None:
         if not self._may_ring(call):
             return
+        to = Destination(Kind.NUMBER, call.number)
         try:
-            plan = dial_plan(Destination(Kind.NUMBER, call.number), self._dialling(call))
+            plan = dial_plan(to, self._dialling(call))
+        except TollRefusedError as e:
+            log.warning("! toll: %s", e)
+            if e.lasting:
+                self._over(call, "failed", str(e))
+            else:
+                self._postpone(call, TOLL_S, str(e))
+            return
         except UserError as e:
             self._over(call, "failed", str(e))
             return
@@ -220,6 +231,7 @@ class Dialler:
             self._over(call, "refused", "DO_NOT_CALL")
             return
         call_id = first_id
+        self._office.expect_toll(to, first_id, call.agent_id)
         for attempt in plan.attempts:
             if set(attempt.trunks) & self._office.full_trunks():
                 continue  # filled while another one was tried
@@ -299,6 +311,8 @@ class Dialler:
             domain=office.domain,
             without=office.down_trunks,
             full=office.full_trunks(),
+            toll=office.toll_guard(call.agent_id),
+            carriers=office.carriers,
             variables={
                 "ivr_kind": "callee",
                 "ivr_direction": "out",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from appliance.telephony.destinations import (
     Destination,
     Dialling,
     DialPlan,
+    Kind,
     dial_plan,
     parse_destination,
 )
@@ -28,7 +30,10 @@ from appliance.telephony.eventsocket import Event
 from appliance.telephony.facts import Facts
 from appliance.telephony.freeswitch import TRUNK_PROFILE, FreeSwitch
 from appliance.telephony.notices import Notices
+from appliance.telephony.hours import parse_hours
 from appliance.telephony.playbackports import PlaybackPorts
+from appliance.telephony.tollbook import TollBook
+from appliance.telephony.tollguard import TollGuard, TollRefusedError
 from appliance.telephony.waiting import WaitingRoom
 from appliance.telephony.workers import Workers
 
@@ -64,6 +69,8 @@ class Office:
     """Addresses (IP) of each trunk's proxy, by the trunk's name."""
     jobs: dict[str, Callable[[str, str], None]] = field(default_factory=dict)
     """Who waits for the result of which background job of FreeSWITCH."""
+    toll: TollBook = field(default_factory=TollBook)
+    """What has been rung through the trunks."""
     waiting: WaitingRoom = field(default_factory=lambda: WaitingRoom(0))
     greenlets: Group = field(default_factory=Group)
     """Of the calls: as many as there are calls."""
@@ -130,13 +137,50 @@ class Office:
             caller_id=facts.caller,
             without=self.down_trunks,
             full=self.full_trunks(),
+            toll=self.toll_guard(facts.agent),
+            carriers=self.carriers,
             variables={"ivr_kind": kind, "ivr_call": facts.call_id},
         )
         try:
-            return dial_plan(to, dialling)
+            plan = dial_plan(to, dialling)
+        except TollRefusedError as e:
+            log.warning("! toll: %s", e, extra={"call": facts.call_id})
+            return None
         except UserError as e:
             log.warning("! nobody can be rung: %s", e, extra={"call": facts.call_id})
             return None
+        self.expect_toll(to, facts.call_id, facts.agent)
+        return plan
+
+    @property
+    def carriers(self) -> set[str]:
+        """Addresses (IP) of the trunks' proxies."""
+        return {address for found in self.resolved.values() for address in found}
+
+    def toll_guard(self, agent: str) -> TollGuard:
+        """Whether a number may be rung now for ``agent`` (its id; empty: nobody's)."""
+        settings, now_s = self.settings, time.time()
+        hours = parse_hours(settings.toll.foreign_hours, settings.switch.timezone)
+        return TollGuard(
+            rules=settings.toll,
+            country=settings.switch.country,
+            is_night=not hours.open_at(datetime.fromtimestamp(now_s, UTC)),
+            usage=self.toll.usage(now_s),
+            blocked=self.toll.blocked(now_s),
+            tenant=self.telephony.tenants.get(agent, ""),
+        )
+
+    def expect_toll(self, to: Destination, call_id: str, agent: str) -> None:
+        """The numbers of ``to`` are about to be rung for a call: they count from now on."""
+        queue = self.telephony.queues.get(to.value) if to.kind is Kind.QUEUE else None
+        for text in queue.members if queue else (str(to),):
+            try:
+                found = parse_destination(text, self.site.country)
+            except UserError:
+                continue
+            if found.kind is Kind.NUMBER:
+                tenant = self.telephony.tenants.get(agent, "")
+                self.toll.expect(call_id, found.value, tenant, time.time())
 
     def plan_for(self, to: str, facts: Facts) -> DialPlan | None:
         """As :meth:`plan`, for a destination as people write it."""

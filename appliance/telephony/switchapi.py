@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.errors import ProtocolError, UserError, reason_of
+from appliance.numbers import e164
 from appliance.settings import SWITCH_SECRET, Settings
 from appliance.store import outbound
 from appliance.telephony.channel import LiveCall
@@ -85,6 +87,12 @@ class TransferTo(_Body):
     mode: str = Field("attended", pattern="^(attended|blind)$")
 
 
+class Unblock(_Body):
+    """``POST /v1/toll/unblock``."""
+
+    range: str = Field(pattern=r"^\+[0-9]{1,14}$")
+
+
 class Supervise(_Body):
     """``POST /v1/calls/ID/supervise``."""
 
@@ -138,6 +146,8 @@ class SwitchApi:
             ("GET", re.compile(r"/v1/workers"), self._workers),
             ("GET", re.compile(r"/v1/status"), self._status),
             ("POST", re.compile(r"/v1/reload"), self._reload),
+            ("GET", re.compile(r"/v1/toll"), self._toll),
+            ("POST", re.compile(r"/v1/toll/unblock"), self._unblock),
         ]
 
     def start(self) -> None:
@@ -228,6 +238,9 @@ class SwitchApi:
             self._roster.refresh()  # published just now?
         if asked.agent not in self._office.telephony.agents:
             raise UserError(f"There is no published agent {asked.agent!r}.")
+        self._office.toll_guard(asked.agent).check(
+            e164(asked.number, self._office.site.country)
+        )  # what is refused only now, waits
         if not any(trunk.enabled for trunk in self._office.telephony.trunks):
             raise UserError("There is no trunk to dial through; add one with `ivr trunks add`.")
 
@@ -329,7 +342,26 @@ class SwitchApi:
             "playback_ports": office.ports.in_use,
             "ringing": len(office.jobs),
             "down_trunks": sorted(office.down_trunks),
+            "blocked_ranges": sorted(office.toll.blocked(time.time())),
         }
+
+    def _toll(self) -> Answer:
+        now_s = time.time()
+        usage = self._office.toll.usage(now_s)
+        return 200, {
+            "usage": {
+                key: {"calls": one.calls, "hour_s": one.hour_s, "day_s": one.day_s}
+                for key, one in sorted(usage.items())
+            },
+            "blocked": self._office.toll.blocked(now_s),
+        }
+
+    def _unblock(self, body: Any) -> Answer:
+        asked = Unblock.model_validate(body)
+        if not self._office.toll.unblock(asked.range):
+            return 404, {"error": f"{asked.range} is not stopped."}
+        log.warning("= toll: %s may be rung again", asked.range)
+        return 200, {"range": asked.range}
 
     def _reload(self, _: Any) -> Answer:
         self._roster.refresh()
