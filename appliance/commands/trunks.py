@@ -184,9 +184,7 @@ def trunks_diagnose(ctx: click.Context, name: str, as_json: bool) -> None:
 @click.option("--unblock", metavar="RANGE", help="Let a range be rung again that a burst stopped.")
 @JSON
 @click.pass_context
-def trunks_toll(
-    ctx: click.Context, number: str | None, unblock: str | None, as_json: bool
-) -> None:
+def trunks_toll(ctx: click.Context, number: str | None, unblock: str | None, as_json: bool) -> None:
     """Show whom this box may ring, and how much it has; with NUMBER, whether that one (status 1: no).
 
     The rules are [toll] in ivr.toml: prefixes, limits on other countries, trunks and tenants.

@@ -29,8 +29,8 @@ from appliance.telephony.destinations import (
 from appliance.telephony.eventsocket import Event
 from appliance.telephony.facts import Facts
 from appliance.telephony.freeswitch import TRUNK_PROFILE, FreeSwitch
-from appliance.telephony.notices import Notices
 from appliance.telephony.hours import parse_hours
+from appliance.telephony.notices import Notices
 from appliance.telephony.playbackports import PlaybackPorts
 from appliance.telephony.tollbook import TollBook
 from appliance.telephony.tollguard import TollGuard, TollRefusedError
