@@ -130,9 +130,12 @@ async def _run(settings: Settings, options: Options) -> None:
         pools = EnginePools(settings, groups, tasks, _pass_on)
         beating = tasks.create_task(readiness.watchdog())
         try:
-            if await unless_stopped(stop, _all_healthy(pools.begin())):
+            keepers = pools.begin()
+            # a large model takes minutes: workers wait for what they need, and for no more
+            readiness.ready(f"{len(keepers)} engine servers start")
+            if await unless_stopped(stop, _all_healthy(keepers)):
                 _log.info("= %d engine servers are up", len(pools.pids))
-                readiness.ready(f"{len(pools.pids)} engine servers are up")
+                readiness.status(f"{len(pools.pids)} engine servers are up")
                 await stop.asked.wait()
         except UserError as e:
             failure = e
