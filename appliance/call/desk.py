@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 
 import orjson
 
@@ -30,6 +31,8 @@ class Desk:
         self._calls: dict[str, tuple[Lobby, asyncio.Task[None]]] = {}
         self._watchers: set[Watcher] = set()
         self._draining = False
+        self.refused: Counter[str] = Counter()
+        """Streams that were refused: starting, draining, duplicate, full."""
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -42,13 +45,18 @@ class Desk:
         its next part: its edge has lost the stream, which here may look alive for a while. Then it
         takes its own place. ``part`` 0: not known yet."""
         if self._services is None:
+            self.refused["starting"] += 1
             return "the worker is warming up"
         if self._draining:
+            self.refused["draining"] += 1
             return "the worker is draining"
         if call_id in self._calls:
-            here = self._calls[call_id][0].offer.part
-            return "this call is here already" if 0 < part <= here else ""
+            if not 0 < part <= self._calls[call_id][0].offer.part:
+                return ""
+            self.refused["duplicate"] += 1
+            return "this call is here already"
         if len(self._calls) >= self.limit:
+            self.refused["full"] += 1
             why = self._admission.why if self._admission else ""
             return f"the worker carries its limit of {self.limit} calls{why and f': {why}'}"
         return ""
@@ -62,6 +70,16 @@ class Desk:
     def calls(self) -> int:
         """Live calls."""
         return len(self._calls)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes calls: neither warming up nor draining."""
+        return self._services is not None and not self._draining
+
+    @property
+    def watchers(self) -> int:
+        """Who looks on."""
+        return len(self._watchers)
 
     def admit(self, offer: Offer, stream: Stream) -> Caller:
         """Take a call and let it live in a task of its own; its earlier part, if that is here,

@@ -68,6 +68,13 @@ class Guarding:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="guard")
         self._reading: set[Future[None]] = set()
 
+    most_reading = MOST_READ_AHEAD
+
+    @property
+    def reading(self) -> int:
+        """Replies whose sources wait to be read, or are."""
+        return len(self._reading)
+
     def read_ahead(self, context: Context) -> None:
         """Read what phrases will be held against, in a thread: mostly 2 ms, but a document of nothing
         but codes and figures takes 80."""

@@ -23,10 +23,13 @@ from appliance.call.cached import CommonAnswers
 from appliance.call.composer import Composer
 from appliance.call.desk import Desk
 from appliance.call.kept import KeptAudio
+from appliance.call.measured import MeasuredJournal
 from appliance.call.past import PastCalls
 from appliance.call.release import Guarding
 from appliance.call.services import Services
 from appliance.call.siterules import SiteRules
+from appliance.call.telling import Parts, exporter_of_worker
+from appliance.call.tracing import tracer_of
 from appliance.call.warmth import Warmth
 from appliance.engines.clients import Clients
 from appliance.engines.judge import HttpTurnJudge
@@ -39,11 +42,14 @@ from appliance.knowledge.search import Search
 from appliance.media.playout import Pacer
 from appliance.media.recording import DiskWriter
 from appliance.media.server import MediaServer
+from appliance.metrics.access import may_read
+from appliance.metrics.calls import CallCounts
+from appliance.metrics.looplag import LoopLag
 from appliance.safety import redact
 from appliance.safety.guard import Guard
 from appliance.safety.rules import RuleSet
 from appliance.seldom import Seldom
-from appliance.settings import MEDIA_SECRET, Settings
+from appliance.settings import MEDIA_SECRET, METRICS_SECRET, Settings
 from appliance.store.cached_answers import load_answers
 from appliance.store.database import database_url, open_engine
 from appliance.store.directory import Directory
@@ -145,7 +151,20 @@ class _Worker:
             else None
         )
         self.desk = Desk(limits.max_calls, self._admission)
-        self._server = MediaServer(self.desk, settings.secret(MEDIA_SECRET))
+        self._lag = LoopLag()
+        self._tracer = tracer_of(settings.tracing)
+        counts = CallCounts()
+        self.measured = MeasuredJournal(journal, counts, self._tracer)
+        self._exporter = exporter_of_worker(
+            Parts(self.desk, self._admission, self._pools, self.pacer, self.disk, journal,
+                  self.guarding, engine, counts),
+            self._lag, limits.max_calls,
+        )  # fmt: skip
+        if self._tracer is not None:
+            self._exporter.add(self._tracer.put)
+        self._server = MediaServer(
+            self.desk, settings.secret(MEDIA_SECRET), metrics=self._metrics_for
+        )
         self._warmed: dict[str, Agent] = {}
         self._seldom = Seldom(monotonic)
 
@@ -182,6 +201,7 @@ class _Worker:
             go(self.pacer.run())
             go(self.vad.run())
             go(self._watch_load())
+            go(self._lag.run())
             for pool in self._pools:
                 go(pool.run())
             if self._roster is not None:
@@ -237,7 +257,7 @@ class _Worker:
             pacer=self.pacer,
             disk=self.disk,
             recordings=self._settings.recordings_dir,
-            journal=self.journal,
+            journal=self.measured,
             watch=self.desk.tell,
             is_watched=self.desk.is_watched,
             notes=self._notes,
@@ -295,9 +315,16 @@ class _Worker:
             self._seldom.warn(log, agent.context, "! %s: %s", agent.name, note)
         return known
 
+    def _metrics_for(self, authorization: str) -> bytes | None:
+        """``GET /metrics``; None for whoever may not read it."""
+        host, secret = self._settings.worker.host, partial(self._settings.secret, METRICS_SECRET)
+        return self._exporter.render() if may_read(host, authorization, secret) else None
+
     async def close(self) -> None:
         """Let go of everything."""
         self._server.close()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
         if self.disk is not None:
             await asyncio.to_thread(self.disk.close)
         await self.past.close()

@@ -21,6 +21,7 @@ import orjson
 from appliance.engines.http import read_at_most
 from appliance.errors import EngineError
 from appliance.languages import primary
+from appliance.metrics.buckets import Buckets
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,10 @@ class Pool:
         self._fixed = frozenset(urls)
         self._http = http
         self._recent: deque[tuple[float, float]] = deque(maxlen=MOST_RECENT)
+        self.failures = 0
+        """Times that a server was taken out."""
+        self.first_answers = Buckets()
+        """What :meth:`took` was told, in seconds."""
         self._teach: Teach | None = None
         self._asking: set[Server] = set()
 
@@ -147,6 +152,7 @@ class Pool:
     def took(self, seconds: float) -> None:
         """A use had its first answer (final words, first token, first audio) after ``seconds``."""
         self._recent.append((asyncio.get_running_loop().time(), seconds))
+        self.first_answers.observe(seconds)
 
     def recent_s(self, quantile: float = 0.95) -> float | None:
         """What the first answers of the last 10 s took, at ``quantile``; None for too few of them."""
@@ -171,6 +177,7 @@ class Pool:
         """Take a server out: it broke, or was too slow, in the middle of a use."""
         now = asyncio.get_running_loop().time()
         if server.health is Health.UP:
+            self.failures += 1
             log.warning("! %s %s is out: %s", self.stage, server.url, why)
         elif server.health is Health.UNKNOWN:  # a place where none runs yet, as often as not
             log.info("= %s %s is not there: %s", self.stage, server.url, why)

@@ -178,6 +178,18 @@ class Pacer:
         self._busy = asyncio.Event()
         """Set while there is a playout to tick."""
         self._late_s: deque[float] = deque(maxlen=RECENT_TICKS)
+        self._ended = (0, 0, 0)
+        """(frames, late frames, underruns) of calls that are over."""
+
+    def totals(self) -> tuple[int, int, int]:
+        """Of all calls since the start: frames, those that were late, and underruns."""
+        live = (playout for phase in self._phases for playout in phase)
+        frames, late, underruns = self._ended
+        for playout in live:
+            frames += playout.frames
+            late += playout.late_frames
+            underruns += playout.underruns
+        return frames, late, underruns
 
     def recent_late_s(self, quantile: float = 0.95) -> float | None:
         """How late the frames of the last seconds went out, at ``quantile``; None without calls."""
@@ -192,6 +204,10 @@ class Pacer:
 
     def remove(self, playout: Playout) -> None:
         """Stop ticking."""
+        if any(playout in phase for phase in self._phases):
+            counted = (playout.frames, playout.late_frames, playout.underruns)
+            frames, late, underruns = map(sum, zip(self._ended, counted, strict=True))
+            self._ended = (frames, late, underruns)
         for phase in self._phases:
             phase.discard(playout)
         if not any(self._phases):

@@ -40,6 +40,8 @@ class DiskWriter:
 
     def __init__(self) -> None:
         self._blocks: queue.Queue[tuple[Recording, bytes] | None] = queue.Queue(QUEUE_BLOCKS)
+        self.lost = 0
+        """Blocks that were dropped, of all recordings."""
         self._thread = threading.Thread(target=self._run, name="recordings", daemon=True)
         self._thread.start()
 
@@ -48,8 +50,14 @@ class DiskWriter:
         try:
             self._blocks.put_nowait((recording, block))
         except queue.Full:
+            self.lost += 1
             return False
         return True
+
+    @property
+    def waiting(self) -> int:
+        """Blocks not yet on the disk."""
+        return self._blocks.qsize()
 
     def close(self) -> None:
         """Write what is queued, and stop; a disk that hangs is left behind."""

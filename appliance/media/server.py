@@ -32,6 +32,7 @@ from appliance.events import (
 )
 from appliance.media import protocol, token
 from appliance.media.watcher import WATCH_ID, Watched, Watcher
+from appliance.metrics.exposition import CONTENT_TYPE
 from appliance.seldom import Seldom
 
 log = logging.getLogger(__name__)
@@ -238,7 +239,15 @@ class Stream(picows.WSListener):
 class MediaServer:
     """Listens for streams on ``host:port``; every accepted one becomes a call at the door."""
 
-    def __init__(self, door: Door, secret: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        door: Door,
+        secret: str,
+        clock: Callable[[], float] = time.time,
+        metrics: Callable[[str], bytes | None] = lambda authorization: None,
+    ) -> None:
+        """``metrics``: the answer to ``GET /metrics`` for that ``Authorization``; None: 401."""
+        self._metrics = metrics
         self._door = door
         self._secret = secret
         self._seldom = Seldom(time.monotonic)
@@ -276,6 +285,11 @@ class MediaServer:
             if call_id:
                 health |= {"holds": self._door.holds(call_id.decode("ascii", "replace"))}
             return _respond(200 if health["status"] == "ok" else 503, health)
+        if path == b"/metrics":
+            told = self._metrics(request.headers.get("Authorization", ""))
+            if told is None:
+                return _respond(401, {"error": "The bearer token is missing or wrong."})
+            return _plain(told)
         if path not in (b"/call", b"/watch"):
             return None
         scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
@@ -290,6 +304,12 @@ class MediaServer:
             log.warning("! refused a stream: %s", why, extra={"call": known})
             return _respond(503, {"error": why})
         return Stream(known, self._door, self._playback)
+
+
+def _plain(text: bytes) -> picows.WSUpgradeResponseWithListener:
+    headers = {"Content-Type": CONTENT_TYPE}
+    response = picows.WSUpgradeResponse.create_ok_response(text, headers)
+    return picows.WSUpgradeResponseWithListener(response, None)
 
 
 def _respond(status: int, body: dict[str, object]) -> picows.WSUpgradeResponseWithListener:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from appliance import shipped
 from appliance.errors import UserError, reason_of
@@ -92,6 +93,14 @@ def open_sync_engine(
 ) -> Engine:
     """As :func:`open_engine`, for threads: ``ivr switch`` runs on gevent and asks in native ones."""
     return create_engine(sqlalchemy_url(url), **_engine_options(connect_timeout_s, pool_size))
+
+
+def connections_of(engine: Engine) -> tuple[int, int]:
+    """Of its pool: connections in use, and how many there may be."""
+    pool = engine.pool
+    if not isinstance(pool, QueuePool):
+        return 0, 0
+    return pool.checkedout(), pool.size()
 
 
 def _engine_options(connect_timeout_s: float, pool_size: int) -> dict[str, Any]:

@@ -38,6 +38,9 @@ LONGEST_RETRY_S = 5.0
 HEIRS_EVERY_S = 30.0
 """How often we look for spools of processes that died."""
 CLOSE_TIMEOUT_S = 5.0
+MARK_EVERY_S = 1.0
+MOST_MARKS = 3600
+"""With Postgres away for longer, the rows taken later have no mark: the oldest one has."""
 AFTER_BUG_S = 1.0
 T = TypeVar("T")
 
@@ -60,6 +63,8 @@ class Journal:
         self._inheriting = asyncio.Lock()
         self._rows_taken = 0
         self._rows_done = 0
+        self._marks: deque[tuple[int, float]] = deque()
+        """(rows taken, when) about once a second, of rows that are not stored; see MOST_MARKS."""
         self._open_calls: dict[str, bytes] = {}  # the disk thread's
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._spool: Spool | None = None
@@ -81,6 +86,21 @@ class Journal:
     def redaction(self, span: Redaction) -> None:
         """Note what nobody may hear in the recording. Returns at once, never raises."""
         self._take(span)
+
+    @property
+    def rows_in_memory(self) -> int:
+        """Rows that are not on the disk yet."""
+        return len(self._queue)
+
+    @property
+    def rows_behind(self) -> int:
+        """Rows that are not in Postgres yet."""
+        return max(0, self._rows_taken - self._rows_done)
+
+    @property
+    def lag_s(self) -> float:
+        """How long ago the oldest row was taken that is not in Postgres yet, to a second."""
+        return time.monotonic() - self._marks[0][1] if self._marks and self.rows_behind else 0.0
 
     async def start(self) -> None:
         """Open the spool and begin to write; Postgres may be away.
@@ -142,6 +162,11 @@ class Journal:
             return
         self._queue.append(record)
         self._rows_taken += 1
+        now_s = time.monotonic()
+        if not self._marks or (
+            now_s - self._marks[-1][1] >= MARK_EVERY_S and len(self._marks) < MOST_MARKS
+        ):
+            self._marks.append((self._rows_taken, now_s))
         self._arrived.set()
 
     async def _run(self) -> None:
@@ -234,6 +259,8 @@ class Journal:
     async def _count(self, rows: int) -> None:
         async with self._progress:
             self._rows_done += rows
+            while self._marks and self._marks[0][0] <= self._rows_done:
+                self._marks.popleft()
             self._progress.notify_all()
 
     def _close_spool(self) -> None:
