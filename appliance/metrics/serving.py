@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from appliance.metrics.buckets import SIZES, WAITS_S, Buckets
 from appliance.metrics.exposition import Sink
+from appliance.metrics.process import put_queue
 
 
 class Serving:
@@ -22,9 +24,11 @@ class Serving:
         """By route and status."""
         self.request_seconds: dict[str, Buckets] = {}
         """By route; a websocket's time is its call's, and is not counted."""
-        self.waiting = 0
-        """Items not yet given to the model, as of the last change."""
-        self.waiting_limit = 0
+        self._queues: list[tuple[Callable[[], int], int]] = []
+
+    def watch_queue(self, waiting: Callable[[], int], limit: int) -> None:
+        """Tell how many items wait for the model, and how many may."""
+        self._queues.append((waiting, limit))
 
     def answered(self, route: str, status: int, seconds: float | None) -> None:
         """A request was answered; ``seconds`` None: its time tells nothing."""
@@ -46,9 +50,11 @@ class Serving:
             sink.put("ivr_server_requests_total", count, route=route, status=status)
         for route, seconds in list(self.request_seconds.items()):
             sink.histogram("ivr_server_request_seconds", seconds, route=route)
-        if self.waiting_limit:
-            sink.put("ivr_queue_items", self.waiting, queue="model")
-            sink.put("ivr_queue_limit", self.waiting_limit, queue="model")
+        if self._queues:
+            put_queue(
+                sink, "model", sum(waiting() for waiting, _ in self._queues),
+                sum(limit for _, limit in self._queues),
+            )  # fmt: skip
 
 
 SERVING = Serving()

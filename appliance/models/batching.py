@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from appliance.errors import reason_of
+from appliance.metrics.serving import SERVING
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class Decode(NamedTuple, Generic[Item, Result]):
 class _Job(Generic[Item, Result]):
     make: Callable[[], Item]
     done: asyncio.Future[Decode[Item, Result]]
+    came_s: float
 
     def fail(self, error: Exception) -> None:
         if not self.done.done():
@@ -100,6 +102,7 @@ class Batcher(Generic[Item, Result]):
         """``run`` decodes a batch, results in its order, and is never asked twice at once."""
         self._run = run
         self._bounds = bounds
+        SERVING.watch_queue(lambda: len(self._finals) + len(self._partials), bounds.waiting)
         self._finals: deque[_Job[Item, Result]] = deque()  # both bounded by _make_room
         self._partials: deque[_Job[Item, Result]] = deque()
         self._serving: asyncio.Task[None] | None = None
@@ -133,7 +136,8 @@ class Batcher(Generic[Item, Result]):
     ) -> asyncio.Future[Decode[Item, Result]]:
         if self._is_full():
             raise Full
-        job = _Job[Item, Result](make, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        job = _Job[Item, Result](make, loop.create_future(), loop.time())
         line.append(job)
         if self._serving is None or self._serving.done():
             self._serving = asyncio.create_task(self._serve())
@@ -197,8 +201,12 @@ class Batcher(Generic[Item, Result]):
 
     async def _within_time(self, batch: Sequence[_Row[Item, Result]]) -> Sequence[Result]:
         """A run that is late fails its own calls and all that wait, at once; then we wait on."""
+        began_s = asyncio.get_running_loop().time()
+        for row in batch:
+            SERVING.queue_seconds.observe(began_s - row.job.came_s)
         run = asyncio.ensure_future(self._run([row.item for row in batch]))
         await asyncio.wait({run}, timeout=self._bounds.run_s)
+        SERVING.ran(len(batch), asyncio.get_running_loop().time() - began_s)
         if not run.done():
             _log.error("! a run of the model takes longer than %g s", self._bounds.run_s)
             stuck = Stuck(f"a run takes longer than {self._bounds.run_s:g} s")

@@ -21,7 +21,7 @@ from appliance.models.engine import ModelOptions
 from appliance.models.lane import Full
 from appliance.models.minilm import LANGUAGE, MiniLm
 from appliance.models.sentence_encoder import SentenceEncoder
-from appliance.settings import Settings
+from appliance.settings import METRICS_SECRET, Settings
 
 MAX_TEXTS = 64
 """In one request."""
@@ -146,4 +146,4 @@ def run(settings: Settings, engine: str, host: str, port: int, options: ModelOpt
         model, languages = await asyncio.to_thread(load_model, settings, engine, options)
         return EmbedServer(model, engine, languages, options.capacity).application()
 
-    http.run(application, host, port)
+    http.run(application, host, port, lambda: settings.secret(METRICS_SECRET))

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -21,6 +22,11 @@ from aiohttp import web
 
 from appliance import readiness
 from appliance.errors import UserError
+from appliance.metrics.access import may_read
+from appliance.metrics.exposition import CONTENT_TYPE, Exporter, Sink
+from appliance.metrics.looplag import LoopLag
+from appliance.metrics.process import exporter_of
+from appliance.metrics.serving import SERVING
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +66,22 @@ class Load:
 
 
 LOAD = web.AppKey("load", Load)
+Secret = Callable[[], str]
+
+
+@dataclass(slots=True)
+class Metrics:
+    """``GET /metrics`` of this server."""
+
+    exporter: Exporter
+    lag: LoopLag
+    host: str = ""
+    """Where it listens; empty: nobody may read it yet."""
+    secret: Secret | None = None
+    """Asked for where other machines reach it."""
+
+
+METRICS = web.AppKey("metrics", Metrics)
 SPOKEN = web.AppKey("spoken", set[object])
 """Connections that brought a whole request; those that are gone are swept out."""
 
@@ -151,9 +173,49 @@ async def _health(request: web.Request) -> web.Response:
     return reply(facts, 200 if state == "ok" else 503)
 
 
+@web.middleware
+async def _counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every answer is counted by its route's template, so that a name in a path makes no series."""
+    began_s = time.perf_counter()
+    status = 499  # who asked has gone
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "none"
+        is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
+        took_s = None if is_socket or status >= 400 else time.perf_counter() - began_s
+        SERVING.answered(route, status, took_s)
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    metrics = request.app[METRICS]
+    if not may_read(metrics.host, request.headers.get("Authorization", ""), metrics.secret):
+        return error(401, "The bearer token is missing or wrong.")
+    return web.Response(body=metrics.exporter.render(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _exporter(load: Load, lag: LoopLag) -> Exporter:
+    def put(sink: Sink) -> None:
+        of = {"stage": load.stage, "engine": load.engine}
+        sink.put("ivr_server_ready", load.ready and not load.draining.is_set(), **of)
+        sink.put("ivr_server_in_flight", load.in_flight, **of)
+        sink.put("ivr_server_capacity", load.capacity, **of)
+
+    found = exporter_of(load.stage, lag)
+    found.add(put)
+    found.add(SERVING.put)
+    return found
+
+
 def application(load: Load, *, request_bytes: int = REQUEST_BYTES) -> web.Application:
     """An application with ``GET /health`` and our errors; the caller adds its own routes."""
-    app = web.Application(middlewares=[_errors], client_max_size=request_bytes)
+    app = web.Application(middlewares=[_counted, _errors], client_max_size=request_bytes)
+    lag = LoopLag()
+    app[METRICS] = Metrics(_exporter(load, lag), lag)
+    app.router.add_get("/metrics", _metrics)
     app[LOAD] = load
     app[SPOKEN] = set()
     app.router.add_get("/health", _health)
@@ -174,9 +236,10 @@ async def close_silent(server: web.Server, spoken: set[object]) -> None:
                 connection.force_close()
 
 
-async def serve(app: web.Application, host: str, port: int) -> None:
+async def serve(app: web.Application, host: str, port: int, secret: Secret | None = None) -> None:
     """Serve ``app`` until SIGTERM or SIGINT, then drain. Raises UserError when the port is taken.
 
+    ``secret``: who may read the metrics where other machines reach them; None: nobody.
     ``port`` 0 takes a free one. The address stands in the log: ``= listening on …``.
     """
     load = app[LOAD]
@@ -190,6 +253,9 @@ async def serve(app: web.Application, host: str, port: int) -> None:
     await runner.setup()
     assert runner.server is not None
     sweeping = asyncio.create_task(close_silent(runner.server, app[SPOKEN]))
+    metrics = app[METRICS]
+    metrics.secret = secret
+    looking = asyncio.create_task(metrics.lag.run())
     beating = asyncio.create_task(readiness.watchdog())
     try:
         try:
@@ -201,6 +267,7 @@ async def serve(app: web.Application, host: str, port: int) -> None:
                 "Name a free port with --port."
             ) from e
         address, taken = runner.addresses[0][:2]
+        metrics.host = str(address)
         _log.info("= listening on %s:%s (%s, %s)", address, taken, load.stage, load.engine)
         tell_if_open(address, taken)
         readiness.ready(f"{load.engine} on {address}:{taken}")
@@ -211,6 +278,7 @@ async def serve(app: web.Application, host: str, port: int) -> None:
         await _emptied(load)
     finally:
         sweeping.cancel()
+        looking.cancel()
         beating.cancel()
         await runner.cleanup()
     _log.info("= stopped")
@@ -240,10 +308,16 @@ async def _emptied(load: Load) -> None:
         waited_s += DRAIN_POLL_S
 
 
-def run(app: Callable[[], Awaitable[web.Application]], host: str, port: int) -> None:
-    """Run a server process on uvloop; ``app`` builds its application (and loads the model)."""
+def run(
+    app: Callable[[], Awaitable[web.Application]],
+    host: str,
+    port: int,
+    secret: Secret | None = None,
+) -> None:
+    """Run a server process on uvloop; ``app`` builds its application (and loads the model).
+    ``secret``: as of :func:`serve`."""
 
     async def main() -> None:
-        await serve(await app(), host, port)
+        await serve(await app(), host, port, secret)
 
     uvloop.run(main())

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from appliance.metrics.serving import SERVING
+
 Item = TypeVar("Item")
 Compute = Callable[[Sequence[Item]], Iterable[Any]]
 
@@ -35,6 +37,7 @@ class _Job(Generic[Item]):
     item: Item
     chars: int
     result: asyncio.Future[Any]
+    came_s: float
 
 
 class Lane(Generic[Item]):
@@ -55,6 +58,7 @@ class Lane(Generic[Item]):
         self._size = size
         self._bounds = bounds
         self._before_run = before_run
+        SERVING.watch_queue(lambda: len(self._waiting), bounds.waiting)
         self._thread = ThreadPoolExecutor(1, "lane", initializer=_be_nice, initargs=(niceness,))
         self._waiting: deque[_Job[Item]] = deque()  # bounded by Bounds.waiting, see submit()
         self._arrived = asyncio.Event()
@@ -75,7 +79,8 @@ class Lane(Generic[Item]):
         if len(self._waiting) + len(items) > self._bounds.waiting:
             raise Full
         loop = asyncio.get_running_loop()
-        jobs = [_Job(item, self._size(item), loop.create_future()) for item in items]
+        now_s = loop.time()
+        jobs = [_Job(item, self._size(item), loop.create_future(), now_s) for item in items]
         self._waiting.extend(sorted(jobs, key=lambda job: job.chars))  # alike ones need no padding
         self._arrived.set()
         try:
@@ -114,11 +119,13 @@ class Lane(Generic[Item]):
 
     async def _serve(self, jobs: list[_Job[Item]]) -> None:
         items = [job.item for job in jobs]
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        for job in jobs:
+            SERVING.queue_seconds.observe(began_s - job.came_s)
         self._running = True
         try:
-            results = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._compute, items
-            )
+            results = await loop.run_in_executor(self._thread, self._compute, items)
         except Exception as e:  # border of a job: whatever the model raised is the requests' error
             for job in jobs:
                 if not job.result.done():
@@ -126,6 +133,7 @@ class Lane(Generic[Item]):
             return
         finally:
             self._running = False
+            SERVING.ran(len(items), loop.time() - began_s)
         for job, result in zip(jobs, results, strict=True):
             if not job.result.done():
                 job.result.set_result(result)

@@ -16,6 +16,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, TypeVar
 
+from appliance.metrics.serving import SERVING
 from appliance.models.chunk_plan import Window, windows
 from appliance.models.model_watch import ModelWatch
 from appliance.models.shaping import Wave
@@ -159,6 +160,9 @@ class SpeechBatches:
         model, loop = self._models[name], asyncio.get_running_loop()
         cost = len(batch) * max(phrase.turn.length for phrase in batch)
         began = loop.time()
+        for phrase in batch:
+            if phrase.turn.first_heard_s is None and phrase.spectrogram is None:
+                SERVING.queue_seconds.observe(began - phrase.turn.came_s)
         if work is Work.SPECTROGRAM:
             letters = [phrase.texts[0] for phrase in batch]
             made = await self._timed(partial(model.spectrograms, letters))
@@ -173,7 +177,9 @@ class SpeechBatches:
             waves = await self._timed(partial(model.waves, orders))
             for phrase, wave in zip(batch, waves, strict=True):
                 self._hand_out(phrase, phrase.plan.popleft(), wave, model.frame_s)
-        self._schedule.pace.took(work, name, cost, loop.time() - began)
+        took = loop.time() - began
+        self._schedule.pace.took(work, name, cost, took)
+        SERVING.ran(len(batch), took)
 
     @staticmethod
     def _plan(model: SpeechModel, phrase: _Phrase, frames: int) -> list[Window]:

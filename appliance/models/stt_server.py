@@ -25,7 +25,7 @@ from appliance.models.engine import (
     UnknownLanguage,
 )
 from appliance.models.stt_engines import load_engine
-from appliance.settings import Settings
+from appliance.settings import METRICS_SECRET, Settings
 from appliance.telemetry import CallLog
 
 _log = logging.getLogger(__name__)
@@ -315,4 +315,4 @@ def run(
     async def build() -> web.Application:
         return Server(load_engine(engine, settings, options or ModelOptions())).application()
 
-    http.run(build, host, port)
+    http.run(build, host, port, lambda: settings.secret(METRICS_SECRET))

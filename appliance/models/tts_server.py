@@ -18,7 +18,7 @@ from appliance.models.engine import ModelOptions, TtsEngine
 from appliance.models.model_watch import guarding
 from appliance.models.shaping import Shaper
 from appliance.models.voice_cache import VoiceCache
-from appliance.settings import Settings
+from appliance.settings import METRICS_SECRET, Settings
 
 _log = logging.getLogger(__name__)
 
@@ -203,4 +203,4 @@ def run(
         cache = VoiceCache(settings.cache_dir / CACHE_FOLDER)
         return Server(_engine(settings, engine, options or ModelOptions()), cache).application()
 
-    http.run(build, host, port)
+    http.run(build, host, port, lambda: settings.secret(METRICS_SECRET))
