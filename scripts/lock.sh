@@ -10,7 +10,7 @@ trap 'rm -rf "$place"' EXIT
 uv=("$place/venv/bin/uv" pip compile --quiet --generate-hashes --python-version 3.11
     --no-emit-index-url --no-emit-find-links --no-annotate --no-header)
 core=(pyproject.toml "$place/build.in" --python-platform x86_64-manylinux_2_36
-    --extra embedded --extra switch --extra jobs --extra documents --extra admin)
+    --extra embedded --extra switch --extra jobs --extra documents --extra admin --extra otel)
 
 echo 'setuptools>=75' >"$place/build.in" # installs the appliance itself, with no network
 "${uv[@]}" "${core[@]}" --extra bundle --extra dev -o "$place/core"
@@ -25,7 +25,7 @@ WEIGHTS
 "${uv[@]}" --no-deps "$place/weights.in" -o "$place/weights"
 
 {
-    echo '# Every package of the core and of the extras embedded, switch, jobs, documents, admin, bundle and dev, pinned with hashes; setuptools is'
+    echo '# Every package of the core and of the extras embedded, switch, jobs, documents, admin, otel, bundle and dev, pinned with hashes; setuptools is'
     echo '# there to install the appliance itself. Made by make lock; never edited by hand.'
     cat "$place/core"
 } >requirements.lock
