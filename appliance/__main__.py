@@ -18,6 +18,7 @@ from appliance import __version__
 from appliance.commands import (
     admin,
     auditlog,
+    bundle,
     campaign,
     capacity,
     cluster,
@@ -287,6 +288,7 @@ main.add_section("Safety and privacy", rules.rules, flags.flags, privacy.retenti
 main.add_section(
     "Models and load", models.models, capacity.capacity, rehearse.rehearse, rehearse.audit
 )
+main.add_section("Releases", bundle.bundle)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -36,9 +37,10 @@ class Revision:
     """The first line of its docstring."""
 
 
-def revisions() -> tuple[Revision, ...]:
-    """All that come with this release, the oldest first. Raises UserError for one without a mark."""
-    scripts = ScriptDirectory(str(database.MIGRATIONS))
+def revisions(folder: Path | None = None) -> tuple[Revision, ...]:
+    """All of ``folder`` (those of this release), the oldest first. Raises UserError for one without a
+    mark."""
+    scripts = ScriptDirectory(str(folder or database.MIGRATIONS))
     return tuple(
         Revision(script.revision, _phase(script.revision, script.module), script.doc)
         for script in reversed(list(scripts.walk_revisions()))
@@ -54,9 +56,9 @@ def _phase(revision: str, module: object) -> Phase:
         ) from None
 
 
-def head() -> str:
-    """The newest revision that comes with this release."""
-    return revisions()[-1].id
+def head_of(folder: Path) -> str:
+    """The newest revision of the migrations in ``folder``."""
+    return revisions(folder)[-1].id
 
 
 def current(url: str) -> str:

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from appliance.errors import UserError
 from appliance.files import write_whole
@@ -22,6 +23,8 @@ OPT = Path("/opt/ivr")
 KEPT = 2
 """Old releases that stay beside the one in force."""
 MARK = "RELEASE"
+_KEYS = ("version", "commit", "schema", "made_at")
+_NAME = re.compile(r"[0-9][A-Za-z0-9.+!-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,14 @@ class Release:
     """The newest revision of its migrations."""
     made_at: str
     """ISO 8601: when its bundle was made."""
+    name: str = ""
+    """Its folder: the version; the installer adds ``+`` and a hash where that version lay there with
+    other contents. Not in the file."""
 
     @property
-    def order(self) -> Version:
-        return Version(self.version)
+    def order(self) -> tuple[Version, str]:
+        """Later is greater."""
+        return Version(self.version), self.made_at
 
 
 class Place:
@@ -51,33 +58,32 @@ class Place:
         """What an upgrade in progress has done."""
         self.lock = root / "upgrade.lock"
 
-    def folder(self, version: str) -> Path:
+    def folder(self, name: str) -> Path:
         """Where that release lies, or would."""
-        try:
-            if str(Version(version)) == version:
-                return self.releases / version
-        except InvalidVersion:
-            pass
-        raise UserError(f"{version!r} is no version; `ivr releases list` shows which there are.")
+        if not _NAME.fullmatch(name):
+            raise UserError(f"{name!r} is no release; `ivr releases list` shows which there are.")
+        return self.releases / name
 
-    def ivr(self, version: str) -> Path:
+    def ivr(self, name: str) -> Path:
         """The ``ivr`` of that release, by its own path: what it starts stays with it."""
-        return self.folder(version) / ".venv" / "bin" / "ivr"
+        return self.folder(name) / ".venv" / "bin" / "ivr"
 
-    def read(self, version: str) -> Release | None:
+    def read(self, name: str) -> Release | None:
         """None: there is none, or it is half made."""
         try:
-            told = orjson.loads((self.folder(version) / MARK).read_bytes())
-            return Release(**{name: str(told[name]) for name in Release.__slots__})
-        except (OSError, ValueError, KeyError, TypeError):
+            told = orjson.loads((self.folder(name) / MARK).read_bytes())
+            release = Release(**{key: str(told[key]) for key in _KEYS}, **{"name": name})
+            Version(release.version)
+        except (OSError, ValueError, KeyError, TypeError):  # InvalidVersion is a ValueError
             return None
+        return release
 
     def known(self) -> tuple[Release, ...]:
         """All that are whole, the oldest version first."""
         if not self.releases.is_dir():
             return ()
         names = [path.name for path in self.releases.iterdir() if path.is_dir()]
-        found = [self.read(name) for name in names if _is_version(name)]
+        found = [self.read(name) for name in names if _NAME.fullmatch(name)]
         return tuple(sorted((one for one in found if one), key=lambda one: one.order))
 
     def in_force(self) -> Release:
@@ -95,50 +101,42 @@ class Place:
     def complete(self, release: Release) -> None:
         """Mark a folder as whole: everything in it is on disk now."""
         os.sync()
-        write_whole(
-            self.folder(release.version) / MARK,
-            orjson.dumps(asdict(release), option=orjson.OPT_INDENT_2),
-            mode=0o644,
-            sync=True,
-        )
+        told = asdict(release)
+        name = told.pop("name")
+        data = orjson.dumps(told, option=orjson.OPT_INDENT_2)
+        write_whole(self.folder(name) / MARK, data, mode=0o644, sync=True)
+        sync_folder(self.folder(name))
 
-    def point(self, version: str) -> None:
+    def point(self, name: str) -> None:
         """Put a release in force: one rename, so that there is always one."""
-        if self.read(version) is None:
-            raise UserError(f"There is no whole release {version} in {self.releases}.")
+        if self.read(name) is None:
+            raise UserError(f"There is no whole release {name} in {self.releases}.")
         temporary = self.root / ".current.new"
         temporary.unlink(missing_ok=True)
-        temporary.symlink_to(Path("releases") / version)
+        temporary.symlink_to(Path("releases") / name)
         temporary.replace(self.current)
         sync_folder(self.root)
 
-    def remove(self, version: str) -> None:
+    def remove(self, name: str) -> None:
         """Delete a release that is not in force."""
-        folder = self.folder(version)
-        if self.current.is_symlink() and Path(os.readlink(self.current)).name == version:
-            raise UserError(f"Release {version} is in force; roll back or upgrade first.")
+        folder = self.folder(name)
+        if self.current.is_symlink() and Path(os.readlink(self.current)).name == name:
+            raise UserError(f"Release {name} is in force; roll back or upgrade first.")
         if not folder.is_dir():
-            raise UserError(f"There is no release {version}; `ivr releases list` shows which are.")
+            raise UserError(f"There is no release {name}; `ivr releases list` shows which are.")
         (folder / MARK).unlink(missing_ok=True)  # half removed is half made
         sync_folder(folder)
         shutil.rmtree(folder)
 
     def prune(self, running: Iterable[str]) -> list[str]:
         """Delete what is older than the :data:`KEPT` latest before the one in force, but for what
-        still runs; returns the versions."""
+        still runs; returns the names."""
         now = self.in_force()
-        older = [one.version for one in self.known() if one.order < now.order]
-        gone = [version for version in older[:-KEPT] if version not in set(running)]
-        for version in gone:
-            self.remove(version)
+        older = [one.name for one in self.known() if one.order < now.order]
+        gone = [name for name in older[:-KEPT] if name not in set(running)]
+        for name in gone:
+            self.remove(name)
         return gone
-
-
-def _is_version(name: str) -> bool:
-    try:
-        return str(Version(name)) == name
-    except InvalidVersion:
-        return False
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ here, once, from source whose hash the lock holds.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -64,8 +65,6 @@ def build(checkout: Path, out: Path) -> Path:
 
 
 def _stage(checkout: Path, staged: Path) -> None:
-    import shutil
-
     staged.mkdir()
     for name in ("pyproject.toml", "README.md"):
         if (checkout / name).exists():

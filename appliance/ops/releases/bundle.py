@@ -1,0 +1,217 @@
+"""``ivr bundle``: everything that an offline install or upgrade needs, in one signed file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from appliance import shipped
+from appliance.errors import UserError
+from appliance.ops.releases import bundlefile, licences, wheelhouse
+from appliance.ops.releases.bundlefile import Progress, entry_of, no_progress
+from appliance.ops.releases.laying import copy_share
+from appliance.ops.releases.manifest import Entry, Manifest
+from appliance.ops.releases.marks import contractions
+from appliance.ops.releases.signing import read_private
+from appliance.store.schema import Phase, revisions
+
+GIT_TIMEOUT_S = 10.0
+SBOM, LICENCES, REQUIREMENTS = "sbom.cdx.json", "licences.txt", "requirements.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What goes in."""
+
+    checkout: Path
+    wheels: Path | None = None
+    """Folder of wheels (and sources) to take the lock's packages from; None: pip's cache and index."""
+    debs: Path | None = None
+    """Folder of Debian packages."""
+    models: tuple[Path, ...] = ()
+    """Folders of models, each named as `ivr models list` shows it."""
+
+
+def create(
+    contents: Contents, out: Path, key_file: Path, progress: Progress = no_progress
+) -> Manifest:
+    """Make a bundle at ``out``. Raises UserError: a wrong hash, a licence that forbids it, a
+    migration that is not what its mark says, a file that may not be in a bundle."""
+    key = read_private(key_file)
+    check_marks(contents.checkout / "migrations")
+    with tempfile.TemporaryDirectory(prefix="ivr-bundle-", dir=out.absolute().parent) as made:
+        staged = Path(made)
+        (staged / "wheels").mkdir()
+        own = wheelhouse.build(contents.checkout, staged / "wheels")
+        wheels = wheelhouse.gather(contents.checkout, staged / "wheels", contents.wheels)
+        copy_share(contents.checkout, staged / "share")
+        files = _files(staged, contents)
+        entries = [entry_of(path, file) for path, file in files.items()]
+        files |= _about(staged, wheels, entries, version := _version(own), made_at := _now())
+        about = [entry_of(path, file) for path, file in files.items() if path.startswith("about/")]
+        manifest = Manifest(
+            version=version,
+            commit=_commit(contents.checkout),
+            schema=revisions(contents.checkout / "migrations")[-1].id,
+            python="{}.{}".format(*sys.version_info[:2]),
+            made_at=made_at.isoformat(),
+            files=(*about, *sorted(entries, key=_order)),
+        )
+        bundlefile.write(out, manifest, files, key, progress)
+    return manifest
+
+
+def check_marks(scripts: Path) -> None:
+    """Raises UserError for an expanding migration that contracts."""
+    for revision in revisions(scripts):
+        if revision.phase is Phase.EXPAND and (found := contractions(scripts, revision.id)):
+            raise UserError(
+                f"Migration {revision.id} is marked expand, and code of before may notice it:"
+                f" {found[0]}. Mark it contract, or part it."
+            )
+
+
+def _order(entry: Entry) -> tuple[int, str]:
+    """Small things first, models last: a broken download is noticed early."""
+    return ("share", "wheels", "debs", "models").index(entry.path.partition("/")[0]), entry.path
+
+
+def _files(staged: Path, contents: Contents) -> dict[str, Path]:
+    """Every file but those of ``about``, by its path in the bundle."""
+    files: dict[str, Path] = {}
+    for folder in (staged / "wheels", staged / "share"):
+        files |= _below(folder, folder.name)
+    if contents.debs:
+        found = {f"debs/{file.name}": file for file in sorted(contents.debs.glob("*.deb"))}
+        if not found:
+            raise UserError(f"{contents.debs} holds no .deb.")
+        files |= found
+    for model in contents.models:
+        if not model.is_dir():
+            raise UserError(f"{model} is no folder of a model; `ivr models list` shows them.")
+        files |= _below(model, f"models/{model.name}")
+    return files
+
+
+def _below(folder: Path, name: str) -> dict[str, Path]:
+    return {
+        f"{name}/{file.relative_to(folder).as_posix()}": file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def _about(
+    staged: Path, wheels: Sequence[Path], entries: list[Entry], version: str, made_at: datetime
+) -> dict[str, Path]:
+    """SBOM, licences and what pip installs. Raises UserError for a licence that forbids import."""
+    from appliance.ops.releases.sbom import sbom  # its library is only where bundles are made
+
+    found = {wheel.name: licences.licensed(licences.metadata_of(wheel)) for wheel in wheels}
+    listed = sorted(found.values(), key=lambda one: one.name)
+    licences.refuse_forbidden(listed)
+    hashes = {
+        e.path.removeprefix("wheels/"): e.sha256 for e in entries if e.path.startswith("wheels/")
+    }
+    about = staged / "about"
+    about.mkdir()
+    (about / SBOM).write_bytes(sbom(version, made_at, found, entries))
+    (about / LICENCES).write_text(licences.as_text(listed))
+    (about / REQUIREMENTS).write_text(wheelhouse.requirements(hashes))
+    return _below(about, "about")
+
+
+def _version(wheel: Path) -> str:
+    return str(licences.metadata_of(wheel)["Version"])
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _commit(checkout: Path) -> str:
+    """Of git, with ``+`` where files differ from it; empty outside of a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
+            cwd=checkout, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+# --- the commands ---------------------------------------------------------------------------------
+
+
+def print_created(contents: Contents, out: Path, key: Path, *, as_json: bool) -> None:
+    """``ivr bundle create``. Raises UserError."""
+    manifest = create(contents, out, key, no_progress if as_json else show_progress())
+    facts = {"file": str(out), "bytes": out.stat().st_size, **summary(manifest)}
+    _tell(facts, as_json)
+
+
+def print_verified(bundle: Path, key: Path | None, *, as_json: bool) -> None:
+    """``ivr bundle verify``: every byte is read. Raises UserError for what is not good."""
+    from appliance.ops.releases.signing import trusted
+
+    public = trusted(key)
+    with bundlefile.opened(bundle, public) as reader:
+        reader.check(no_progress if as_json else show_progress())
+        facts = {"good": True, "key": public.fingerprint, **summary(reader.manifest)}
+    _tell(facts, as_json)
+
+
+def summary(manifest: Manifest) -> dict[str, object]:
+    """What a bundle is, in short."""
+    counts = {
+        name: len({e.path.split("/")[1] for e in manifest.under(name)})
+        for name in ("wheels", "debs", "models")
+    }
+    return {
+        "version": manifest.version,
+        "commit": manifest.commit,
+        "schema": manifest.schema,
+        "python": manifest.python,
+        "made_at": manifest.made_at,
+        "files": len(manifest.files),
+        **counts,
+    }
+
+
+def _tell(facts: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        print(orjson.dumps(facts).decode())
+        return
+    for name, value in facts.items():
+        print(f"{name:9} {value}")
+
+
+def show_progress() -> Progress:
+    """A percentage on standard error, where somebody looks; written when it changes."""
+    last = -1
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        percent = 100 * done // total if total else 100
+        if percent != last and sys.stderr.isatty():
+            last = percent
+            end = "\n" if done >= total else ""
+            print(f"\r{percent:3} %  {done / 1e9:.1f} GB", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def default_checkout() -> Path:
+    """The checkout that this code runs from. Raises UserError where it is installed."""
+    root = shipped.root()
+    if not (root / "pyproject.toml").exists():
+        raise UserError("A bundle is made from a checkout of the source. Name it by --checkout.")
+    return root
