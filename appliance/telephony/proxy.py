@@ -33,6 +33,7 @@ from appliance.telephony.sipmessage import (
     parse_via,
     tag,
 )
+from appliance.telephony.siptelling import OTHER, SipCounts
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ class Proxy:
         self._clock = clock
         self._key = secrets.token_bytes(16)
         self._seldom = Seldom(clock)
+        self.counts = SipCounts()
         self.gate = Gate.OPEN
 
     def allowed(self, host: str) -> bool:
@@ -104,6 +106,7 @@ class Proxy:
         address = ip_address(host.partition("%")[0])
         if any(address in network for network in self._allow):
             return True
+        self.counts.dropped["network"] += 1
         self._seldom.warn(
             _log, f"net {host}", "! sip: %s is in no network of sip.allow; not answered", host
         )
@@ -137,10 +140,12 @@ class Proxy:
 
     def complain(self, who: str, error: ProtocolError) -> None:
         """Log a malformed message, at most once a while for each sender."""
+        self.counts.dropped["malformed"] += 1
         self._seldom.warn(_log, f"bad {who}", "! sip: from %s: %s; dropped", who, error)
 
     def child_died(self, port: int) -> list[Send]:
         """Take a dead child out; its callers get 500 or BYE rather than silence."""
+        self.counts.child_deaths += 1
         return [self._farewell(entry) for entry in self._table.drop_child(port)]
 
     def sweep(self) -> list[Send]:
@@ -153,6 +158,8 @@ class Proxy:
     # -- requests from callers -----------------------------------------------------------------
 
     def _request_from_peer(self, request: Request, source: Flow) -> list[Send]:
+        known = request.method in _KNOWN_METHODS
+        self.counts.requests[request.method if known else OTHER] += 1
         request = _stamp(request, source)
         back = _reply_flow(request, source)
         forwards = _max_forwards(request.headers)
@@ -230,6 +237,7 @@ class Proxy:
             raise ProtocolError("its top Via is not ours")
         flow = _flow_of(via.get("flow") or "")
         if response.method == "INVITE" and response.status >= 200:
+            self.counts.answers[response.status] += 1
             self._note_final(response)
         headers = response.headers.with_listed("via", "Via", rest)
         return [ToPeer(flow, response.with_headers(headers).serialise())]
@@ -320,6 +328,7 @@ class Proxy:
         extra: tuple[tuple[str, str], ...] = (),
     ) -> ToPeer:
         """Our own final response; its To tag is the same for a retransmission (§8.2.7)."""
+        self.counts.answers[status] += 1
         headers = request.headers
         to = headers.get("to")
         if not tag(to):

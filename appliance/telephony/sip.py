@@ -12,20 +12,27 @@ import logging
 import signal
 import time
 from collections.abc import Coroutine
+from functools import partial
 from importlib.util import find_spec
 from ipaddress import AddressValueError, IPv4Address
+from typing import cast
 
 import uvloop
 
 from appliance import readiness
 from appliance.errors import UserError
-from appliance.settings import MEDIA_SECRET, Settings
+from appliance.metrics.looplag import LoopLag
+from appliance.metrics.machine import disk
+from appliance.metrics.port import MetricsPort
+from appliance.metrics.process import exporter_of
+from appliance.settings import MEDIA_SECRET, METRICS_SECRET, Settings
 from appliance.telephony.calltable import CallTable
 from appliance.telephony.childconfig import RTP_PORTS, ChildConfig
 from appliance.telephony.children import Child, ChildEvents
 from appliance.telephony.proxy import LOOPBACK, Gate, Proxy
 from appliance.telephony.registration import Registration
 from appliance.telephony.sipmessage import parse_uri
+from appliance.telephony.siptelling import HasPid, SipParts, put_sip
 from appliance.telephony.siptransport import SipTransport
 
 _log = logging.getLogger(__name__)
@@ -98,6 +105,7 @@ class SipOffice:
         self._transport = SipTransport(self._registered)
         self._proxy: Proxy | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._metrics: MetricsPort | None = None
         self.children: list[Child] = []
 
     @property
@@ -118,8 +126,8 @@ class SipOffice:
         await self._transport.open(self._proxy, sip.host, sip.port, sip.transports)
         events = ChildEvents(
             ready=self._table.add_child,
-            started=self._table.started,
-            ended=lambda call_id: self._table.ended(call_id, time.monotonic()),
+            started=self._started,
+            ended=self._ended,
             died=self._died,
         )
         for index in range(sip.processes):
@@ -139,6 +147,7 @@ class SipOffice:
             )
             self._warn_of_registrar(sip.registrar)
             self._registering = self._spawn(self._registration.run())
+        self._open_metrics()
         _log.info(
             "= serving sip:%s:%d by %s, %d processes, %d calls",
             sip.host,
@@ -147,6 +156,21 @@ class SipOffice:
             sip.processes,
             sip.processes * CALLS_PER_CHILD,
         )
+
+    def _open_metrics(self) -> None:
+        assert self._proxy is not None
+        settings, children = self._settings, cast(list[HasPid], self.children)
+        parts = SipParts(
+            self._proxy.counts, self._table, children, CALLS_PER_CHILD, settings.sip.processes
+        )
+        lag = LoopLag()
+        self._spawn(lag.run())
+        exporter = exporter_of("sip", lag)
+        exporter.add(lambda sink: put_sip(sink, parts, self._registration))
+        exporter.add(disk(settings.data_dir, settings.spool_dir))
+        secret = partial(settings.secret, METRICS_SECRET)
+        self._metrics = MetricsPort(exporter, settings.metrics.host, secret)
+        self._metrics.open(settings.metrics.sip_port)
 
     async def drain(self) -> None:
         """Refuse new calls, wait for the live ones (``worker.drain_timeout_s`` at most)."""
@@ -169,6 +193,8 @@ class SipOffice:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._transport.close()
+        if self._metrics is not None:
+            await asyncio.to_thread(self._metrics.close)
         _log.info("= stopped")
 
     def _child_config(self, index: int, inner: int) -> ChildConfig:
@@ -201,6 +227,16 @@ class SipOffice:
     def _registered(self, data: bytes) -> None:
         if self._registration:
             self._registration.received(data)
+
+    def _started(self, call_id: str) -> None:
+        if self._proxy:
+            self._proxy.counts.child_calls["started"] += 1
+        self._table.started(call_id)
+
+    def _ended(self, call_id: str) -> None:
+        if self._proxy:
+            self._proxy.counts.child_calls["ended"] += 1
+        self._table.ended(call_id, time.monotonic())
 
     def _died(self, port: int) -> None:
         if self._proxy:
