@@ -43,6 +43,7 @@ from appliance.telephony.playbackports import PlaybackPorts
 from appliance.telephony.records import Records
 from appliance.telephony.roster import Roster
 from appliance.telephony.switchapi import SwitchApi
+from appliance.telephony.switchtelling import HubLag, exporter_of_switch
 from appliance.telephony.tollbook import TollBook
 from appliance.telephony.tollwatch import TollWatch
 from appliance.telephony.waiting import WaitingRoom
@@ -96,7 +97,11 @@ class Control:
         self.records = Records(engine, settings.spool_dir / "switch")
         self.roster = Roster(engine, self.office)
         self.dialler = Dialler(Clerk(engine), self.office, self.records)
-        self.api = SwitchApi(settings, Clerk(engine), self.office, self.roster, self.dialler)
+        self._lag = HubLag()
+        exporter = exporter_of_switch(self.office, self.records, self.roster, engine, self._lag)
+        self.api = SwitchApi(
+            settings, Clerk(engine), self.office, self.roster, self.dialler, exporter.render
+        )
         self.office.ended = self._on_call_end
         self.office.workers.silent = self._on_silent_worker
         self.office.ringing = lambda: [ring.trunk for ring in self.dialler.ringing()]
@@ -115,6 +120,7 @@ class Control:
             gevent.spawn(work)
             for work in (
                 self.office.workers.run, self.records.run, self.roster.run, self.dialler.run,
+                self._lag.run,
                 self.tolls.run,
                 self._renew_guards, self._connect_for_ever, self._beat,
             )
@@ -229,7 +235,11 @@ class Control:
         self.tolls.on_event(name, event)
         if name in ("CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE"):
             trunk = self.office.trunk_of(event)
-            self.records.leg(leg_of(event, trunk))
+            leg = leg_of(event, trunk)
+            self.records.leg(leg)
+            if leg.ended_at is not None and trunk:
+                known = self.office.telephony.trunk(trunk) is not None
+                self.office.counts.leg(trunk, leg.sip_status, known)
             if (
                 name == "CHANNEL_HANGUP_COMPLETE"
                 and event.get("Caller-Channel-Answered-Time") > "0"
@@ -257,6 +267,7 @@ class Control:
         facts = self._facts(event)
         call = LiveCall(facts, self.office)
         self.office.calls[facts.call_id] = call
+        self.office.counts.begun[facts.direction] += 1
         self.records.leg(leg_of(event, facts.trunk))
         log.info("< %s to %s", facts.caller or "unknown", facts.did, extra={"call": facts.call_id})
         call.on_event(event)
@@ -284,6 +295,7 @@ class Control:
     def _on_call_end(self, call: LiveCall, event: Event) -> None:
         facts = call.facts
         self.office.calls.pop(facts.call_id, None)
+        self.office.counts.ended[facts.direction] += 1
         cause = event.get("Hangup-Cause", LOST_CAUSE)
         log.info("> over: %s", cause, extra={"call": facts.call_id})
         self.records.complete(

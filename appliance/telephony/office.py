@@ -32,6 +32,7 @@ from appliance.telephony.freeswitch import TRUNK_PROFILE, FreeSwitch
 from appliance.telephony.hours import parse_hours
 from appliance.telephony.notices import Notices
 from appliance.telephony.playbackports import PlaybackPorts
+from appliance.telephony.switchtelling import SwitchCounts
 from appliance.telephony.tollbook import TollBook
 from appliance.telephony.tollguard import TollGuard, TollRefusedError
 from appliance.telephony.waiting import WaitingRoom
@@ -74,6 +75,7 @@ class Office:
     waiting: WaitingRoom = field(default_factory=lambda: WaitingRoom(0))
     greenlets: Group = field(default_factory=Group)
     """Of the calls: as many as there are calls."""
+    counts: SwitchCounts = field(default_factory=SwitchCounts)
     ended: Callable[[LiveCall, Event], None] = lambda call, event: None
     ringing: Callable[[], Iterable[str]] = tuple
     """The trunks through which telephones ring for the list of calls, one entry a telephone."""

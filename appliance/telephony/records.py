@@ -49,6 +49,15 @@ class Records:
         self.caught_up = Signal()
         """Set once everything that killed switches left is in Postgres."""
         self._storing = True
+        self.lost = 0
+        """Rows that were dropped, or that can never be stored."""
+
+    most = QUEUE_ROWS
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not on the disk yet."""
+        return len(self._queue)
 
     @property
     def settled(self) -> bool:
@@ -103,6 +112,7 @@ class Records:
 
     def _take(self, row: dict[str, Any]) -> None:
         if len(self._queue) >= QUEUE_ROWS:
+            self.lost += 1
             log.error("! a row of a leg is lost: the disk stands still")
             return
         self._queue.append(orjson.dumps(row))
@@ -147,6 +157,7 @@ class Records:
             self._give_up(line, e)
 
     def _give_up(self, line: bytes, error: Exception) -> None:
+        self.lost += 1
         log.error(
             "! a row of a leg can never be stored (%s): %.300s",
             reason_of(error),

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -23,8 +24,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.errors import ProtocolError, UserError, reason_of
+from appliance.metrics.access import has_token, may_read
+from appliance.metrics.exposition import CONTENT_TYPE
 from appliance.numbers import e164
-from appliance.settings import SWITCH_SECRET, Settings
+from appliance.settings import METRICS_SECRET, SWITCH_SECRET, Settings
 from appliance.store import outbound
 from appliance.telephony.channel import LiveCall
 from appliance.telephony.clerk import Clerk
@@ -43,6 +46,7 @@ LARGEST_BODY_BYTES = 64 * 1024
 DATABASE_TIMEOUT_S = 5.0
 MOST_CLIENTS = 64
 """At once; who comes later waits. Each holds a file descriptor that a call may need."""
+METRICS = "/metrics"
 CLIENT_TIMEOUT_S = 5.0
 """Without a word from it, a client is left."""
 _STATUS = {
@@ -118,8 +122,10 @@ class SwitchApi:
     """The server; it runs in greenlets of its own."""
 
     def __init__(
-        self, settings: Settings, clerk: Clerk, office: Office, roster: Roster, dialler: Dialler
-    ) -> None:
+        self, settings: Settings, clerk: Clerk, office: Office, roster: Roster, dialler: Dialler,
+        metrics: Callable[[], bytes] | None = None,
+    ) -> None:  # fmt: skip
+        """``metrics``: the text of ``GET /metrics``."""
         switch = settings.switch
         self._settings = settings
         self._clerk = clerk
@@ -127,6 +133,7 @@ class SwitchApi:
         self._roster = roster
         self._dialler = dialler
         self._secret = settings.secret(SWITCH_SECRET)
+        self._metrics = metrics
         self._server = WSGIServer(
             (switch.api_host, switch.api_port), self._serve, log=None, spawn=Pool(MOST_CLIENTS),
             handler_class=_Handler,
@@ -166,11 +173,26 @@ class SwitchApi:
         self._server.stop(timeout=1)
 
     def _serve(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == METRICS and self._may_read(environ):
+            return self._tell(start)
         status, answer = self._answer(environ)
         body = orjson.dumps(answer)
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         start(_STATUS[status], headers)
         return [body]
+
+    def _may_read(self, environ: dict[str, Any]) -> bool:
+        """Whether they may see the metrics: as everywhere, or with the token of this API."""
+        given, host = environ.get("HTTP_AUTHORIZATION", ""), self._settings.switch.api_host
+        secret = partial(self._settings.secret, METRICS_SECRET)
+        return environ["REQUEST_METHOD"] == "GET" and (
+            has_token(given, self._secret) or may_read(host, given, secret)
+        )
+
+    def _tell(self, start: StartResponse) -> Iterable[bytes]:
+        text = self._metrics() if self._metrics is not None else b""
+        start(_STATUS[200], [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(text)))])
+        return [text]
 
     def _answer(self, environ: dict[str, Any]) -> Answer:
         given = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")

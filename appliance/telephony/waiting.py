@@ -8,13 +8,18 @@ class WaitingRoom:
 
     def __init__(self, most: int) -> None:
         """``most``: callers who may wait at once."""
-        self._most = most
+        self.most = most
         self._since_s: dict[str, float] = {}  # in the order of their coming; bounded by ``most``
+
+    @property
+    def count(self) -> int:
+        """Who stands in line."""
+        return len(self._since_s)
 
     def join(self, call_id: str, now_s: float) -> bool:
         """Stand in line, at the end unless one is in it already. False: it is too long."""
         if call_id not in self._since_s:
-            if len(self._since_s) >= self._most:
+            if len(self._since_s) >= self.most:
                 return False
             self._since_s[call_id] = now_s
         return True
