@@ -4,13 +4,47 @@ from __future__ import annotations
 
 from itertools import chain
 
-from appliance.ops.doctor import disk, parts, settings
+from appliance.ops.doctor import (
+    disk,
+    engines,
+    files,
+    freeswitch,
+    gpu,
+    kernel,
+    leftovers,
+    machine,
+    models,
+    names,
+    numbers,
+    parts,
+    people,
+    ports,
+    queue,
+    schema,
+    services,
+    settings,
+)
 from appliance.ops.doctor.check import Check, Group
 
 _PARTS: tuple[tuple[Check, ...], ...] = (
+    machine.CHECKS,
     disk.CHECKS,
+    gpu.CHECKS,
+    kernel.CHECKS,
     settings.CHECKS,
+    leftovers.CHECKS,
+    files.CHECKS,
+    ports.CHECKS,
+    names.CHECKS,
     parts.CHECKS,
+    schema.CHECKS,
+    queue.CHECKS,
+    engines.CHECKS,
+    models.CHECKS,
+    numbers.CHECKS,
+    freeswitch.CHECKS,
+    people.CHECKS,
+    services.CHECKS,
 )
 _GROUPS = list(Group)
 

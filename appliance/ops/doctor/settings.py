@@ -21,7 +21,11 @@ async def look(box: Box) -> Sequence[Finding]:
     settings = box.settings
     found = [*_open_doors(settings), *_places(settings)]
     file = file_in_force()
-    read = f"{file} is valid." if file else "No settings file: defaults and the environment are in force."
+    read = (
+        f"{file} is valid."
+        if file
+        else "No settings file: defaults and the environment are in force."
+    )
     return [Finding(CODE, State.GOOD, read), *found]
 
 

@@ -1,0 +1,118 @@
+"""The database behind the first answer: its version, pgvector, tables, clock, connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from appliance.ops.doctor.box import Box
+from appliance.ops.doctor.check import Check, Finding, Group, State, Step
+from appliance.store.database import database_url, migrate
+from appliance.store.health import Server, read_server, schema_head, schema_revision
+
+LEAST_VERSION = 150_000
+"""Postgres 15."""
+LEAST_PGVECTOR = (0, 5)
+"""HNSW."""
+SKEW_WARNING_S, SKEW_BAD_S = 2.0, 60.0
+CONNECTIONS_FULL = 0.9
+
+
+async def look_at_server(box: Box) -> Sequence[Finding]:
+    """Version, encoding, pgvector, connections, and its clock against ours."""
+    async with box.engine.connect() as connection:
+        server = await read_server(connection)
+        ours = datetime.now(UTC)
+    found = [*_versions(server), *_clock(server, ours), *_connections(server)]
+    good = f"pgvector {server.pgvector}, {server.bytes / 1e6:.0f} MB, clocks agree."
+    return found or [Finding("postgres", State.GOOD, good, detail={"bytes": server.bytes})]
+
+
+def _versions(server: Server) -> list[Finding]:
+    found = []
+    if server.version < LEAST_VERSION:
+        do = "Move to Postgres 15 or later; 18 comes with the appliance."
+        what = f"Postgres {server.version // 10_000} is too old."
+        found.append(Finding("postgres", State.BAD, what, do, code="old-postgres"))
+    if server.encoding != "UTF8":
+        do = "Make the database anew with ENCODING 'UTF8'; Hindi cannot be kept otherwise."
+        found.append(
+            Finding("postgres", State.BAD, f"The database's encoding is {server.encoding}.", do)
+        )
+    if not server.pgvector:
+        there = bool(server.pgvector_available)
+        do = (
+            "A superuser says CREATE EXTENSION vector in that database." if there else
+            "Install it on that server: apt-get install postgresql-NN-pgvector; then CREATE EXTENSION"
+            " vector."
+        )  # fmt: skip
+        found.append(Finding("postgres", State.BAD, "pgvector is not there.", do, code="pgvector"))
+    elif tuple(int(part) for part in server.pgvector.split(".")[:2]) < LEAST_PGVECTOR:
+        do = "Install a newer one, then: ALTER EXTENSION vector UPDATE."
+        what = f"pgvector {server.pgvector} is too old for our indexes (0.5)."
+        found.append(Finding("postgres", State.BAD, what, do, code="pgvector"))
+    return found
+
+
+def _clock(server: Server, ours: datetime) -> list[Finding]:
+    skew_s = (server.now - ours).total_seconds()
+    if abs(skew_s) < SKEW_WARNING_S:
+        return []
+    state = State.BAD if abs(skew_s) >= SKEW_BAD_S else State.WARNING
+    way = "ahead of" if skew_s > 0 else "behind"
+    return [
+        Finding(
+            "postgres", state, f"The clock of Postgres is {abs(skew_s):.0f} s {way} ours.",
+            "Have both machines follow one time server.", code="skew",
+        )
+    ]  # fmt: skip
+
+
+def _connections(server: Server) -> list[Finding]:
+    if server.connections < CONNECTIONS_FULL * server.most_connections:
+        return []
+    what = f"{server.connections} of {server.most_connections} connections of Postgres are taken."
+    do = "Raise max_connections, or see who holds them (pg_stat_activity)."
+    return [Finding("postgres", State.WARNING, what, do, code="connections")]
+
+
+async def look_at_schema(box: Box) -> Sequence[Finding]:
+    """The revision of the tables against the one that this version wants."""
+    head = await asyncio.to_thread(schema_head)
+    async with box.engine.connect() as connection:
+        there = await schema_revision(connection)
+    if there == head:
+        return [Finding("schema", State.GOOD, f"The tables are at {head}, as this version wants.")]
+    if not there:
+        do = "Run `ivr db upgrade` (or `ivr doctor --fix --yes`)."
+        return [
+            Finding("schema", State.BAD, "The database has no tables yet.", do, code="no-tables")
+        ]
+    do = (
+        "Run `ivr db upgrade` (or `ivr doctor --fix --yes`). If a newer version wrote them, install"
+        " that version instead."
+    )
+    what = f"The tables are at {there}; this version wants {head}."
+    return [Finding("schema", State.BAD, what, do, detail={"there": there, "head": head})]
+
+
+async def fix_schema(box: Box) -> Sequence[Step]:
+    """``ivr db upgrade``: only with --yes."""
+
+    async def upgrade() -> None:
+        await asyncio.to_thread(migrate, database_url(box.settings))
+
+    return [Step("Bring the database's tables up to this version (ivr db upgrade)", upgrade, True)]
+
+
+CHECKS = (
+    Check(
+        "postgres", "Postgres in detail", Group.DATABASE, look_at_server,
+        how="asks version, extension, clock and connections",
+    ),
+    Check(
+        "schema", "Tables", Group.DATABASE, look_at_schema, fix_schema,
+        how="alembic_version against the migrations that are here",
+    ),
+)  # fmt: skip
