@@ -18,15 +18,17 @@ class Seldom:
         self._clock = clock
         self._causes: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def warn(self, log: logging.Logger, cause: str, message: str, *args: object) -> None:
-        """Log ``message`` at WARNING unless ``cause`` was logged less than QUIET_S ago."""
+    def warn(self, log: logging.Logger, cause: str, message: str, *args: object) -> bool:
+        """Log ``message`` at WARNING unless ``cause`` was logged less than QUIET_S ago; whether it
+        was."""
         now = self._clock()
         logged_at, left_out = self._causes.pop(cause, (-QUIET_S, 0))
         if now - logged_at < QUIET_S:
             self._causes[cause] = (logged_at, left_out + 1)
-            return
+            return False
         self._causes[cause] = (now, 0)
         if len(self._causes) > MAX_CAUSES:
             self._causes.popitem(last=False)
         note = f" ({left_out} more like it)" if left_out else ""
         log.warning(message + note, *args)
+        return True

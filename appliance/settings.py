@@ -320,6 +320,9 @@ class Sip(_Section):
     """First RTP port; each process takes the next 100."""
     allow: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("127.0.0.0/8"),)
     """Networks that may call; anything else gets no answer but one log line."""
+    trunks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Those of them that are carriers and PBXs: where it names any, they have a budget of messages of
+    their own, and half of the lines are theirs alone."""
     worker_urls: tuple[str, ...] = ("ws://127.0.0.1:7000",)
     registrar: str = ""
     """sip:pbx.example:5060 to register to; empty: do not register."""

@@ -298,7 +298,7 @@ async def test_forbidden_network_gets_no_answer(
             assert await asyncio.wait_for(reader.read(), 2) == b""
         writer.close()
     lines = [r.getMessage() for r in caplog.records if "sip.allow" in r.getMessage()]
-    assert lines == ["! sip: 127.0.0.1 is in no network of sip.allow; not answered"]
+    assert lines == ["! sip: refused a network that is not in sip.allow from 127.0.0.1"]
 
 
 async def test_rubbish_on_the_wire_disturbs_nobody(tmp_path: Path) -> None:

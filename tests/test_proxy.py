@@ -227,7 +227,7 @@ def test_forbidden_network_gets_nothing_but_one_log_line(caplog: pytest.LogCaptu
         for _ in range(5):
             assert bench.invite(source=stranger) == []
     assert [r.getMessage() for r in caplog.records] == [
-        "! sip: 192.0.2.1 is in no network of sip.allow; not answered"
+        "! sip: refused a network that is not in sip.allow from 192.0.2.1"
     ]
     bench.clock.now += 11
     with caplog.at_level(logging.WARNING):

@@ -73,6 +73,19 @@ class CallTable:
         entries = list(self._entries.values())  # the thread of the metrics asks too
         return sum(1 for entry in entries if entry.state is not CallState.OVER)
 
+    @property
+    def lines(self) -> int:
+        """Calls that all children together can carry."""
+        return self._per_child * len(self._children)
+
+    def hosts_in_use(self) -> list[str]:
+        """The host of each call that holds a slot."""
+        return [e.flow.host for e in self._entries.values() if e.state is not CallState.OVER]
+
+    def live_hosts(self) -> set[str]:
+        """Who has a call in progress."""
+        return {e.flow.host for e in self._entries.values() if e.state is CallState.LIVE}
+
     def add_child(self, port: int) -> None:
         self._children.add(port)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from enum import Enum, auto
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from appliance.errors import ProtocolError
-from appliance.seldom import Seldom
 from appliance.telephony.calltable import CallEntry, CallState, CallTable, Flow
+from appliance.telephony.flood import STRANGERS_SHARE, Flood, Kind
+from appliance.telephony.refusals import Refusals
 from appliance.telephony.sipmessage import (
     DEFAULT_SIP_PORT,
     Headers,
@@ -47,6 +49,15 @@ CHILD_PACKET_BYTES = 3900
 RETRY_AFTER_S = 10
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK"
 _KNOWN_METHODS = frozenset(ALLOW.split(", "))
+SCANNER = re.compile(
+    r"friendly-scanner|sipvicious|sundayddr|sipcli|sip-?scan|sipsak|vaxsipuseragent|pplsip|svmap|svwar"
+    r"|svcrack|siparmyknife|smap|iwar|sivus|gulp|eyebeam_scan|voipbuster_scan",
+    re.IGNORECASE,
+)
+"""User-Agents of tools that look for telephones to break into; they get no answer at all."""
+UNWANTED = frozenset({"replaces", "join", "target-dialog", "refer-to", "referred-by"})
+"""Header fields of an INVITE by which a caller takes another's call over (RFC 3891, 3911, 4538), or
+sends us somewhere: no child sees them."""
 BYE_CSEQ = 60_000
 """CSeq of a BYE that we send for a dead child: over any number the child can have used."""
 
@@ -91,13 +102,15 @@ class Proxy:
         table: CallTable,
         allow: tuple[Network, ...],
         clock: Callable[[], float],
+        trunks: tuple[Network, ...] = (),
     ) -> None:
         self._host, self._port, self._inner_port = host, port, inner_port
         self._table = table
         self._allow = allow
         self._clock = clock
         self._key = secrets.token_bytes(16)
-        self._seldom = Seldom(clock)
+        self._flood = Flood(trunks)
+        self._refusals = Refusals(clock)
         self.counts = SipCounts()
         self.gate = Gate.OPEN
 
@@ -107,14 +120,26 @@ class Proxy:
         if any(address in network for network in self._allow):
             return True
         self.counts.dropped["network"] += 1
-        self._seldom.warn(
-            _log, f"net {host}", "! sip: %s is in no network of sip.allow; not answered", host
-        )
+        self.refuse("a network that is not in sip.allow", host)
+        return False
+
+    def refuse(self, what: str, host: str) -> None:
+        """Log that ``what`` was refused, at most once a while for each ``host``."""
+        self._refusals.note(what, host)
+
+    def lets_in(self, host: str) -> bool:
+        """Whether one more message of ``host`` is read: before anything is done for it."""
+        if not self.allowed(host):
+            return False
+        if self._flood.lets_in(host, Kind.MESSAGE, self._clock()):
+            return True
+        self.counts.dropped["flood"] += 1
+        self.refuse("a flood of messages", host)
         return False
 
     def from_peer(self, data: bytes, source: Flow) -> list[Send]:
         """A message from outside. Malformed ones are dropped with one log line."""
-        if not self.allowed(source.host):
+        if not self.lets_in(source.host):
             return []
         try:
             message = parse(data)
@@ -135,13 +160,13 @@ class Proxy:
                 return self._response_to_peer(message)
             return self._request_to_peer(message)
         except ProtocolError as e:
-            self.complain(f"child {port}", e)
+            self.complain(f"our child on port {port}", e)
             return []
 
     def complain(self, who: str, error: ProtocolError) -> None:
         """Log a malformed message, at most once a while for each sender."""
         self.counts.dropped["malformed"] += 1
-        self._seldom.warn(_log, f"bad {who}", "! sip: from %s: %s; dropped", who, error)
+        self.refuse(f"a malformed message ({error})", who)
 
     def child_died(self, port: int) -> list[Send]:
         """Take a dead child out; its callers get 500 or BYE rather than silence."""
@@ -151,6 +176,7 @@ class Proxy:
     def sweep(self) -> list[Send]:
         """Now and then: forget what is over, and refuse what no child could read."""
         untaken = self._table.sweep(self._clock())
+        self._flood.live_hosts(self._table.live_hosts())
         for entry in untaken:
             _log.warning("> 400 to %s: pjsip did not take its INVITE", entry.flow.host)
         return [self._reply(entry.invite, entry.flow, 400, "Bad Request") for entry in untaken]
@@ -160,6 +186,9 @@ class Proxy:
     def _request_from_peer(self, request: Request, source: Flow) -> list[Send]:
         known = request.method in _KNOWN_METHODS
         self.counts.requests[request.method if known else OTHER] += 1
+        entry = self._table.find(request.call_id, self._clock())
+        if entry is None and not self._may_begin(request, source.host):
+            return []
         request = _stamp(request, source)
         back = _reply_flow(request, source)
         forwards = _max_forwards(request.headers)
@@ -168,7 +197,6 @@ class Proxy:
         if request.method not in _KNOWN_METHODS:
             # Above all REFER: pjsua would follow it and call whom a caller names.
             return [self._reply(request, back, 405, "Method Not Allowed", (("Allow", ALLOW),))]
-        entry = self._table.find(request.call_id, self._clock())
         if entry and entry.direct and entry.flow.host == back.host:
             entry.flow = back  # a TCP caller may have connected anew
         if entry is None or _begins_again(request, entry):
@@ -181,6 +209,23 @@ class Proxy:
             if entry is None:
                 return [self._reply(request, back, 503, "All Lines Busy", _RETRY_AFTER)]
         return self._to_child(request, entry, back, forwards)
+
+    def _may_begin(self, request: Request, host: str) -> bool:
+        """Whether a request of no known call is answered at all."""
+        if request.method == "ACK":
+            return True  # it is never answered
+        agent = request.headers.get("user-agent") + request.headers.get("from")
+        if SCANNER.search(agent):
+            self.counts.dropped["scanner"] += 1
+            self.refuse("a scanner", host)
+            return False
+        if not self._flood.lets_in(host, Kind.BEGINNING, self._clock()):
+            self.counts.dropped["flood"] += 1
+            self.refuse(f"a flood of {request.method}", host)
+            return False
+        if request.method not in _KNOWN_METHODS:
+            self.refuse(f"the method {request.method}", host)
+        return True
 
     def _without_call(self, request: Request) -> Refusal | None:
         """The answer to a request of no known call; None where it may begin one or needs none."""
@@ -197,12 +242,22 @@ class Proxy:
         if self.gate is Gate.DRAINING:
             _log.info("> 503 to %s: draining", back.host)
             return None
+        if self._strangers_are_many(back.host):
+            self.refuse("a call: strangers have their share of the lines", back.host)
+            return None
         direct = len(invite.headers.listed("via")) == 1
         now = self._clock()
         entry = self._table.assign(invite, back, direct=direct, now=now)
         if entry is None:
             _log.warning("! sip: all lines busy, 503 to %s", back.host)
         return entry
+
+    def _strangers_are_many(self, host: str) -> bool:
+        """Whether the lines that are left are the trunks'."""
+        if not self._flood.names_trunks or self._flood.is_trunk(host):
+            return False
+        theirs = sum(not self._flood.is_trunk(one) for one in self._table.hosts_in_use())
+        return theirs >= STRANGERS_SHARE * self._table.lines
 
     def _to_child(
         self, request: Request, entry: CallEntry, back: Flow, forwards: int
@@ -212,6 +267,7 @@ class Proxy:
         if request.method == "INVITE" and not tag(headers.get("to")):
             outer = f"<sip:{self._where};transport={back.transport};lr>"
             inner = f"<sip:{LOOPBACK}:{self._inner_port};lr>"
+            headers = headers.without(UNWANTED)
             headers = headers.with_listed(
                 "record-route", "Record-Route", [inner, outer, *headers.listed("record-route")]
             )

@@ -122,7 +122,9 @@ class SipOffice:
         """Bind the sockets, start the children (which become ready within a second)."""
         sip = self._settings.sip
         inner = await self._transport.open_inner()
-        self._proxy = Proxy(sip.host, sip.port, inner, self._table, sip.allow, time.monotonic)
+        self._proxy = Proxy(
+            sip.host, sip.port, inner, self._table, sip.allow, time.monotonic, sip.trunks
+        )
         await self._transport.open(self._proxy, sip.host, sip.port, sip.transports)
         events = ChildEvents(
             ready=self._table.add_child,

@@ -7,7 +7,7 @@ no UTF-8 survive the round trip (surrogateescape).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from appliance.errors import ProtocolError
@@ -20,7 +20,7 @@ DEFAULT_SIP_PORT = 5060
 _COMPACT = {  # RFC 3261 §7.3.3
     "v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact",
     "l": "content-length", "c": "content-type", "s": "subject", "k": "supported",
-    "e": "content-encoding",
+    "e": "content-encoding", "r": "refer-to", "b": "referred-by",
 }  # fmt: skip
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 _VIA = re.compile(
@@ -63,6 +63,10 @@ class Headers:
         """The same with all fields ``name`` replaced, on top, by one field for each value."""
         rest = tuple(item for item in self.items if _long(item[0]) != name)
         return Headers(tuple((written, value) for value in values) + rest)
+
+    def without(self, names: Collection[str]) -> Headers:
+        """The same without the fields ``names`` (lower case, long form)."""
+        return Headers(tuple(item for item in self.items if _long(item[0]) not in names))
 
     def with_value(self, name: str, written: str, value: str) -> Headers:
         """The same with one field ``name``, where it stood or at the end."""

@@ -20,6 +20,8 @@ MESSAGE_TIMEOUT_S = 10.0
 """A TCP peer that began a message has this long to end it."""
 IDLE_TIMEOUT_S = 3600.0
 MAX_CONNECTIONS = 256
+MAX_CONNECTIONS_OF_ONE = 64
+"""Of one host: four of them must not shut everybody else out by opening connections."""
 SEND_BUFFER_BYTES = 256 * 1024
 """A TCP peer that does not read gets this much; then its connection is closed."""
 RECEIVE_BUFFER_BYTES = 1 << 20
@@ -107,8 +109,9 @@ class SipTransport:
         """Whether a new TCP peer may stay."""
         if self._proxy is None or not self._proxy.allowed(flow.host):
             return False
-        if len(self._connections) >= MAX_CONNECTIONS:
-            _log.warning("! sip: %d TCP connections, %s refused", MAX_CONNECTIONS, flow.host)
+        theirs = sum(other.host == flow.host for other in self._connections)
+        if len(self._connections) >= MAX_CONNECTIONS or theirs >= MAX_CONNECTIONS_OF_ONE:
+            self._proxy.refuse("one TCP connection too many", flow.host)
             return False
         self._connections[flow] = connection
         return True
@@ -121,7 +124,7 @@ class SipTransport:
         if self._proxy is None:
             return
         if REGISTER_MARK.encode() in data and data.startswith(b"SIP/2.0 "):
-            if self._proxy.allowed(flow.host):
+            if self._proxy.lets_in(flow.host):
                 self._registered(data)
             return
         self.send(self._proxy.from_peer(data, flow))
