@@ -5,6 +5,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 STEP := scripts/step.sh
 ARGS ?=
+# where it is set, each of the hundreds of processes of a run compiles the appliance anew: 0.4 s of a core
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
