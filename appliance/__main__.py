@@ -37,6 +37,7 @@ from appliance.commands import (
     privacy,
     queues,
     rehearse,
+    releases,
     review,
     rules,
     servers,
@@ -288,7 +289,9 @@ main.add_section("Safety and privacy", rules.rules, flags.flags, privacy.retenti
 main.add_section(
     "Models and load", models.models, capacity.capacity, rehearse.rehearse, rehearse.audit
 )
-main.add_section("Releases", bundle.bundle)
+main.add_section(
+    "Releases", releases.upgrade, releases.rollback, releases.releases, bundle.bundle
+)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def sbom(
             bom.components.add(_deb(name, entry))
         elif folder == "models":
             bom.components.add(_file(name, entry, ComponentType.MACHINE_LEARNING_MODEL))
+    bom.register_dependency(bom.metadata.component, bom.components)
     return JsonV1Dot6(bom).output_as_string(indent=1).encode()
 
 

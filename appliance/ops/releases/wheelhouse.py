@@ -82,7 +82,8 @@ def version_of(checkout: Path) -> str:
 def gather(checkout: Path, out: Path, wheels: Path | None) -> tuple[Path, ...]:
     """The wheels of both locks, in ``out``; from ``wheels`` (a folder; sources may be among them)
     and nowhere else, or from pip's cache and index. Raises UserError, also for a wrong hash."""
-    source = ["--no-index", "--find-links", str(wheels)] if wheels else []
+    offline = ["--no-index", "--no-build-isolation", "--find-links", str(wheels)]
+    source = offline if wheels else []
     for name in LOCKS:
         if (lock := checkout / name).exists():
             arguments = ["--require-hashes", "--no-deps", *source, "--wheel-dir", str(out)]
