@@ -18,6 +18,7 @@ from appliance import __version__
 from appliance.commands import (
     admin,
     auditlog,
+    backup,
     bundle,
     campaign,
     capacity,
@@ -285,6 +286,7 @@ main.add_section(
     "What agents answer", knowledge.knowledge, review.ask, review.answers, review.golden
 )
 main.add_section("Access", users.users, tenants.tenants, auditlog.audit_log)
+main.add_section("Backups", backup.backup)
 main.add_section("Safety and privacy", rules.rules, flags.flags, privacy.retention, privacy.erase)
 main.add_section(
     "Models and load", models.models, capacity.capacity, rehearse.rehearse, rehearse.audit

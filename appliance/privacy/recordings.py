@@ -28,6 +28,12 @@ class File:
     """Last written."""
 
 
+def call_id_of(name: str) -> str | None:
+    """Whose recording a file called ``name`` is (folders before it do not matter); None: no recording."""
+    match = _NAME.fullmatch(name.rpartition("/")[2])
+    return match["call"] if match else None
+
+
 def path_of(folder: Path, name: str) -> Path | None:
     """Where the recording ``name`` of a row lies; None when that is no place below ``folder``.
 

@@ -24,5 +24,6 @@ What to look for where:
 * who may do what, and who did it: ``users`` (and tenants), ``sessions``, ``api_keys``, ``audit_log``
 * review: ``flags``, ``moderating``, ``golden``, ``cached_answers``, ``corrections``, ``rules_of_site``
 * privacy: ``redactions``, ``erasing``
+* backups: ``backing``
 * ``health``: what ``ivr doctor`` asks
 """

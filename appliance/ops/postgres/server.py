@@ -85,6 +85,11 @@ class EmbeddedPostgres:
         return self._settings.database.embedded_port
 
     @property
+    def home(self) -> Path:
+        """Where its files lie."""
+        return _home(self.account, self._settings)
+
+    @property
     def url(self) -> str:
         """For the application: its own role, owner of its database, no superuser."""
         return database_url(
@@ -178,6 +183,14 @@ class EmbeddedPostgres:
         self._process.send_signal(sign)
         if sign == signal.SIGKILL:
             self._process.wait(STOP_TIMEOUT_S)
+
+
+def client_programs() -> Path | None:
+    """The wheel's folder with ``pg_dump``, ``pg_restore`` and ``psql``; None: it is not installed."""
+    try:
+        return _wheel_tree() / "bin"
+    except UserError:
+        return None
 
 
 def _wheel_tree() -> Path:

@@ -1,0 +1,217 @@
+"""What ``ivr backup`` prints: for people, or one JSON object."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from socket import gethostname
+from zoneinfo import ZoneInfo
+
+from appliance.errors import UserError
+from appliance.files import write_whole
+from appliance.ops.backup import create as creating
+from appliance.ops.backup import keys, pruning
+from appliance.ops.backup import restore as restoring
+from appliance.ops.backup import verify as verifying
+from appliance.ops.backup.rotation import longest_days
+from appliance.ops.backup.state import look_at_backups
+from appliance.ops.backup.target import Backup, Target
+from appliance.ops.console import print_json, print_table
+from appliance.settings import Settings
+
+MB = 1e6
+MOST_SHOWN = 20
+BAD_STATUS = 1
+
+
+def tell(line: str) -> None:
+    """Progress, beside the result: to people alone."""
+    if sys.stderr.isatty():
+        print(f"  {line}", file=sys.stderr)
+
+
+def print_create(settings: Settings, wanted: creating.Wanted, *, as_json: bool) -> int:
+    """Returns the exit status: 1 where the drill failed. Raises UserError."""
+    creating.be_modest()
+    made = creating.create(settings, wanted, tell)
+    if as_json:
+        print_json(
+            {
+                "name": made.backup.manifest.name if made.backup else None,
+                "seconds": round(made.seconds, 2),
+                "read_bytes": made.read_bytes,
+                "written_bytes": made.written_bytes,
+                "new_objects": made.new_objects,
+                "objects": made.backup.manifest.object_count if made.backup else 0,
+                "drilled": bool(made.backup and made.backup.manifest.drilled),
+                "drill_error": made.drill_error,
+                "removed": list(made.removed),
+                "warnings": list(made.warnings),
+            }
+        )
+        return BAD_STATUS if made.drill_error else 0
+    if made.backup is None:
+        print("Today has a backup already.")
+        return 0
+    manifest = made.backup.manifest
+    print(
+        f"Backup {manifest.name} in {made.backup.folder.parent}: {made.read_bytes / MB:.1f} MB read,"
+        f" {made.written_bytes / MB:.1f} MB written, {made.new_objects} of {manifest.object_count}"
+        f" files new, {made.seconds:.1f} s."
+    )
+    if manifest.drilled:
+        print("It was restored into a scratch database, and every table was the same there.")
+    for line in made.warnings:
+        print(f"! {line}")
+    if made.removed:
+        print(f"Removed: {', '.join(made.removed)}.")
+    if made.drill_error:
+        print(f"! It could not be proven: {made.drill_error}")
+    return BAD_STATUS if made.drill_error else 0
+
+
+def print_list(settings: Settings, *, as_json: bool) -> None:
+    """The oldest first. Raises UserError when the target is not mounted."""
+    target = Target.of(settings)
+    target.check_mount()
+    backups = target.backups()
+    broken = sorted(set(target.names()) - {one.manifest.name for one in backups})
+    conf = settings.backup
+    longest = longest_days(conf.daily, conf.weekly, conf.monthly)
+    look = look_at_backups(settings)
+    if as_json:
+        print_json(
+            {
+                "target": str(target.folder),
+                "backups": [_facts(one) for one in backups],
+                "broken": broken,
+                "longest_days": longest,
+                "last": look.state.model_dump(mode="json"),
+            }
+        )
+        return
+    zone = ZoneInfo(settings.switch.timezone)
+    print_table(
+        ("name", "made", "release", "database MB", "files", "files MB", "drill"),
+        [
+            (
+                one.manifest.name, f"{one.made_at.astimezone(zone):%Y-%m-%d %H:%M}",
+                one.manifest.release, f"{one.manifest.parts['database.age'].bytes / MB:.1f}",
+                one.manifest.object_count, f"{one.manifest.object_bytes / MB:.1f}",
+                "restored" if one.manifest.drilled else "",
+            )
+            for one in backups
+        ],
+        f"There is no backup in {target.folder}.",
+    )  # fmt: skip
+    for name in broken:
+        print(f"! {name} is damaged.")
+    if look.state.error:
+        print(f"! The last one failed: {look.state.error}")
+    print(f"What is erased from the box is in none of them after {longest} days.")
+
+
+def _facts(backup: Backup) -> dict[str, object]:
+    facts = backup.manifest.model_dump(mode="json", exclude={"seal"})
+    return facts | {"folder": str(backup.folder)}
+
+
+def print_verify(
+    settings: Settings, where: str, identity: Path | None, *, unsealed: bool, as_json: bool
+) -> int:
+    """Returns the exit status: 1 where something is not as it was. Raises UserError."""
+    creating.be_modest()
+    known = keys.read_identity(identity) if identity else None
+    found = verifying.verify(settings, where, known, tell, unsealed=unsealed)
+    if as_json:
+        print_json(asdict(found) | {"good": found.is_good, "bad": [str(one) for one in found.bad]})
+        return 0 if found.is_good else BAD_STATUS
+    made = f"Backup {found.name} (release {found.release}, revision {found.revision})"
+    if found.is_good and found.with_identity:
+        print(
+            f"{made} restores: {found.tables} tables with {found.rows} rows are what they were,"
+            f" {found.files} files, {found.small_files} settings and secrets, {found.seconds:.1f} s."
+        )
+    elif found.is_good:
+        print(
+            f"{made} is as it was written, {found.objects} files with it. That it can be read and"
+            " restored only --identity shows."
+        )
+    else:
+        print(f"{made} is damaged:")
+        for bad in found.bad[:MOST_SHOWN]:
+            print(f"! {bad}")
+        if len(found.bad) > MOST_SHOWN:
+            print(f"! and {len(found.bad) - MOST_SHOWN} more")
+    if found.with_identity and found.is_good:
+        print(found.audit_why or f"The audit log is whole: {found.audit_rows} rows.")
+    return 0 if found.is_good else BAD_STATUS
+
+
+def print_restore(settings: Settings, wanted: restoring.Wanted, *, as_json: bool) -> None:
+    """Raises UserError."""
+    done = restoring.restore(settings, wanted, tell)
+    if as_json:
+        print_json(asdict(done))
+        return
+    print(
+        f"Restored {done.name}: {done.tables} tables with {done.rows} rows, {done.files} files; the"
+        f" audit log has {done.audit_rows} rows and is checked. Settings: {done.settings_file}."
+    )
+    if done.revision != done.revision_before:
+        print(f"The tables were brought from {done.revision_before} to {done.revision}.")
+    for path in done.aside:
+        print(f"What was here before: {path}")
+    for line in done.to_do:
+        print(f"! {line}")
+    age = datetime.now(UTC) - done.made_at
+    print(
+        f"It is as of {age.days} days and {age.seconds // 3600} hours ago: whoever was erased since is"
+        " here again. Repeat `ivr erase caller` for them, and start the appliance."
+    )
+
+
+def print_key(settings: Settings, out: Path | None, *, replace: bool, as_json: bool) -> None:
+    """Make the pair; the identity goes to ``out``, or once to the screen. Raises UserError."""
+    if out is not None and out.exists():
+        raise UserError(f"{out} is there already, and an identity may be in it. Name another file.")
+    made = keys.make(settings, gethostname(), replace=replace)
+    if out is not None:
+        try:
+            write_whole(out, made.text.encode(), mode=keys.PRIVATE_MODE, sync=True)
+        except OSError as e:  # without it nothing could ever be read again
+            (settings.backup_state_dir / keys.RECIPIENT_FILE).unlink(missing_ok=True)
+            raise UserError(f"{out} cannot be written: {e.strerror}. No key was made.") from e
+    if as_json:
+        print_json({"recipient": made.recipient, "identity_file": str(out) if out else None}
+                   | ({} if out else {"identity": made.text}))  # fmt: skip
+        return
+    print(f"Public key, kept here: {made.recipient}")
+    if out is not None:
+        print(
+            f"The identity is in {out}. Move it off this box, to two places; it is shown nowhere."
+        )
+    else:
+        print("The identity, shown this once. Keep it off this box, in two places:" + os.linesep)
+        print(made.text)
+
+
+def print_prune(settings: Settings, *, as_json: bool) -> None:
+    """Raises UserError."""
+    target = Target.of(settings)
+    target.check_mount()
+    if not target.folder.is_dir():
+        raise UserError(f"There is no folder {target.folder}.")
+    try:
+        with target.alone():
+            target.clear()
+            removed = pruning.prune(settings, target, datetime.now(UTC))
+    except OSError as e:
+        raise UserError(f"Backups could not be removed: {e}.") from e
+    if as_json:
+        print_json({"removed": removed, "left": [one.manifest.name for one in target.backups()]})
+    else:
+        print(f"Removed: {', '.join(removed) or 'nothing'}.")
