@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -29,6 +30,20 @@ from appliance.telemetry import configure
     metavar="SECONDS",
     help="With --call: wait so long for an appliance that is still starting.",
 )
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.tar.gz",
+    help="Write a support bundle, without secrets or personal data.",
+)
+@click.option(
+    "--log",
+    "logs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="With --bundle: lines of this log of ours too, masked; repeatable.",
+)
 @click.option("--quiet", is_flag=True, help="Tell only what is not good.")
 @JSON
 @click.pass_context
@@ -42,6 +57,8 @@ def doctor(
     to: str | None,
     ask: str | None,
     wait_s: float,
+    bundle: Path | None,
+    logs: tuple[Path, ...],
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -60,6 +77,10 @@ def doctor(
 
         asked = ringing.Options(to or "", ask or "", wait_s, as_json)
         sys.exit(ringing.run(ctx.obj(), asked))
+    if bundle is not None:
+        from appliance.ops.doctor.bundle import command as bundling
+
+        sys.exit(bundling.run(ctx.obj(), bundle, logs, as_json=as_json))
     if to or ask or wait_s:
         raise UserError("--to, --ask and --wait go with --call.")
     from appliance.ops.doctor import command
