@@ -3,4 +3,5 @@
 ``run`` is the process of ``ivr jobs``, ``beside`` the processes it starts, ``pulse`` its watchdog;
 ``celery`` is how jobs travel, ``enqueue`` how one is added, ``tasks`` and ``periodic`` what is done
 when, ``documents`` the functions that are nobody else's.
+``counts`` and ``telling``: what Prometheus is told.
 """

@@ -17,8 +17,10 @@ from appliance import readiness
 from appliance.errors import UserError
 from appliance.jobs.beside import Beside, die_with
 from appliance.jobs.celery import LONG, OUT, SOON, make_app
+from appliance.jobs.counts import JobCounts
 from appliance.jobs.pulse import Pulse
-from appliance.jobs.tasks import register
+from appliance.jobs.tasks import TASKS, register
+from appliance.jobs.telling import metrics_port
 from appliance.settings import Settings
 from appliance.telemetry import configure
 
@@ -44,7 +46,8 @@ def run(settings: Settings, *, scheduled: bool = True) -> None:
         raise UserError(
             "Setting redis.url is not a URL of Redis; write it as redis://:password@host:port/0."
         ) from e
-    register(app, settings)
+    counts = JobCounts(TASKS)
+    register(app, settings, counts)
     _keep_our_log(settings)
     settings.jobs_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -59,9 +62,12 @@ def run(settings: Settings, *, scheduled: bool = True) -> None:
     _log.info("= jobs: %d at once, queue %s", settings.jobs.processes, shown)
     Pulse().begin()
     readiness.ready("looking for Redis")  # which may come later than we
+    metrics = metrics_port(settings, counts)
+    metrics.open(settings.metrics.jobs_port)
     worker.start()
     readiness.stopping("jobs under way finish")
     beside.finish()
+    metrics.close()
     sys.exit(1 if beside.died else worker.exitcode)
 
 

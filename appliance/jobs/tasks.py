@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from celery import Celery
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import EngineError, UserError, reason_of
 from appliance.jobs import documents, periodic
+from appliance.jobs.counts import JobCounts, Outcome
 from appliance.jobs.enqueue import PUBLISH, READ, send_documents, send_publishing
 from appliance.jobs.periodic import PERIODIC, SWEEP, Periodic
 from appliance.settings import Settings
@@ -27,15 +29,23 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-def register(app: Celery, settings: Settings) -> None:
-    """Give the application its tasks and their schedule."""
+TASKS = (READ, SWEEP, PUBLISH, *(entry.task for entry in PERIODIC))
+"""Names of all tasks."""
+
+
+def register(app: Celery, settings: Settings, counts: JobCounts | None = None) -> None:
+    """Give the application its tasks and their schedule. ``counts``: what they are counted in."""
+    counted = counts or JobCounts(TASKS)
 
     def read(document_id: int) -> None:
-        ids = _done("reading a document", lambda: documents.read(settings, document_id))
-        send_documents(app, ids or ())
+        with counted.running(READ) as outcome:
+            work = partial(documents.read, settings, document_id)
+            ids = _done("reading a document", work, outcome)
+            send_documents(app, ids or ())
 
     def sweep() -> None:
-        left = _done("the sweep", lambda: _with_engine(settings, documents.sweep))
+        with counted.running(SWEEP) as outcome:
+            left = _done("the sweep", lambda: _with_engine(settings, documents.sweep), outcome)
         if left is None:
             return
         send_documents(app, left.documents, expires_s=settings.jobs.sweep_s)
@@ -43,22 +53,24 @@ def register(app: Celery, settings: Settings) -> None:
             send_publishing(app, settings.jobs.sweep_s)
 
     def publish() -> None:
-        _done("publishing", lambda: _with_engine(settings, documents.publish_all))
+        with counted.running(PUBLISH) as outcome:
+            _done("publishing", lambda: _with_engine(settings, documents.publish_all), outcome)
 
     app.task(name=READ)(read)
     app.task(name=SWEEP)(sweep)
     app.task(name=PUBLISH)(publish)
     for entry in PERIODIC:
-        app.task(name=entry.task)(_periodic(settings, entry))
+        app.task(name=entry.task)(_periodic(settings, entry, counted))
     app.conf.beat_schedule = periodic.schedule(settings)
 
 
-def _periodic(settings: Settings, entry: Periodic) -> Callable[[], None]:
+def _periodic(settings: Settings, entry: Periodic, counts: JobCounts) -> Callable[[], None]:
     async def alone(engine: AsyncEngine, settings: Settings) -> Any:
         return await periodic.run_alone(engine, settings, entry)
 
     def run() -> None:
-        said = _done(entry.name, lambda: _with_engine(settings, alone))
+        with counts.running(entry.task) as outcome:
+            said = _done(entry.name, lambda: _with_engine(settings, alone), outcome)
         if _is_news(said):
             _log.info("= %s: %s", entry.name, said)
 
@@ -83,16 +95,19 @@ async def _with_engine(
         await engine.dispose()
 
 
-def _done(what: str, work: Callable[[], Awaitable[T]]) -> T | None:
+def _done(what: str, work: Callable[[], Awaitable[T]], outcome: list[Outcome]) -> T | None:
     """What ``work`` returns; None when it failed, which is logged: the next sweep, or the next run,
-    does what is left."""
+    does what is left. How it ended goes into ``outcome``."""
 
     async def run() -> T:
         return await work()
 
     try:
-        return asyncio.run(run())
+        found = asyncio.run(run())
+        outcome.append(Outcome.DONE)
+        return found
     except SoftTimeLimitExceeded:
+        outcome.append(Outcome.TOO_LONG)
         _log.error("! %s took too long and was ended", what)
     except (SQLAlchemyError, OSError, UserError, EngineError) as e:
         _log.warning("! %s: %s", what, reason_of(e))

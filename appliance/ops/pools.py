@@ -17,6 +17,7 @@ from appliance.capacity.share import share
 from appliance.capacity.warmups import WarmUps
 from appliance.checkpoints.presence import require
 from appliance.errors import UserError
+from appliance.metrics.looplag import LoopLag
 from appliance.ops import poolstatus
 from appliance.ops.keeping.groups import Group, engine_groups, servers
 from appliance.ops.keeping.keeper import Keeper
@@ -24,6 +25,7 @@ from appliance.ops.keeping.servergroup import ServerGroup, Steps
 from appliance.ops.keeping.stopping import Stop, unless_stopped
 from appliance.ops.planner import Planner
 from appliance.ops.processes import check_addresses
+from appliance.ops.telling import metrics_port
 from appliance.settings import Settings
 from appliance.telemetry import pass_on
 
@@ -128,6 +130,10 @@ async def _run(settings: Settings, options: Options) -> None:
     failure: UserError | None = None
     async with asyncio.TaskGroup() as tasks:
         pools = EnginePools(settings, groups, tasks, _pass_on)
+        lag = LoopLag()
+        looking = tasks.create_task(lag.run())
+        metrics = metrics_port(settings, "pools", list, pools.groups, lag)
+        metrics.open(settings.metrics.pools_port)
         beating = tasks.create_task(readiness.watchdog())
         try:
             keepers = pools.begin()
@@ -141,6 +147,8 @@ async def _run(settings: Settings, options: Options) -> None:
             failure = e
         readiness.stopping()
         await pools.close(stop.at_once)
+        looking.cancel()
+        await asyncio.to_thread(metrics.close)
         beating.cancel()
     if failure:
         raise failure

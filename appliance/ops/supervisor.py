@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from appliance import readiness
 from appliance.checkpoints.presence import require
 from appliance.errors import UserError
+from appliance.metrics.looplag import LoopLag
 from appliance.ops import announcement
 from appliance.ops.keeping.keeper import Keeper
 from appliance.ops.keeping.program import Program
@@ -23,6 +24,7 @@ from appliance.ops.keeping.stopping import Stop, unless_stopped
 from appliance.ops.pools import EnginePools
 from appliance.ops.processes import Plan, check_addresses, plan
 from appliance.ops.seed import seed
+from appliance.ops.telling import metrics_port
 from appliance.settings import Settings
 from appliance.store.agents import Assignment, load_assignments
 from appliance.store.database import database_url, explain, migrate, open_engine
@@ -89,9 +91,16 @@ class Site:
         self.keepers: list[Keeper] = []
         self._saying: list[asyncio.Task[None]] = []
         self.pools = EnginePools(settings, planned.engines, tasks, _pass_on)
+        self._lag = LoopLag()
+        self._looking: asyncio.Task[None] | None = None
+        self._metrics = metrics_port(
+            settings, "up", lambda: self.keepers, self.pools.groups, self._lag
+        )
 
     async def open(self, with_seed: bool) -> None:
         """Start everything and wait until calls are answered. Raises UserError."""
+        self._metrics.open(self.settings.metrics.up_port)
+        self._looking = self._tasks.create_task(self._lag.run())
         database = self._begin(self.plan.database)
         engines = self.pools.begin()  # they load while Postgres starts
         await _all_healthy(database)
@@ -111,6 +120,8 @@ class Site:
         """End everything, the endpoint first; engines all together, Postgres last."""
         for saying in self._saying:
             saying.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         await asyncio.gather(
             self._end((self.plan.sip,), at_once),
             self._end((*self.plan.jobs, *self.plan.console), at_once),
@@ -121,6 +132,7 @@ class Site:
         await self._end(self.plan.database, at_once)
         if self.plan.postgres is not None:
             await asyncio.to_thread(self.plan.postgres.stop)  # lets go of the cluster
+        await asyncio.to_thread(self._metrics.close)
         _log.info("= stopped")
 
     async def _end(self, programs: tuple[Program, ...], at_once: asyncio.Event) -> None:

@@ -17,6 +17,7 @@ from enum import Enum, auto
 from appliance.errors import UserError
 from appliance.ops.keeping import child as trampoline
 from appliance.ops.keeping.program import Program
+from appliance.telemetry import environment_of_children
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ class Keeper:
         self._failure = ""
         self._hopeless = False
         self._spawned_s = 0.0
+        self.starts = 0
+        """How often the child was started."""
 
     @property
     def spawned_s(self) -> float:
@@ -163,6 +166,7 @@ class Keeper:
         try:
             self._process = await self._spawn(writing)
             self._spawned_s = time.monotonic()
+            self.starts += 1
         except BaseException:
             os.close(reading)
             raise
@@ -186,7 +190,11 @@ class Keeper:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,  # our own stdout is for people and scripts
             stderr=output,
-            env={**(account.environment if account else os.environ), **self.program.environment},
+            env={
+                **(account.environment if account else os.environ),
+                **environment_of_children(),
+                **self.program.environment,
+            },
         )
 
     async def _listen(self, pipe: int) -> None:

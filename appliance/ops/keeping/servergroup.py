@@ -44,12 +44,12 @@ class ServerGroup:
     @property
     def members(self) -> list[Member]:
         """Those that run, in the order of their places."""
-        return [member for _, member in sorted(self._members.items())]
+        return [member for _, member in sorted(list(self._members.items()))]
 
     @property
     def in_flight(self) -> int:
         """Of all servers, as of the last look; what drains has to go on elsewhere."""
-        return sum(member.in_flight for member in self._members.values())
+        return sum(member.in_flight for member in list(self._members.values()))
 
     @property
     def capacity(self) -> int:
