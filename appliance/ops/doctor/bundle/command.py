@@ -18,7 +18,7 @@ from appliance.settings import Settings
 
 MODE = 0o600
 FOLDER = "ivr-support"
-README = """Made by `ivr doctor --bundle`. It holds figures, states, versions and log lines of known forms.
+README = """Made by `ivr doctor --bundle`. It holds figures, states, versions, log lines of known forms.
 It holds no password, key or token, no number of a caller, nothing that was said, no recording:
 what is not known to be harmless was left out (…). Read it before you send it.
 """
@@ -37,9 +37,7 @@ def run(settings: Settings, file: Path, logs: Sequence[Path], *, as_json: bool) 
         return 0
     for name, data in sorted(contents.items()):
         print(f"{len(data):>9} bytes  {plain(name)}")
-    print(
-        f"{plain(str(file))}: without secrets, numbers or words of callers. Read it before you send it."
-    )
+    print(f"{plain(str(file))}: no secrets, no numbers or words of callers. Read it, then send it.")
     return 0
 
 

@@ -29,7 +29,8 @@ _TRACE = re.compile(
 WORDS = frozenset({
     "stt", "tts", "turn", "embed", "rerank", "llm", "llm.fallback", "worker", "sip", "switch", "jobs",
     "admin", "postgres", "redis", "udp", "tcp", "tls", "ok", "starting", "draining", "warm", "lost",
-    "pocketsphinx", "flite", "espeak", "smart-turn", "minilm", *LOADED_BY, "connection refused", "no answer", "active", "inactive", "failed",
+    "pocketsphinx", "flite", "espeak", "smart-turn", "minilm", *LOADED_BY,
+    "connection refused", "no answer", "active", "inactive", "failed",
     *(group.value for group in Group),
 })  # fmt: skip
 """What may stand in a gap as it is."""
