@@ -82,6 +82,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
+    for name in SERVICES:
+        wanted_by = _values(name, "WantedBy")
+        if wanted_by:  # as if all were enabled: else no cycle of theirs would be found
+            folder = root / f"etc/systemd/system/{wanted_by[0]}.wants"
+            folder.mkdir(exist_ok=True)
+            (folder / _instance(name)).symlink_to(f"../{name}")
     return root
 
 
