@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.admin.live.hub import LiveHub
 from appliance.admin.tryit.calls import TestCalls
+from appliance.metrics.looplag import LoopLag
 from appliance.settings import Settings
 
 
@@ -24,3 +25,4 @@ class Console:
     """For the appliance's own servers; each request has a timeout of its own."""
     test_calls: TestCalls = field(default_factory=TestCalls)
     """People who try an agent from here."""
+    lag: LoopLag = field(default_factory=LoopLag)

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.access import apikeys, sessions
@@ -22,8 +22,11 @@ from appliance.admin.answers import Dressed
 from appliance.admin.api.app import PREFIX, error
 from appliance.admin.console import Console
 from appliance.admin.rates import Rates
+from appliance.admin.telling import PATH as METRICS
+from appliance.admin.telling import ConsoleMetrics
 from appliance.admin.ui.sockets import UPLOADS as PAGE_UPLOADS
 from appliance.admin.ui.sockets import is_theirs, page_of_upload
+from appliance.metrics.exposition import CONTENT_TYPE
 from appliance.settings import Admin
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ UPLOADS = (PAGE_UPLOADS, f"{PREFIX}/knowledge/", f"{PREFIX}/campaigns/")
 """Paths that take up to ``admin.upload_mb``."""
 _AWAY = "The database did not answer. Try again in a moment."
 _FOREIGN = "This request came from another site."
+_NO_METRICS = "This wants the secret `metrics` as a bearer token, or an API key with system:read."
 _TOO_OFTEN = "Too many requests; try again in a minute."
 _TOO_LARGE = "This is more than may be sent at once."
 
@@ -67,6 +71,7 @@ class Gate:
         self._console = console
         self._admin = console.settings.admin
         self._rates = Rates(self._admin.requests_a_minute)
+        self._metrics = ConsoleMetrics(console.settings, console.engine, console.lag)
         self._open = ("/static/", static)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,14 +84,20 @@ class Gate:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        dressed = Dressed(send, self._admin.tls, path)
+        dressed = Dressed(self._metrics.counts.watch(scope, send), self._admin.tls, path)
         scope["state"] = scope.get("state", {}) | {"console": self._console, "actor": None}
         if path.startswith(self._open) or path == HEALTH:
             await self._app(scope, receive, dressed)
             return
+        if path == METRICS and self._metrics.has_secret(_authorization(scope)):
+            await self._told()(scope, receive, dressed)
+            return
         refused = await self._refusal(scope, _asker(scope), path)
         if refused is not None:
             await refused(scope, receive, dressed)
+            return
+        if path == METRICS:
+            await self._told()(scope, receive, dressed)
             return
         await self._app(scope, Bounded(receive, self._largest(path)), dressed)
 
@@ -107,6 +118,8 @@ class Gate:
             log.error("! %s: %s", path, type(e).__name__)
             return error(503, _AWAY) if path.startswith(PREFIX) else PlainTextResponse(_AWAY, 503)
         scope["state"]["actor"] = actor
+        if path == METRICS:
+            return None if self._metrics.may_read(actor) else error(401, _NO_METRICS)
         if actor is None and path != LOGIN and not path.startswith((LOGIN + "/", PREFIX)):
             return RedirectResponse(f"{LOGIN}?next={quote(_page_of(scope))}", 303)
         if actor is not None and actor.via == "key" and not path.startswith(PREFIX):
@@ -114,6 +127,10 @@ class Gate:
         if actor is not None and (page := page_of_upload(path)) is not None:
             return None if is_theirs(page, actor.session_id) else error(404, "No such page.")
         return None
+
+    def _told(self) -> ASGIApp:
+        """The metrics. One secret, or one key, guards them for every path by which they are read."""
+        return Response(self._metrics.render(), media_type=CONTENT_TYPE)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         asker = _asker(scope)
@@ -128,7 +145,11 @@ class Gate:
             await receive()  # websocket.connect
             await send({"type": "websocket.close", "code": 1008})
             return
-        await self._app(scope, receive, send)
+        self._metrics.counts.sockets += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._metrics.counts.sockets -= 1
 
     async def _actor_of(self, asker: _Asker) -> Actor | None:
         engine = self._console.engine
@@ -188,6 +209,10 @@ def _asker(scope: Scope) -> _Asker:
     return _Asker(
         headers, address, key.strip() if kind.lower() == "bearer" else "", _cookie(headers)
     )
+
+
+def _authorization(scope: Scope) -> str:
+    return Headers(scope=scope).get("authorization", "")
 
 
 def _cookie(headers: Headers) -> str:

@@ -90,6 +90,7 @@ async def open_console(settings: Settings) -> AsyncIterator[Console]:
         console = Console(settings, engine, LiveHub(settings, engine), http)
         tasks = [
             asyncio.create_task(console.live.run(), name="live hub"),
+            asyncio.create_task(console.lag.run(), name="loop lag"),
             asyncio.create_task(close_ended(console), name="ended sessions"),
         ]
         try:
