@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from appliance import shipped
 from appliance.errors import UserError
@@ -30,6 +31,16 @@ ROOM_FACTOR = 4
 SPARE_BYTES = 512 << 20
 REQUIREMENTS = Path("about", "requirements.txt")
 VERSION_TIMEOUT_S = 60.0
+
+
+class Source(Protocol):
+    """What a new release is made from."""
+
+    def name(self) -> str:
+        """The release that it becomes. Raises UserError where it is not good."""
+
+    def lay(self, place: Place) -> Release:
+        """Make it, whole. Raises UserError; the folder is then made anew the next time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +102,6 @@ class CheckoutSource:
             wheel = wheelhouse.build(self.checkout, Path(made))
             _pip(folder, "--no-index", "--no-deps", "--force-reinstall", str(wheel))
         return _complete(place, version, "", datetime.now(UTC).isoformat(timespec="seconds"))
-
-
-Source = BundleSource | CheckoutSource
 
 
 def copy_share(root: Path, share: Path) -> None:

@@ -7,15 +7,8 @@ box; Postgres is told that both may read only. Nothing is kept of it.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,14 +19,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.errors import UserError
 from appliance.events import Agent, Passage
 from appliance.ops.console import print_json
-from appliance.ops.keeping.ports import free_port
 from appliance.ops.releases.laying import run_ivr
 from appliance.ops.releases.release import Place
+from appliance.ops.releases.scratch import READ_ONLY
 from appliance.review.asking import Asked, Asker, open_asker
 from appliance.review.likeness import Said, cosine, has_changed, holds
 from appliance.settings import Settings
 from appliance.store.agents import load_agent
-from appliance.store.database import answer, database_url
+from appliance.store.database import answer
 from appliance.store.golden import list_questions
 
 MOST_ASKED = 200
@@ -41,14 +34,7 @@ QUESTION_S = 30.0
 RUN_S = 600.0
 """Of one release: what is not asked by then is left out."""
 MARGIN_S = 120.0
-READ_ONLY = {"PGOPTIONS": "-c default_transaction_read_only=on"}
-"""libpq hands it to Postgres, whatever the code does."""
-SCRATCH_READY_S = 120.0
-SCRATCH_STOP_S = 20.0
-POLL_S = 0.2
 GOOD = "same"
-SHARED_DATA = ("secrets", "models", "cache")
-"""What a scratch worker needs of the box's data; everything else it writes into a folder of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,18 +158,17 @@ def compare(before: Sequence[Answer], now: Sequence[Answer]) -> tuple[Regression
 
 
 def replay(
-    place: Place, settings: Settings, old: str, new: str
+    place: Place, settings: Settings, old: str, new: str, folder: Path
 ) -> tuple[int, tuple[Regression, ...]]:
-    """Ask both; how many questions, and what is worse. Raises UserError where one cannot be asked,
-    or where the new worker does not come up."""
-    with _scratch(settings) as folder:
-        _try_worker(place.ivr(new), settings, folder)
-        before = folder / "before.json"
-        before.write_text(_answers(place, settings, old))
-        then = _read(before)
-        after = folder / "after.json"
-        after.write_text(_answers(place, settings, new, "--against", str(before)))
-        return len(then), compare(then, _read(after))
+    """Ask both, with files in ``folder``; how many questions, and what is worse. Raises UserError
+    where one cannot be asked."""
+    before, after = folder / "before.json", folder / "after.json"
+    before.write_text(_answers(place, settings, old))
+    then = _read(before)
+    if not then:
+        return 0, ()
+    after.write_text(_answers(place, settings, new, "--against", str(before)))
+    return len(then), compare(then, _read(after))
 
 
 def _answers(place: Place, settings: Settings, release: str, *more: str) -> str:
@@ -192,65 +177,3 @@ def _answers(place: Place, settings: Settings, release: str, *more: str) -> str:
         timeout_s=RUN_S + MARGIN_S, environment=READ_ONLY, owner_of=settings.data_dir,
     )  # fmt: skip
     return said.splitlines()[-1] if said.strip() else ""
-
-
-@contextmanager
-def _scratch(settings: Settings) -> Iterator[Path]:
-    """A data folder that may be thrown away, with the box's secrets and models in it."""
-    data = settings.data_dir.absolute()
-    with tempfile.TemporaryDirectory(prefix="ivr-replay-") as made:
-        folder = Path(made)
-        for name in SHARED_DATA:
-            if (data / name).exists():
-                (folder / name).symlink_to(data / name)
-        if os.geteuid() == 0:
-            owner = data.stat()
-            os.chown(folder, owner.st_uid, owner.st_gid)
-        yield folder
-
-
-def _try_worker(ivr: Path, settings: Settings, folder: Path) -> None:
-    """Start the new worker on a free port, reading only, until it would take calls."""
-    port = free_port()
-    own = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "NOTIFY_SOCKET")}
-    environment = own | READ_ONLY | {
-        "IVR_DATA_DIR": str(folder),
-        "IVR_DATABASE__URL": database_url(settings),
-        "IVR_WORKER__HOST": "127.0.0.1",
-        "IVR_WORKER__PORT": str(port),
-        "IVR_WORKER__RECORDINGS": "false",
-        "IVR_WORKER__DRAIN_TIMEOUT_S": "0",
-    }  # fmt: skip
-    account = folder.stat() if os.geteuid() == 0 else None
-    with (folder / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(
-            [str(ivr), "worker"], env=environment, stdout=log, stderr=log, cwd=folder,
-            user=account.st_uid if account else None, group=account.st_gid if account else None,
-            extra_groups=[account.st_gid] if account else None,
-        )  # fmt: skip
-    try:
-        _await_worker(worker, port, folder / "worker.log")
-    finally:
-        worker.send_signal(signal.SIGTERM)
-        try:
-            worker.wait(SCRATCH_STOP_S)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
-
-
-def _await_worker(worker: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + SCRATCH_READY_S
-    while not _is_ready(port):
-        if worker.poll() is not None or time.monotonic() > deadline:
-            last = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise UserError(f"The new worker does not come up: {' '.join(last)}")
-        time.sleep(POLL_S)
-
-
-def _is_ready(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer_:
-            return bool(answer_.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False

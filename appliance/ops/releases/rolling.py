@@ -30,7 +30,7 @@ QUIET_POLLS = 3
 """So many looks in a row without a call are a quiet moment."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ENGINES = ("stt", "tts", "turn", "embed", "rerank", "llm")
-SOON = ("switch", "admin", "jobs", "backup")
+SOON = ("switch", "admin", "jobs")
 """In this order: live calls of FreeSWITCH stay up while `ivr switch` is away, and it adopts them."""
 QUIET = ("postgres", "redis", "pools", *ENGINES, "sip")
 """In this order, in a moment without calls."""
@@ -117,8 +117,7 @@ class Roller:
     def _stale(self, release: str, kinds: tuple[str, ...] = ()) -> list[Unit]:
         """Units of another release, in the order of ``kinds``; of any kind where none is named."""
         stale = [unit for unit in self._units.running() if unit.release != release]
-        if not kinds:
-            return stale
+        kinds = kinds or ("worker", *SOON, *QUIET)  # a backup under way is left to end by itself
         return sorted(
             (unit for unit in stale if unit.kind in kinds),
             key=lambda unit: (kinds.index(unit.kind), unit.name),

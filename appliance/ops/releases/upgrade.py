@@ -24,6 +24,7 @@ from appliance.ops.releases.laying import Say, Source, run_ivr
 from appliance.ops.releases.release import Place
 from appliance.ops.releases.replay import replay
 from appliance.ops.releases.rolling import Rolled, Roller
+from appliance.ops.releases.scratch import scratch_folder, try_release
 from appliance.ops.releases.units import Units
 from appliance.settings import Settings
 from appliance.store.database import in_database
@@ -223,8 +224,14 @@ class Upgrade:
         self._own(release, "releases", "migrate", *how, timeout_s=MIGRATE_TIMEOUT_S)
 
     def _replay(self, progress: Progress) -> None:
-        self._say("Asking both releases the golden questions.")
-        asked, worse_now = replay(self._place, self._settings, progress.old, progress.new)
+        with scratch_folder(self._settings) as folder:
+            self._say("Trying the new release on free ports.")
+            ivr = self._place.ivr(progress.new)
+            called = try_release(ivr, self._settings, folder, call=self._options.call)
+            self._say("It answered a call." if called else "It would take calls.")
+            self._say("Asking both releases the golden questions.")
+            old, new = progress.old, progress.new
+            asked, worse_now = replay(self._place, self._settings, old, new, folder)
         self._say(f"{asked} asked, {len(worse_now)} answered worse.")
         if not worse_now:
             return
