@@ -44,6 +44,8 @@ BRANCH_MARK = "z9hG4bKivr"
 REGISTER_MARK = "z9hG4bKreg"
 """Begins the branches of our own REGISTER requests; their responses are not forwarded."""
 MAX_FORWARDS = 70
+LONGEST_NUMBER = 10
+"""Digits of Max-Forwards; noughts may lead (RFC 4475 §3.1.1.1)."""
 CHILD_PACKET_BYTES = 3900
 """pjsip drops a datagram over PJSIP_MAX_PKT_LEN = 4 000 bytes in silence; we say 513 instead."""
 RETRY_AFTER_S = 10
@@ -450,7 +452,7 @@ def _max_forwards(headers: Headers) -> int:
     text = headers.get("max-forwards").strip()
     if not text:
         return MAX_FORWARDS
-    if not (text.isascii() and text.isdigit() and len(text) <= 3):
+    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
         raise ProtocolError("SIP Max-Forwards header is malformed")
     return min(int(text), 255)
 

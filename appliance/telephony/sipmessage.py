@@ -39,6 +39,11 @@ _PARAM = re.compile(r';((?:[^;"]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))*)')
 """A quote that never ends takes the rest: searched for its end at each ``;``, it would cost the
 square of a message's length (1.3 s of the proxy for one datagram)."""
 _NEEDED = ("via", "from", "to", "call-id", "cseq")
+_ONCE = frozenset(
+    {"from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type"}
+)
+"""Two of one of these, and a parser behind us may read another message than we did (RFC 4475 §3.3.8,
+§3.3.9); of two lengths it may also read another next message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,7 @@ def parse(data: bytes) -> Request | Response:
     if not found:
         raise ProtocolError("SIP message has no end of headers")
     first, headers = _head(head)
+    _check_single(headers)
     body = body[: _content_length(headers, len(body))]
     for name in _NEEDED:
         if not headers.get(name):
@@ -266,6 +272,9 @@ class StreamFramer:
 
     def __init__(self) -> None:
         self._pending = bytearray()
+        self._end: int | None = None
+        """Of the message that has begun, once its headers are here: a body that comes byte by byte
+        must not have them read as often."""
 
     @property
     def inside_message(self) -> bool:
@@ -287,6 +296,7 @@ class StreamFramer:
                 break
             messages.append(bytes(self._pending[:end]))
             del self._pending[:end]
+            self._end = None
         if len(self._pending) > MAX_MESSAGE_BYTES:
             raise ProtocolError(f"SIP message over TCP is over {MAX_MESSAGE_BYTES} bytes")
         return messages, pings
@@ -304,17 +314,23 @@ class StreamFramer:
         return count
 
     def _message_end(self) -> int | None:
+        if self._end is None:
+            self._end = self._told_end()
+        return self._end if self._end is not None and len(self._pending) >= self._end else None
+
+    def _told_end(self) -> int | None:
         head_end = self._pending.find(b"\r\n\r\n", 0, MAX_MESSAGE_BYTES)
         if head_end <= 0:
             return None
         _, headers = _head(bytes(self._pending[:head_end]))
+        _check_single(headers)
         text = headers.get("content-length").strip()
         if not re.fullmatch(r"\d{1,6}", text, re.ASCII):
             raise ProtocolError("SIP message over TCP has no good Content-Length")
         end = head_end + 4 + int(text)
         if end > MAX_MESSAGE_BYTES:
             raise ProtocolError(f"SIP message over TCP is over {MAX_MESSAGE_BYTES} bytes")
-        return end if len(self._pending) >= end else None
+        return end
 
 
 def _long(name: str) -> str:
@@ -338,6 +354,16 @@ def _head(head: bytes) -> tuple[str, Headers]:
             raise ProtocolError("SIP header line is malformed")
         items.append((name.rstrip(), value.strip()))
     return lines[0], Headers(tuple(items))
+
+
+def _check_single(headers: Headers) -> None:
+    seen: set[str] = set()
+    for key, _ in headers.items:
+        name = _long(key)
+        if name in seen:
+            raise ProtocolError(f"SIP message has two {name} headers")
+        if name in _ONCE:
+            seen.add(name)
 
 
 def _content_length(headers: Headers, present: int) -> int:
