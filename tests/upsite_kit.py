@@ -169,6 +169,11 @@ class UpSite:
         told: dict[str, Any] = orjson.loads(self.ivr(*arguments, "--json").splitlines()[-1])
         return told
 
+    def everyone(self) -> list[int]:
+        """Pids of ``ivr up`` and of its children."""
+        assert self._up is not None
+        return [self._up.pid, *_children(self._up.pid)]
+
     def children(self, name: str) -> list[int]:
         """Pids of the children of ``ivr up`` whose command line ends with ``name``, or whose program
         is so called."""

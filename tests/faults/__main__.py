@@ -28,7 +28,9 @@ def main(calls: int, only: tuple[str, ...], as_json: bool) -> None:
     faults = possible(wanted)
     for fault in wanted:
         if fault not in faults:
-            click.echo(f"{fault.name}: not tried, it needs {'faketime' if fault.clock else 'root'}")
+            click.echo(
+                f"{fault.name}: not tried, it needs {'a C compiler' if fault.clock else 'root'}"
+            )
     click.echo(HEAD)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         Path(folder).chmod(0o755)  # root's Postgres runs as another user

@@ -22,7 +22,7 @@ ANSWER_WORDS = 7
 STAGGER_S = 0.15
 BEFORE_S, AFTER_S = 7.0, 12.0
 """Talk until everybody has asked once; and long enough after it that everybody asks again."""
-KNOCK_EVERY_S = 0.5
+KNOCK_AFTER_S, KNOCK_EVERY_S = 0.3, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ async def live_through(
                 placed.append(time.monotonic())
             await asyncio.sleep(BEFORE_S)
             broken_s = time.monotonic()
-            await fault()
             knocking = tasks.create_task(_knock(callers, sip, broken_s))
+            await fault()
             await asyncio.sleep(lasts_s)
             if heal is not None:
                 await heal()
@@ -108,6 +108,7 @@ async def _knock(callers: Callers, sip: SipSocket, broken_s: float) -> float | N
     """Ring until somebody answers; how long that took, 0 where the first was answered."""
     lines = lines_for(callers.script, RATE_HZ, barge_ins=False)
     refused = False
+    await asyncio.sleep(KNOCK_AFTER_S)
     for number in range(60):
         call = SipCall(SipPlan(callers.target, 1, 0, name="visitor"), number, lines, sip)
         await call.connect()

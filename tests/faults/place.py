@@ -34,11 +34,11 @@ READY_S = 40.0
 CALLS_PER_CHILD = 4
 """Of ``ivr sip``: pjsua2's limit."""
 DISK_BYTES = 192 << 20
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+CLOCK = Path(__file__).with_name("clock.c")
 
 
 class Place:
-    """One appliance; ``clock``: its wall clock can be turned (needs Debian's faketime)."""
+    """One appliance; ``clock``: its wall clock can be turned (needs a C compiler)."""
 
     def __init__(self, folder: Path, script: Path, calls: int, *, clock: bool = False) -> None:
         self._script = script
@@ -66,13 +66,11 @@ class Place:
             setting = f"{ENV_PREFIX}ENGINES__{stage.upper()}__"
             found |= {f"{setting}RUN": "[]", f"{setting}URLS": orjson.dumps(urls).decode()}
         if self._clock is not None:
-            self._clock.write_text("+0")
-            found |= {
-                "LD_PRELOAD": str(FAKETIME),
-                "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                "FAKETIME_CACHE_DURATION": "1",
-            }
+            self.turn_clock(0)
+            library = self._clock.with_suffix(".so")
+            compiler = ["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(CLOCK), "-ldl"]
+            subprocess.run(compiler, check=True, timeout=60)
+            found |= {"LD_PRELOAD": str(library), "IVR_TEST_CLOCK": str(self._clock)}
         return found
 
     # --- life (these block) -----------------------------------------------------------------------
@@ -117,10 +115,11 @@ class Place:
         """The processes of ``ivr sip`` that carry calls."""
         return [child for pid in self.up.children("appliance sip") for child in children(pid)]
 
-    def turn_clock(self, by: str) -> None:
-        """Let every process of ``ivr up`` see the wall clock ``by`` (faketime's form: +3600) off."""
+    def turn_clock(self, by_s: int) -> None:
+        """Let every process of ``ivr up`` see the wall clock ``by_s`` off."""
         assert self._clock is not None
-        self._clock.write_text(by)
+        with self._clock.open("r+b" if self._clock.exists() else "wb") as clock:
+            clock.write(by_s.to_bytes(8, "little", signed=True))
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -9,14 +9,15 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from appliance.rehearsal.rtp import Weather
 from tests.faults.judge import Allowed
 from tests.faults.place import CALLS_PER_CHILD, Place
 
-SPARE_BYTES = 0
-"""Left on a disk that is filled."""
+_PIECE = bytes(4096)
+"""A block of the file system: until not one more fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,9 @@ def _kill_sip_child(place: Place) -> None:
 
 
 def _fill(place: Place) -> None:
-    disk = os.statvfs(place.data_dir)
-    with (place.data_dir / "filler").open("wb") as filler:
-        os.posix_fallocate(filler.fileno(), 0, disk.f_bavail * disk.f_frsize - SPARE_BYTES)
+    with (place.data_dir / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while filler.write(_PIECE):
+            pass
 
 
 def _empty(place: Place) -> None:
@@ -151,14 +152,14 @@ FAULTS = (
     Fault(
         "clock-ahead",
         "the wall clock jumps an hour ahead",
-        lambda place: place.turn_clock("+3600"),
+        lambda place: place.turn_clock(3600),
         Allowed(),
         clock=True,
     ),
     Fault(
         "clock-back",
         "the wall clock jumps back by an hour",
-        lambda place: place.turn_clock("+0"),
+        lambda place: place.turn_clock(0),
         Allowed(),
         clock=True,
     ),
