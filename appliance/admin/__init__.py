@@ -6,5 +6,5 @@
   (headers, CSP); ``login`` (from a password to a session); ``telling`` (what Prometheus is told)
 * ``services`` what can be done; ``api`` and ``pages`` are two ways to it, ``ui`` what pages are made of
 * what services build on: ``live`` (the calls in progress), ``tryit`` (test calls), ``agents`` (what is
-  wrong with one, what is different), ``periods`` of analytics, ``csvtext``
+  wrong with one, what is different), ``periods`` of analytics, ``csvtext``, ``rounds`` of the doctor
 """

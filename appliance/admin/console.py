@@ -8,6 +8,7 @@ import aiohttp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.admin.live.hub import LiveHub
+from appliance.admin.rounds import Rounds
 from appliance.admin.tryit.calls import TestCalls
 from appliance.metrics.looplag import LoopLag
 from appliance.settings import Settings
@@ -26,3 +27,5 @@ class Console:
     test_calls: TestCalls = field(default_factory=TestCalls)
     """People who try an agent from here."""
     lag: LoopLag = field(default_factory=LoopLag)
+    rounds: Rounds = field(default_factory=Rounds)
+    """Of the doctor's checks."""

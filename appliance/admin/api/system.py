@@ -10,9 +10,12 @@ from fastapi import APIRouter
 from appliance.access.actor import Actor
 from appliance.access.roles import Permission
 from appliance.admin.api.access import ConsoleOf, needs
+from appliance.admin.rounds import Round
+from appliance.admin.services import doctor
 from appliance.admin.services import system as service
 from appliance.admin.services.system import Capacity, PlanView
 from appliance.ops.alarms import Alarm, Severity
+from appliance.ops.doctor.check import Group, State
 from appliance.ops.sitelook import Site
 
 router = APIRouter(prefix="/system", tags=["system"])
@@ -55,6 +58,59 @@ async def status(console: ConsoleOf, actor: Operator) -> Status:
 async def list_alarms(console: ConsoleOf, actor: Operator) -> tuple[Trouble, ...]:
     """What is wrong, the worst first."""
     return tuple(map(_told, await service.list_alarms(console, actor)))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found, in English."""
+
+    check: str
+    """Its code, as `ivr doctor --only` takes it."""
+    code: str
+    """The same for the same trouble."""
+    title: str
+    group: Group
+    state: State
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """A round of `ivr doctor`."""
+
+    at_s: float
+    """When it was over, Unix seconds; 0: none was made yet."""
+    good: bool
+    """Nothing is bad."""
+    findings: tuple[Checked, ...]
+
+
+@router.get("/checks")
+async def last_checks(console: ConsoleOf, actor: Operator) -> Checks:
+    """What the last round of checks found."""
+    found = doctor.last(console, actor)
+    return Checks(0.0, True, ()) if found is None else _checks(found)
+
+
+@router.post("/checks")
+async def check(console: ConsoleOf, actor: Operator) -> Checks:
+    """Check everything now, as `ivr doctor` does; some seconds. Who asks again at once gets the round
+    that was just made."""
+    return _checks(await doctor.check(console, actor))
+
+
+def _checks(found: Round) -> Checks:
+    return Checks(
+        found.at_s, found.good,
+        tuple(
+            Checked(
+                outcome.check.code, finding.code or outcome.check.code, outcome.check.title,
+                outcome.check.group, finding.state, finding.told, finding.advice,
+            )
+            for outcome in found.outcomes for finding in outcome.findings
+        ),
+    )  # fmt: skip
 
 
 def _told(alarm: Alarm) -> Trouble:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from appliance.access.roles import Permission
 from appliance.admin.services import system as service
 from appliance.admin.services.system import PlanView, SystemStatus
+from appliance.admin.ui.checks import ChecksPanel
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
 from appliance.ops.alarms import Severity
@@ -40,8 +41,10 @@ class _System:
     def __init__(self, view: View) -> None:
         self._view = view
         self._zone = ZoneInfo(view.console.settings.switch.timezone)
+        alarms = ui.column().classes("stack")
+        ChecksPanel(view)
         self._parts = [
-            (ui.column().classes("stack"), self._alarms_of, self._draw_alarms),
+            (alarms, self._alarms_of, self._draw_alarms),
             (ui.column().classes("stack"), self._workers_of, self._draw_workers),
             (ui.column().classes("stack"), self._stages_of, self._draw_stages),
             (ui.column().classes("stack"), self._rest_of, self._draw_rest),
@@ -207,6 +210,9 @@ class _System:
         ]
         if site.certificate_ends is not None:
             pairs.append((t("Certificate ends"), f"{site.certificate_ends:%Y-%m-%d}"))
+        if site.backup is not None:
+            made = site.backup.state.good_at
+            pairs.append((t("Last backup"), f"{made:%Y-%m-%d %H:%M} UTC" if made else t("none yet")))
         calls: list[tuple[str, str]] = []
         if recent is not None:
             calls = [

@@ -5,7 +5,7 @@ changes and listening into the audit log.
 
 * calls: ``live``; the log: ``calls``, ``recordings``, ``callerasure``
 * review: ``flags``, ``flag_fixes``, ``rules``
-* figures: ``analytics``, ``forecast``, ``system``
+* figures: ``analytics``, ``forecast``, ``system``; what is wrong: ``doctor``
 * agents: ``agents``, ``drafts``, ``choices`` (what the editor offers); tried: ``tryit``, ``replay``,
   ``asking``
 * knowledge: ``knowledge`` bases, ``documents``, ``searching``; watched: ``golden``, ``common_answers``
