@@ -113,6 +113,7 @@ all_steps() {
     step units "Units"
     step migration "Tables"
     step firewall "Firewall"
+    [ -n "$DRY_RUN" ] || confirm_firewall
     step fail2ban "fail2ban"
     step start "Start"
     step people "First person"
@@ -158,6 +159,7 @@ farewell() {
         say "Login:    ${ANSWER[ADMIN_LOGIN]}   password: $(cat "$FIRST_PASSWORD")   (shown this once; change it there)"
     fi
     with_freeswitch || say "Without FreeSWITCH: 8 calls at once, telephones and a PBX of your networks, no carrier's trunk with a password, no transfer to people (docs/install.md)."
+    [ "${ANSWER[PROFILE]}" != gpu ] || say "GPU: the models are here; make the engines' environments (docs/engines-*.md), then put $GPU_SETTINGS into $SETTINGS."
     say "Settings: $SETTINGS   Logs: journalctl -u 'ivr-*', $LOGS   Remove: install.sh --uninstall"
 }
 

@@ -30,7 +30,7 @@ settings_wanted() {
         setting admin.certificate "$ETC/console.pem"
         setting admin.key "$ETC/console.key"
     fi
-    [ ! -f "$STATE/engines.settings" ] || cat "$STATE/engines.settings"
+    firewall_settings
 }
 
 unique() { tr ',' '\n' <<<"${1// /,}" | awk 'NF && !seen[$0]++' | paste -sd , -; }

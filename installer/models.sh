@@ -1,7 +1,10 @@
 # shellcheck shell=bash
 # Models. PROFILE=demo needs none beyond those in the wheels. PROFILE=gpu asks `ivr models plan` what
-# fits on this GPU for the languages, pulls that (from the internet, the bundle or a folder) and
-# writes the engines' settings.
+# fits on this GPU for the languages and pulls that (from the internet, the bundle or a folder). The
+# engines that load them live in environments of their own (torch, vLLM), which are made by hand so far:
+# until their interpreters stand in the settings, the engines for demos answer.
+
+GPU_SETTINGS=$ETC/engines/plan.toml
 
 models_wanted() { # names, one a line, of the plan that was made
     [ "${ANSWER[PROFILE]}" = gpu ] && [ -f "$STATE/models.plan" ] && cat "$STATE/models.plan"
@@ -16,7 +19,7 @@ models_told() { echo "${ANSWER[LANGUAGES]} ${ANSWER[GPU_CALLS]} $(readlink "$CUR
 models_do() {
     local plan name source
     plan=$(ivr models plan --calls "${ANSWER[GPU_CALLS]}" --languages "${ANSWER[LANGUAGES]}" --json | tail -n 1)
-    python3 "$PARTS/modelplan.py" "$STATE/models.plan" "$STATE/engines.settings" <<<"$plan"
+    python3 "$PARTS/modelplan.py" "$STATE/models.plan" "$GPU_SETTINGS" <<<"$plan"
     source=${ANSWER[MODELS_FOLDER]}
     [ -n "$source" ] || { [ -n "$BUNDLE" ] && [ -d "$BUNDLE/models" ] && source=$BUNDLE/models; }
     while read -r name; do
@@ -30,14 +33,13 @@ models_do() {
             ivr models pull "$name"
         fi
     done < <(models_wanted)
-    settings_wanted | python3 "$PARTS/merge.py" "$SETTINGS" "$MEMORY"
     models_told >"$STATE/models.told"
 }
 
-models_undo() { rm -f "$STATE/engines.settings"; }
+models_undo() { :; } # what was fetched is fetched; the next run goes on there
 models_plan() {
     if [ "${ANSWER[PROFILE]}" = gpu ]; then
-        echo "what \`ivr models plan\` says for ${ANSWER[LANGUAGES]}, ${ANSWER[GPU_CALLS]} calls"
+        echo "what \`ivr models plan\` says for ${ANSWER[LANGUAGES]}, ${ANSWER[GPU_CALLS]} calls; settings for them in $GPU_SETTINGS"
     else
         echo "none to fetch: the engines for demos and tests"
     fi

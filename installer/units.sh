@@ -26,6 +26,7 @@ units_wanted() {
     local port
     for port in $(worker_ports); do echo "ivr-worker@$port.service"; done
     if with_freeswitch; then echo ivr-switch.service; else echo ivr-sip.service; fi
+    if [ "${ANSWER[FIREWALL]}" = yes ] && [ -f "$CURRENT/share/systemd/ivr-firewall.service" ]; then echo ivr-firewall.service; fi
     echo ivr-jobs.service
     echo ivr-admin.service
     [ ! -f "$CURRENT/share/systemd/ivr-backup.timer" ] || echo ivr-backup.timer
