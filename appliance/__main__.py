@@ -27,6 +27,7 @@ from appliance.commands import (
     donotcall,
     embedded,
     extensions,
+    firewall,
     flags,
     jobs,
     knowledge,
@@ -44,6 +45,7 @@ from appliance.commands import (
     servers,
     switch,
     tenants,
+    top,
     trunks,
     users,
 )
@@ -252,7 +254,7 @@ def demo(ctx: click.Context, as_json: bool) -> None:
     command.run(ctx.obj(), as_json=as_json)
 
 
-main.add_section("Run it", up, demo, seed, db, doctor.doctor)
+main.add_section("Run it", up, demo, seed, db, doctor.doctor, top.top)
 main.add_section(
     "Processes",
     worker,
@@ -285,7 +287,7 @@ main.add_section(
 main.add_section(
     "What agents answer", knowledge.knowledge, review.ask, review.answers, review.golden
 )
-main.add_section("Access", users.users, tenants.tenants, auditlog.audit_log)
+main.add_section("Access", users.users, tenants.tenants, auditlog.audit_log, firewall.firewall)
 main.add_section("Backups", backup.backup)
 main.add_section("Safety and privacy", rules.rules, flags.flags, privacy.retention, privacy.erase)
 main.add_section(

@@ -40,6 +40,8 @@ METRICS_SECRET = "metrics"
 """Bearer token of ``GET /metrics`` where other machines reach it (docs/observability.md)."""
 BACKUP_SEAL_SECRET = "backup-seal"
 """Seals backups, so that one that this box did not make is not restored."""
+METRICS_SECRET = "metrics"
+"""Bearer token of ``GET /metrics`` where other machines reach it (docs/observability.md)."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -480,30 +482,6 @@ class Switch(_Section):
     """When calls may be made; the called party's night is theirs."""
 
 
-class Metrics(_Section):
-    """``GET /metrics`` of processes that have no HTTP port of their own; 0: none."""
-
-    host: str = "127.0.0.1"
-    """Where they are read; on another address than loopback the generated secret ``metrics`` is asked
-    for."""
-    sip_port: int = Field(7611, ge=0, le=65535)
-    jobs_port: int = Field(7612, ge=0, le=65535)
-    up_port: int = Field(7613, ge=0, le=65535)
-    """Of ``ivr up``."""
-    pools_port: int = Field(7614, ge=0, le=65535)
-
-
-class Tracing(_Section):
-    """OpenTelemetry: one trace a call, one span a turn, sent when the turn is over."""
-
-    endpoint: str = ""
-    """http://host:4318/v1/traces of a collector (OTLP over HTTP); empty: no traces."""
-    words: bool = False
-    """Whether what was said, and callers' numbers, go along."""
-    sample: float = Field(1.0, gt=0, le=1)
-    """Share of calls that are traced."""
-
-
 class CallLimits(_Section):
     """How much may be called; 0: no limit."""
 
@@ -546,6 +524,49 @@ class Toll(_Section):
     """For so long, or until ``ivr trunks toll --unblock``."""
 
 
+class Metrics(_Section):
+    """``GET /metrics`` of processes that have no HTTP port of their own; 0: none."""
+
+    host: str = "127.0.0.1"
+    """Where they are read; on another address than loopback the generated secret ``metrics`` is asked
+    for."""
+    sip_port: int = Field(7611, ge=0, le=65535)
+    jobs_port: int = Field(7612, ge=0, le=65535)
+    up_port: int = Field(7613, ge=0, le=65535)
+    """Of ``ivr up``."""
+    pools_port: int = Field(7614, ge=0, le=65535)
+
+
+class Tracing(_Section):
+    """OpenTelemetry: one trace a call, one span a turn, sent when the turn is over."""
+
+    endpoint: str = ""
+    """http://host:4318/v1/traces of a collector (OTLP over HTTP); empty: no traces."""
+    words: bool = False
+    """Whether what was said, and callers' numbers, go along."""
+    sample: float = Field(1.0, gt=0, le=1)
+    """Share of calls that are traced."""
+
+
+class Firewall(_Section):
+    """Who may reach what from outside (``ivr firewall``); docs/systemd.md."""
+
+    ssh: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+    ssh_port: Port = 22
+    phones: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks of our own telephones, behind FreeSWITCH; of ``ivr sip``: ``sip.allow``."""
+    trunks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks of carriers beside those that ``ivr trunks`` knows."""
+    console: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Of people who open the console, where ``admin.host`` is not loopback."""
+    metrics: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Of whoever reads metrics, where ``metrics.host`` is not loopback."""
+    machines: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Our other machines: workers, engine servers, the roster."""
+    sip_per_second: int = Field(30, ge=1)
+    """New calls, and registrations, of one address; three seconds' worth may come at once."""
+
+
 class Log(_Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     json_lines: bool = False
@@ -573,6 +594,7 @@ class Settings(_Section):
     admin: Admin = Admin()
     metrics: Metrics = Metrics()
     tracing: Tracing = Tracing()
+    firewall: Firewall = Firewall()
     log: Log = Log()
 
     @property
