@@ -54,6 +54,23 @@ from appliance.errors import UserError
 from appliance.settings import load
 
 
+_MANUAL = {
+    "Settings": [
+        ("./ivr.toml", "Or the file of --settings or IVR_SETTINGS; /etc/ivr/ivr.toml on a box."),
+        ("IVR_…", "Overrides one setting: IVR_WORKER__PORT=7001 is port in [worker]."),
+    ],
+    "Exit status": [
+        ("0", "Done; nothing is wrong."),
+        ("1", "Done, and what was looked at is not as it should be."),
+        ("2", "Not done: one sentence on stderr says why, and what to do."),
+    ],
+    "See also": [
+        ("ivr COMMAND --help", "With an example of each; --json where it reports."),
+        ("docs/", "operator.md, admin.md, install.md: by who you are."),
+    ],
+}
+
+
 class _Commands(click.Group):
     """All commands, listed by what they are for. A user's error ends in one sentence and status 2,
     never in a traceback."""
@@ -74,6 +91,12 @@ class _Commands(click.Group):
         for title, commands in self._sections.items():
             with formatter.section(title):
                 formatter.write_dl([(str(c.name), c.get_short_help_str(letters)) for c in commands])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what holds for all commands, as a manual page would."""
+        for title, lines in _MANUAL.items():
+            with formatter.section(title):
+                formatter.write_dl(lines)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
