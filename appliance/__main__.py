@@ -53,7 +53,6 @@ from appliance.commands.common import start
 from appliance.errors import UserError
 from appliance.settings import load
 
-
 _MANUAL = {
     "Settings": [
         ("./ivr.toml", "Or the file of --settings or IVR_SETTINGS; /etc/ivr/ivr.toml on a box."),
@@ -316,9 +315,7 @@ main.add_section("Safety and privacy", rules.rules, flags.flags, privacy.retenti
 main.add_section(
     "Models and load", models.models, capacity.capacity, rehearse.rehearse, rehearse.audit
 )
-main.add_section(
-    "Releases", releases.upgrade, releases.rollback, releases.releases, bundle.bundle
-)
+main.add_section("Releases", releases.upgrade, releases.rollback, releases.releases, bundle.bundle)
 
 
 if __name__ == "__main__":
