@@ -38,7 +38,7 @@ BEGINNINGS = Budget(20, 60)
 """Messages of one source that belong to no call of ours: INVITE, OPTIONS, REGISTER."""
 TRUNK_MESSAGES = Budget(2000, 4000)
 TRUNK_BEGINNINGS = Budget(200, 400)
-STRANGERS_MESSAGES = Budget(1000, 2000)
+STRANGERS_MESSAGES = Budget(500, 1000)
 """All sources together that are no trunks and have no call: some 0.2 ms of work each."""
 STRANGERS_BEGINNINGS = Budget(100, 200)
 

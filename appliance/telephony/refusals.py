@@ -21,6 +21,9 @@ LONGEST_WHAT = 100
 _ODD = re.compile(r"[^A-Za-z0-9 ().,:;%_+*'!~/-]")
 
 
+_FROM = re.compile(r"\bfrom\b")
+
+
 class Refusals:
     """Says who was refused, once a while for each source and cause."""
 
@@ -37,7 +40,7 @@ class Refusals:
         self._at_s = now_s
         if self._left < 1:
             return
-        said = _ODD.sub("?", what)[:LONGEST_WHAT].replace(" from ", " of ")
+        said = _FROM.sub("of", _ODD.sub("?", what)[:LONGEST_WHAT]).strip() or "something"
         text = "! sip: refused %s from %s"
         if self._seldom.warn(_log, f"{said} {host}", text, said, host):
             self._left -= 1
