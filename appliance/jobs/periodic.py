@@ -48,6 +48,7 @@ PERIODIC = (
     Periodic("answers", "appliance.review.common:make_answers", 600),
     Periodic("golden", "appliance.review.golden:ask_golden"),
     Periodic("erase", "appliance.privacy.retention:erase_old"),
+    Periodic("backup", "appliance.jobs.backup:make_backup"),
     Periodic("refresh", "appliance.jobs.documents:refresh"),
     Periodic("prune", "appliance.jobs.documents:prune"),
 )

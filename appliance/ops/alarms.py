@@ -69,7 +69,7 @@ class Alarm:
 def alarms(site: Site) -> tuple[Alarm, ...]:
     """Everything that is wrong, the worst first."""
     parts = (of_workers, of_stages, of_telephony, of_database, of_jobs, of_disk, of_calls)
-    found = [alarm for part in (*parts, of_certificate) for alarm in part(site)]
+    found = [alarm for part in (*parts, of_certificate, of_backups) for alarm in part(site)]
     order = list(Severity)
     return tuple(sorted(found, key=lambda alarm: order.index(alarm.severity)))
 
@@ -287,6 +287,40 @@ def of_certificate(site: Site) -> Iterator[Alarm]:
                 " its own is renewed at its start.",
                 {"day": f"{site.certificate_ends:%Y-%m-%d}"},
             )  # fmt: skip
+
+
+def of_backups(site: Site) -> Iterator[Alarm]:
+    """Whether there is a backup, how old it is, and whether the last one and its drill went well."""
+    look = site.backup
+    if look is None:
+        return
+    state, age = look.state, look.age_hours(site.at_s)
+    if not look.has_key:
+        yield Alarm(
+            "backup-none", Severity.NOTICE, "No backups are made: there is no key for them yet.",
+            "`ivr backup key --out FILE` makes one; keep that file off this box.",
+        )  # fmt: skip
+        return
+    if state.error:
+        yield Alarm(
+            "backup-failed", Severity.WARNING, "The last backup failed: {why}",
+            "Mend that and run `ivr backup create`.", {"why": state.error},
+        )  # fmt: skip
+    if state.drill_error:
+        yield Alarm(
+            "backup-unproven", Severity.WARNING,
+            "The last backup could not be restored into a scratch database: {why}",
+            "Run `ivr backup create --drill`; an older backup may be the better one.",
+            {"why": state.drill_error},
+        )  # fmt: skip
+    if age is None or age > look.late_hours:
+        old = age is not None
+        yield Alarm(
+            "backup-late", Severity.WARNING,
+            "The last backup is {hours} hours old." if old else "There is no backup yet.",
+            "`ivr backup create` makes one; see that ivr-backup.timer or `ivr jobs` runs.",
+            {"hours": f"{age:.0f}"} if age is not None else {},
+        )  # fmt: skip
 
 
 def of_calls(site: Site) -> Iterator[Alarm]:

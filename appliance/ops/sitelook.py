@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.engines.http import read_at_most
 from appliance.engines.roster import read_roster
 from appliance.errors import UserError
+from appliance.ops.backup.state import BackupLook, look_at_backups
 from appliance.ops.poolstatus import read_pools
 from appliance.ops.switchclient import ask
 from appliance.settings import REDIS_SECRET, SWITCH_SECRET, Settings
@@ -164,6 +165,8 @@ class Site:
     spool_bytes: int = 0
     """Rows of the journal that wait on disk for Postgres."""
     certificate_ends: datetime | None = None
+    backup: BackupLook | None = None
+    """None: nobody looked."""
 
 
 def worker_urls(settings: Settings) -> tuple[str, ...]:
@@ -327,6 +330,7 @@ def _files(settings: Settings) -> dict[str, Any]:
         "expects_switch": (settings.switch.conf_dir / "site").exists(),
         "pools": _pools(settings),
         "certificate_ends": _certificate_ends(settings),
+        "backup": look_at_backups(settings),
     }
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import gethostname
+from types import FrameType
 from zoneinfo import ZoneInfo
 
 from appliance.errors import UserError
@@ -33,10 +37,29 @@ def tell(line: str) -> None:
         print(f"  {line}", file=sys.stderr)
 
 
+@contextmanager
+def _ending_whole() -> Iterator[None]:
+    """SIGTERM ends what is under way as an error does: half a backup and helpers go with it."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, leave)
+    except ValueError:  # not the main thread: somebody else's process
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def print_create(settings: Settings, wanted: creating.Wanted, *, as_json: bool) -> int:
     """Returns the exit status: 1 where the drill failed. Raises UserError."""
     creating.be_modest()
-    made = creating.create(settings, wanted, tell)
+    with _ending_whole():
+        made = creating.create(settings, wanted, tell)
     if as_json:
         print_json(
             {
@@ -125,7 +148,8 @@ def print_verify(
     """Returns the exit status: 1 where something is not as it was. Raises UserError."""
     creating.be_modest()
     known = keys.read_identity(identity) if identity else None
-    found = verifying.verify(settings, where, known, tell, unsealed=unsealed)
+    with _ending_whole():
+        found = verifying.verify(settings, where, known, tell, unsealed=unsealed)
     if as_json:
         print_json(asdict(found) | {"good": found.is_good, "bad": [str(one) for one in found.bad]})
         return 0 if found.is_good else BAD_STATUS
@@ -153,7 +177,8 @@ def print_verify(
 
 def print_restore(settings: Settings, wanted: restoring.Wanted, *, as_json: bool) -> None:
     """Raises UserError."""
-    done = restoring.restore(settings, wanted, tell)
+    with _ending_whole():
+        done = restoring.restore(settings, wanted, tell)
     if as_json:
         print_json(asdict(done))
         return

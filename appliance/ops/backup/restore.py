@@ -280,12 +280,12 @@ class _Restore:
             loading.finish()
 
     def _check(self) -> int:
-        """The audit log as it was, then the tables as this release has them. Raises UserError."""
+        """The tables as this release has them, and the audit log as it was. Raises UserError."""
+        migrate(self._url)
         expect = self._contents.audit_head
         found = answer(self._settings, lambda engine: audit.verify(engine, expect), AUDIT_TIMEOUT_S)
         if found.why:
             self._to_do.append(f"The audit log was broken before this backup was made: {found.why}")
-        migrate(self._url)
         return found.rows
 
     # --- the settings ---

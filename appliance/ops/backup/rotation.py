@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 LONGEST_MONTH_DAYS = 31
+FRESH = timedelta(days=1)
+"""All that are so young stay: the second of a day may hold what went wrong after the first."""
 
 
 def longest_days(daily: int, weekly: int, monthly: int) -> int:
@@ -30,7 +32,7 @@ def kept(
     newest_first = sorted(made, reverse=True)
     oldest = now - timedelta(days=longest_days(daily, weekly, monthly))
     young = [at for at in newest_first if at > oldest]
-    stay = {newest_first[0]}
+    stay = {newest_first[0]} | {at for at in young if now - at < FRESH}
     stay |= _last_of_each(young, daily, lambda at: (at.year, at.month, at.day))
     stay |= _last_of_each(young, weekly, lambda at: at.isocalendar()[:2])
     stay |= _last_of_each(young, monthly, lambda at: (at.year, at.month))

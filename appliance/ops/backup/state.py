@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -41,17 +41,13 @@ class BackupLook:
     has_key: bool
     state: State
     late_hours: float
+    """``backup.late_hours``."""
 
-    @property
-    def age_hours(self) -> float | None:
-        """Of the last complete one; None: there is none."""
+    def age_hours(self, at_s: float) -> float | None:
+        """Of the last complete one at that time (Unix seconds); None: there is none."""
         if self.state.good_at is None:
             return None
-        return (datetime.now(UTC) - self.state.good_at).total_seconds() / 3600
-
-    @property
-    def is_late(self) -> bool:
-        return (age := self.age_hours) is not None and age > self.late_hours
+        return (at_s - self.state.good_at.timestamp()) / 3600
 
 
 def read_state(settings: Settings) -> State:

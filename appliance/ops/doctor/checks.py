@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import chain
 
 from appliance.ops.doctor import (
+    backup,
     disk,
     engines,
     files,
@@ -27,6 +28,7 @@ from appliance.ops.doctor import (
 from appliance.ops.doctor.check import Check, Group
 
 _PARTS: tuple[tuple[Check, ...], ...] = (
+    backup.CHECKS,
     machine.CHECKS,
     disk.CHECKS,
     gpu.CHECKS,
