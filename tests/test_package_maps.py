@@ -12,6 +12,7 @@ PACKAGES = (
     *("access", "call", "jobs", "knowledge", "knowledge.reading"),
     *("privacy", "review", "safety", "store"),
     *("outreach", "outreach.campaigns", "outreach.webhooks"),
+    *("ops.releases",),
     *("admin", "admin.agents", "admin.live", "admin.login", "admin.services", "admin.tryit"),
     *("admin.ui", "admin.ui.access", "admin.ui.agents", "admin.ui.analytics", "admin.ui.calls"),
     *("admin.ui.campaigns", "admin.ui.knowledge", "admin.ui.live", "admin.ui.numbers"),
