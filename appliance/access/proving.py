@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,6 +17,8 @@ from appliance.errors import UserError
 from appliance.settings import Admin, Settings
 from appliance.store import users as store
 from appliance.store.users import Credentials, Try, User
+
+_log = logging.getLogger(__name__)
 
 NOBODY_ID = 0
 """No user has it: an unknown login goes the same way as a known one, statement for statement."""
@@ -135,8 +139,18 @@ async def _refuse(
     locked = taken.locks_until is not None
     action = "login.lock" if locked else "login.refuse"
     subject, tenant = (user.login, user.tenant) if user else ("unknown", None)
+    _tell(what, asked.address)
     async with engine.begin() as connection:
         await audit.append(connection, nobody, action, subject, {"wrong": what}, tenant)
+
+
+def _tell(what: str, address: str) -> None:
+    """The line that fail2ban reads (installer/fail2ban/filter.d/ivr-console.conf)."""
+    try:
+        shown = ip_address(address)
+    except ValueError:  # a proxy's word, or a test's: nobody can be shut out by it
+        return
+    _log.warning("! console: refused a wrong %s from %s", what, shown)
 
 
 def _login(typed: str) -> str:

@@ -61,6 +61,19 @@ def apply(ctx: click.Context, yes: bool, wait: int) -> None:
 
 @firewall.command()
 @click.pass_context
+def jail(ctx: click.Context) -> None:
+    """Print fail2ban's jails of SIP and the console; its filters come with the release.
+
+    \b
+    Example: ivr firewall jail >/etc/fail2ban/jail.d/ivr.conf
+    """
+    from appliance.ops import fail2ban as command
+
+    click.echo(command.render(settings_of(ctx)), nl=False)
+
+
+@firewall.command()
+@click.pass_context
 def remove(ctx: click.Context) -> None:
     """Take our rules away, for good. For root.
 
