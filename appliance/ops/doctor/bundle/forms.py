@@ -17,8 +17,11 @@ import appliance
 
 LEAST_LETTERS = 6
 """Of its own that a form must have; with fewer it would fit anything."""
-LOG_CALLS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
-ERRORS = frozenset({"UserError", "EngineError", "ProtocolError", "SwitchError", "RefusedError"})
+SAYING = frozenset({
+    "debug", "info", "warning", "error", "exception", "critical", "log", "_fail", "failed",
+    "UserError", "EngineError", "ProtocolError", "SwitchError", "RefusedError",
+})  # fmt: skip
+"""What is called with a text for the log, or to raise an error."""
 TOLD = ("ops/doctor", "ops/alarms.py", "telephony/diagnose.py")
 """Parts of the source whose every text is said to operators only."""
 _GAP = re.compile(r"%(?:\(\w+\))?[-+ #0]*[\d*]*(?:\.[\d*]+)?[sdrfgxi]|\{\w*\}")
@@ -64,32 +67,34 @@ def _made(texts: Iterator[list[str]]) -> tuple[Form, ...]:
     return tuple(sorted(found.values(), key=lambda form: -form.letters))
 
 
-def _sources() -> Iterator[tuple[str, ast.Module]]:
+def _sources(below: tuple[str, ...] = ("",)) -> Iterator[ast.Module]:
     root = Path(appliance.__file__).parent
     for path in sorted(root.rglob("*.py")):
-        try:
-            yield str(path.relative_to(root)), ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError):
-            continue
+        if str(path.relative_to(root)).startswith(below):
+            try:
+                yield ast.parse(path.read_text(encoding="utf-8"))
+            except (OSError, SyntaxError):
+                continue
 
 
 def _logged() -> Iterator[list[str]]:
-    for _, tree in _sources():
+    for tree in _sources():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and node.args:
-                name = node.func.attr if isinstance(node.func, ast.Attribute) else (
-                    node.func.id if isinstance(node.func, ast.Name) else ""
-                )  # fmt: skip
-                if name in LOG_CALLS or name in ERRORS:
-                    yield from (parts for arg in node.args if (parts := _parts(arg)))
+            if isinstance(node, ast.Call) and node.args and _called(node.func) in SAYING:
+                yield from (parts for arg in node.args if (parts := _parts(arg)))
+
+
+def _called(function: ast.expr) -> str:
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def _said() -> Iterator[list[str]]:
-    for path, tree in _sources():
-        if path.startswith(TOLD):
-            for node in ast.walk(tree):
-                if parts := _parts(node):
-                    yield parts
+    for tree in _sources(TOLD):
+        for node in ast.walk(tree):
+            if parts := _parts(node):
+                yield parts
 
 
 def _parts(node: ast.AST) -> list[str]:

@@ -26,7 +26,7 @@ async def lines(box: Box) -> list[str]:
     )  # fmt: skip
     if not ran.ok:
         return []
-    return await asyncio.to_thread(lambda: [_entry(line) for line in ran.out.splitlines()])
+    return await asyncio.to_thread(lambda: [masked_entry(line) for line in ran.out.splitlines()])
 
 
 def of_file(path: Path) -> list[str]:
@@ -39,7 +39,8 @@ def of_file(path: Path) -> list[str]:
     return [_of_text(line.rstrip("\n")) for line in last]
 
 
-def _entry(line: str) -> str:
+def masked_entry(line: str) -> str:
+    """One entry of ``journalctl --output=json``; empty: it is none."""
     try:
         entry: dict[str, Any] = orjson.loads(line)
     except orjson.JSONDecodeError:
