@@ -94,13 +94,15 @@ class CheckoutSource:
         version = self.name()
         folder = _fresh(place, version)
         copy_share(self.checkout, folder / "share")
-        _environment(folder)
+        _environment(folder, "--without-pip")
         purelib = next((folder / ".venv" / "lib").glob("python*")) / "site-packages"
         shared = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
         (purelib / "shared.pth").write_text("\n".join(shared) + "\n")
         with tempfile.TemporaryDirectory(prefix="ivr-wheel-") as made:
             wheel = wheelhouse.build(self.checkout, Path(made))
-            _pip(folder, "--no-index", "--no-deps", "--force-reinstall", str(wheel))
+            into = ("--python", str(folder / ".venv" / "bin" / "python"), "install", "--quiet")
+            offline = ("--no-index", "--no-deps", "--no-compile", "--ignore-installed", str(wheel))
+            wheelhouse.pip(*into, *offline, timeout_s=INSTALL_TIMEOUT_S)
         return _complete(place, version, "", datetime.now(UTC).isoformat(timespec="seconds"))
 
 
@@ -155,9 +157,9 @@ def base_python() -> Path:
     return Path(sys.base_prefix, "bin", "python{}.{}".format(*sys.version_info[:2]))
 
 
-def _environment(folder: Path) -> None:
+def _environment(folder: Path, *options: str) -> None:
     """An empty environment, at its final place: its programs carry its path."""
-    command = [str(base_python()), "-m", "venv", str(folder / ".venv")]
+    command = [str(base_python()), "-m", "venv", *options, str(folder / ".venv")]
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=VENV_TIMEOUT_S)
     except (OSError, subprocess.SubprocessError) as e:
