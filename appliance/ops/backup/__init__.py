@@ -11,7 +11,7 @@
 * ``create``: makes one, from ``gathering`` (its files) and ``drilling`` (the proof while it is made);
   ``pruning``: takes old ones away
 * ``opening``: finds one and looks whether it is ours and whole; ``verify``: proves one
-* ``restore``: brings one back, with ``placing`` (its files), ``settingsfile`` and ``running`` (the
-  embedded server, while the appliance is stopped)
+* ``restore``: brings one back, with ``placing`` (its files), ``settingsfile``, ``running`` (the
+  embedded server, while the appliance is stopped) and ``owner`` (whose data it is)
 * ``state``: how the last one ended, for alarms; ``command``: what is typed, and what is printed
 """

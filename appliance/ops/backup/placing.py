@@ -125,16 +125,6 @@ class Stage:
         path.chmod(kept.mode)
         os.utime(path, ns=(kept.mtime_ns, kept.mtime_ns))
 
-    def give(self, like: Path) -> None:
-        """When root restores: to the owner of ``like``. Raises OSError."""
-        if os.geteuid() != 0:
-            return
-        owner = like.stat()
-        for tree in self._trees.values():
-            for place, folders, names in os.walk(tree.stage):
-                for path in (place, *(os.path.join(place, name) for name in (*folders, *names))):
-                    os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-
     def exchange(self, stamp: str) -> list[Path]:
         """Put all in place; what was there, under its new name. Again after a kill goes on with it.
 

@@ -29,6 +29,7 @@ from appliance.ops.backup.create import GB
 from appliance.ops.backup.dumping import Loading, dump, programs
 from appliance.ops.backup.keys import Identity, opened
 from appliance.ops.backup.manifest import DATABASE, FILES, Contents, Manifest
+from appliance.ops.backup.owner import as_before, as_owner_of
 from appliance.ops.backup.placing import Stage, trees
 from appliance.ops.backup.running import database_runs
 from appliance.ops.backup.settingsfile import merged
@@ -100,7 +101,7 @@ def restore(settings: Settings, wanted: Wanted, tell: Tell = lambda _: None) -> 
     contents, settings_text = _proven(settings, backup, wanted, identity)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
     try:
-        with database_runs(settings):
+        with as_owner_of(settings.data_dir), database_runs(settings):
             return _Restore(settings, wanted, tell, backup, identity, contents, settings_text).run()
     except OSError as e:
         raise UserError(
@@ -182,11 +183,11 @@ class _Restore:
         self._stage.open()
         files = self._stage.fill(self._backup, self._contents, self._identity, self._tell)
         boxfiles.unpack(self._backup.folder / FILES, self._identity, self._put)
-        self._stage.give(self._settings.data_dir)
         journal = self._take_aside(journal, before)
         self._load()
         audit_rows = self._check()
-        file = self._write_settings(journal.stamp)
+        with as_before():
+            file = self._write_settings(journal.stamp)
         aside = self._stage.exchange(journal.stamp)
         self._journal_file.unlink()
         folder = self._aside_folder(journal)
