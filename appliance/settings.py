@@ -325,6 +325,9 @@ class Sip(_Section):
     trunks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Those of them that are carriers and PBXs: where it names any, they have a budget of messages of
     their own, and half of the lines are theirs alone."""
+    strict_rtp: bool = True
+    """Hear audio from the address of the caller's SDP and of their signalling alone. Off only for a
+    carrier that sends it from a third one; then a stranger may speak in calls."""
     worker_urls: tuple[str, ...] = ("ws://127.0.0.1:7000",)
     registrar: str = ""
     """sip:pbx.example:5060 to register to; empty: do not register."""

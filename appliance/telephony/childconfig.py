@@ -26,3 +26,5 @@ class ChildConfig:
     """A call without RTP for so long is hung up."""
     log_level: str
     log_json: bool
+    strict_rtp: bool = True
+    """RTP is heard from the caller's own addresses alone (rtpguard.py)."""

@@ -28,7 +28,7 @@ from appliance.telephony.livecall import LiveCall, PjCall
 from appliance.telephony.mediabridge import Caller
 from appliance.telephony.pjlib import Ports, choose_codecs, private_stdout, start_library
 from appliance.telephony.sdp import RATE_HZ, chosen_codec
-from appliance.telephony.sipmessage import Request, parse, parse_uri
+from appliance.telephony.sipmessage import Request, Response, parse, parse_uri, parse_via
 
 _log = logging.getLogger(__name__)
 
@@ -190,7 +190,17 @@ def _read_invite(text: str) -> Caller:
         caller = parse_uri(invite.headers.get("from")).user
     except ProtocolError:
         caller = ""  # a tel: URI or anonymous: the call is still a call
-    return Caller(str(uuid.uuid4()), _clean(dialled), _clean(caller), RATE_HZ[codec])
+    call_id, rate_hz = str(uuid.uuid4()), RATE_HZ[codec]
+    return Caller(call_id, _clean(dialled), _clean(caller), rate_hz, _peer_of(invite))
+
+
+def _peer_of(invite: Request | Response) -> str:
+    """Where the caller's SIP came from, as our proxy noted on its Via; empty when it did not."""
+    try:
+        token = parse_via(invite.headers.listed("via")[0]).get("flow") or ""
+        return bytes.fromhex(token).decode().split(" ")[1]
+    except (ProtocolError, ValueError, IndexError):
+        return ""
 
 
 def _clean(user: str) -> str:

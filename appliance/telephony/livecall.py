@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from enum import Enum, auto
+from ipaddress import IPv4Address
 from typing import Any
 
 import pjsua2 as pj
@@ -16,6 +17,7 @@ from appliance.telemetry import CallLog
 from appliance.telephony.childconfig import ChildConfig
 from appliance.telephony.mediabridge import Caller, MediaBridge
 from appliance.telephony.pjlib import FramePort, Ports
+from appliance.telephony.rtpguard import admit
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +77,21 @@ class PjCall(pj.Call):
                 self._post(lambda call: call.on_key(digit, duration_ms))
         except Exception:  # C++ above
             _log.exception("! a key was not handled")
+
+
+def _place(name: str) -> tuple[str, int]:
+    """``127.0.0.1:23000``, as pjsua2 names a socket. Raises ValueError."""
+    host, _, port = name.rpartition(":")
+    return host, int(port)
+
+
+def _host_of(name: str) -> IPv4Address | None:
+    """The address of ``host`` or ``host:port``; None for what is none, and for 0.0.0.0."""
+    try:
+        host = IPv4Address(name.partition(":")[0])
+    except ValueError:
+        return None
+    return None if host.is_unspecified else host
 
 
 class LiveCall:
@@ -222,6 +239,23 @@ class LiveCall:
             self._port.startTransmit(audio)
         except pj.Error as e:
             self._log.warning("! media not connected: %s", e.info())
+            return
+        if self._config.strict_rtp:
+            self._guard_rtp()
+
+    def _guard_rtp(self) -> None:
+        """Hear nobody but the caller; a re-INVITE may have named another address of theirs."""
+        try:
+            assert self._pj is not None
+            own = self._pj.getMedTransportInfo(0)
+            names = (str(self._pj.getStreamInfo(0).remoteRtpAddress), self._caller.peer)
+            hosts = [host for host in map(_host_of, names) if host is not None]
+            found = [admit(_place(str(n)), hosts) for n in (own.localRtpName, own.localRtcpName)]
+        except (pj.Error, OSError, ValueError) as e:
+            self._log.warning("! RTP of strangers is not kept out: %s", e)
+            return
+        if not all(found):
+            self._log.warning("! RTP of strangers is not kept out: its socket was not found")
 
     def on_key(self, digit: str, duration_ms: int) -> None:
         """A key was released (RFC 4733) or reported (SIP INFO)."""

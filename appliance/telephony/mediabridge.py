@@ -46,6 +46,8 @@ class Caller:
     did: str
     caller: str
     rate_hz: int
+    peer: str = ""
+    """IP address that their SIP came from."""
 
 
 Ended = Callable[[str, bool], None]

@@ -212,6 +212,7 @@ class SipOffice:
             silent_rtp_s=self._silent_rtp_s,
             log_level=self._settings.log.level,
             log_json=self._settings.log.json_lines,
+            strict_rtp=sip.strict_rtp,
         )
 
     def _warn_of_registrar(self, registrar: str) -> None:
