@@ -119,8 +119,9 @@ class Site:
 
     # --- life (these block: call them in a thread) ------------------------------------------------
 
-    def open(self, agents: Agents) -> None:
-        """Start everything, with the sample agent on every number and on top of it ``agents``."""
+    def open(self, agents: Agents, start: tuple[str, ...] = ("worker", "sip")) -> None:
+        """Start everything, with the sample agent on every number and on top of it ``agents``;
+        ``start``: what begins after it."""
         for name in self.engines:
             self._spawn(name)
         self.postgres.start()
@@ -128,7 +129,7 @@ class Site:
         for name in self.engines:
             self._wait_until_ready(name)
         asyncio.run(self._publish(agents))
-        self.start("worker", "sip")
+        self.start(*start)
 
     def close(self) -> None:
         """End what still runs."""
@@ -183,6 +184,11 @@ class Site:
         while not all(self._is_trusted(name) for name in names):
             assert time.monotonic() < deadline, self.log("worker")[-3000:]
             time.sleep(POLL_S)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its processes are started with."""
+        return dict(self._environment)
 
     # --- quick ------------------------------------------------------------------------------------
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import UserError
-from appliance.ops.releases.marks import contractions, statements
+from appliance.ops.releases.marks import contractions, expansions, statements
 from appliance.store.database import MIGRATIONS
 from appliance.store.schema import Phase, Revision, before_switch, pending, revisions
 
 KNOWN = revisions()
+BEFORE_MARKS = ("0003", "0004")
 TEMPLATE = '''"""It."""
 import sqlalchemy as sa
 from alembic import op
@@ -24,8 +25,15 @@ def upgrade():
 
 @pytest.mark.parametrize("revision", KNOWN, ids=lambda revision: revision.id)
 def test_a_migration_is_what_its_mark_says(revision: Revision) -> None:
-    found = contractions(MIGRATIONS, revision.id)
-    assert bool(found) == (revision.phase is Phase.CONTRACT), (revision.id, found)
+    taken, added = contractions(MIGRATIONS, revision.id), expansions(MIGRATIONS, revision.id)
+    if revision.phase is Phase.EXPAND:
+        assert taken == ()
+    elif revision.phase is Phase.CONTRACT:
+        assert taken and added == (), (
+            "what new code needs goes into a revision of its own, before it"
+        )
+    else:
+        assert revision.id in BEFORE_MARKS and taken and added
 
 
 @pytest.mark.parametrize(
@@ -89,7 +97,7 @@ def _folder(tmp_path: Path, body: str) -> Path:
 
 def chain(text: str) -> list[Revision]:
     """``e`` and ``c`` in order, called 1, 2, 3 …"""
-    phases = {"e": Phase.EXPAND, "c": Phase.CONTRACT}
+    phases = {"e": Phase.EXPAND, "c": Phase.CONTRACT, "b": Phase.BOTH}
     return [Revision(str(i), phases[kind], "") for i, kind in enumerate(text, 1)]
 
 
@@ -101,6 +109,7 @@ def chain(text: str) -> list[Revision]:
         ("eec", "1", "1", "2"),
         ("eecc", "2", "2", ""),
         ("ecee", "1", "2", "4"),  # 2 came with the old release and was left
+        ("ebbe", "3", "3", "4"),
         ("ec", "", "", "2"),  # a new database takes everything
     ],
 )
@@ -111,6 +120,11 @@ def test_the_target_before_the_switch(known: str, at: str, old_head: str, target
 def test_an_expansion_behind_a_new_contraction_takes_two_upgrades() -> None:
     with pytest.raises(UserError, match="two steps"):
         before_switch(chain("ece"), "1", "1")
+
+
+def test_what_does_both_wants_the_appliance_to_stand_still() -> None:
+    with pytest.raises(UserError, match="Stop it"):
+        before_switch(chain("eb"), "1", "1")
 
 
 def test_a_database_of_a_newer_release_is_refused() -> None:

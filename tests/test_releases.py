@@ -14,6 +14,8 @@ from click.testing import CliRunner
 
 from appliance.__main__ import main
 from appliance.errors import UserError
+from appliance.ops.doctor.check import State
+from appliance.ops.doctor.releases import look
 from appliance.ops.releases import laying
 from appliance.ops.releases.journal import Journal, Progress, Step, Way
 from appliance.ops.releases.release import Place, Release
@@ -173,3 +175,35 @@ def test_the_commands(tmp_path: Path) -> None:
     assert refused.exit_code == 2 and "Name a BUNDLE" in refused.output
     refused = run(main, ["upgrade", "--resume", "--root", str(tmp_path)])
     assert refused.exit_code == 2 and "nothing to resume" in refused.output
+
+
+class FixedUnits:
+    """Services that run, as a test says."""
+
+    def __init__(self, *units: Unit) -> None:
+        self._units = units
+
+    def running(self) -> tuple[Unit, ...]:
+        return self._units
+
+    def start(self, name: str) -> None:
+        raise NotImplementedError
+
+    stop = start
+
+    def install(self, folder: Path) -> None:
+        raise NotImplementedError
+
+
+def test_the_doctor_tells_what_an_upgrade_left(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    put(place, "0.2.0")
+    place.point("0.2.0")
+    new, old = Unit("ivr-worker@7000.service", "0.2.0"), Unit("ivr-sip.service", "0.1.0")
+    (good,) = look(place, FixedUnits(new))
+    assert good.state is State.GOOD
+    (left,) = look(place, FixedUnits(new, old))
+    assert left.state is State.WARNING and "ivr-sip.service" in left.what
+    Journal(place).write(Progress("0.1.0", "0.2.0"))
+    (cut,) = look(place, FixedUnits(new))
+    assert cut.code == "upgrade-cut-short" and "--resume" in cut.do

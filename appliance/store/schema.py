@@ -2,7 +2,8 @@
 
 Each file of ``migrations/versions`` is marked: ``phase = "expand"`` adds only what code that does not
 know of it never notices, so it is applied before the workers change; ``phase = "contract"`` takes away
-or tightens, so it waits until no release that lacks it is wanted any more (docs/upgrade.md).
+or tightens, so it waits until no release that lacks it is wanted any more; ``phase = "both"`` does the
+one and the other, and takes an appliance that stands still (docs/upgrade.md).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Phase(StrEnum):
 
     EXPAND = "expand"
     CONTRACT = "contract"
+    BOTH = "both"
+    """Of the time before there were marks; write no new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,11 @@ def before_switch(known: Sequence[Revision], at: str, old_head: str) -> str:
     left, target = list(pending(known, at)), ""
     while left and (left[0].phase is Phase.EXPAND or left[0].id in theirs):
         target = left.pop(0).id
+    if any(revision.phase is Phase.BOTH for revision in left):
+        raise UserError(
+            f"Revision {left[0].id} cannot be applied while the appliance runs. Stop it, make a backup,"
+            " install the new release with install.sh, run `ivr db upgrade`, start it."
+        )
     if late := [revision.id for revision in left if revision.phase is Phase.EXPAND]:
         raise UserError(
             f"Revision {late[0]} is needed by the new release, and {left[0].id} before it would break"

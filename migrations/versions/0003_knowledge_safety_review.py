@@ -15,7 +15,7 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
-phase = "contract"
+phase = "both"
 
 _TIME = sa.DateTime(timezone=True)
 _MINILM = "all-minilm-l6-v2@53aa51172d14"

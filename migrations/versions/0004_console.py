@@ -14,7 +14,7 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
-phase = "contract"
+phase = "both"
 
 _TIME = sa.DateTime(timezone=True)
 

@@ -21,6 +21,7 @@ from appliance.ops.doctor import (
     people,
     ports,
     queue,
+    releases,
     schema,
     services,
     settings,
@@ -47,6 +48,7 @@ _PARTS: tuple[tuple[Check, ...], ...] = (
     freeswitch.CHECKS,
     people.CHECKS,
     services.CHECKS,
+    releases.CHECKS,
 )
 _GROUPS = list(Group)
 

@@ -10,6 +10,7 @@ from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State, Step
 from appliance.store.database import database_url, migrate
 from appliance.store.health import Server, read_server, schema_head, schema_revision
+from appliance.store.schema import Phase, pending, revisions
 
 LEAST_VERSION = 150_000
 """Postgres 15."""
@@ -84,6 +85,8 @@ async def look_at_schema(box: Box) -> Sequence[Finding]:
         there = await schema_revision(connection)
     if there == head:
         return [Finding("schema", State.GOOD, f"The tables are at {head}, as this version wants.")]
+    if there and (found := await asyncio.to_thread(_between_releases, there)):
+        return [found]
     if not there:
         do = "Run `ivr db upgrade` (or `ivr doctor --fix --yes`)."
         return [
@@ -95,6 +98,24 @@ async def look_at_schema(box: Box) -> Sequence[Finding]:
     )
     what = f"The tables are at {there}; this version wants {head}."
     return [Finding("schema", State.BAD, what, do, detail={"there": there, "head": head})]
+
+
+def _between_releases(there: str) -> Finding | None:
+    """What is as an upgrade or a rollback leaves it (docs/upgrade.md); None: it is not."""
+    known = revisions()
+    if there not in {revision.id for revision in known}:
+        what = (
+            f"The tables are at {there}, which a newer version brought; this one goes on with them."
+        )
+        do = "After a rollback that is as it should be. Otherwise install the newer version."
+        return Finding("schema", State.WARNING, what, do, code="newer-tables")
+    left = pending(known, there)
+    if any(revision.phase is not Phase.CONTRACT for revision in left):
+        return None
+    what = (
+        f"The tables are at {there}; {len(left)} more revisions wait until no way back is wanted."
+    )
+    return Finding("schema", State.GOOD, what, "`ivr upgrade --finish` applies them.")
 
 
 async def fix_schema(box: Box) -> Sequence[Step]:

@@ -18,7 +18,7 @@ from appliance.ops.releases import bundlefile, licences, wheelhouse
 from appliance.ops.releases.bundlefile import Progress, entry_of, no_progress
 from appliance.ops.releases.laying import copy_share
 from appliance.ops.releases.manifest import Entry, Manifest
-from appliance.ops.releases.marks import contractions
+from appliance.ops.releases.marks import contractions, expansions
 from appliance.ops.releases.signing import read_private
 from appliance.store.schema import Phase, revisions
 
@@ -69,12 +69,17 @@ def create(
 
 
 def check_marks(scripts: Path) -> None:
-    """Raises UserError for an expanding migration that contracts."""
+    """Raises UserError for a migration that is not what its mark says."""
     for revision in revisions(scripts):
         if revision.phase is Phase.EXPAND and (found := contractions(scripts, revision.id)):
             raise UserError(
                 f"Migration {revision.id} is marked expand, and code of before may notice it:"
                 f" {found[0]}. Mark it contract, or part it."
+            )
+        if revision.phase is Phase.CONTRACT and (found := expansions(scripts, revision.id)):
+            raise UserError(
+                f"Migration {revision.id} is marked contract, and new code may need it: {found[0]}."
+                " Put that into a revision of its own before it, marked expand."
             )
 
 

@@ -32,18 +32,30 @@ _ON_TABLE = re.compile(
 )
 
 
+def expansions(scripts: Path, revision: str) -> tuple[str, ...]:
+    """The statements of ``revision`` that code of after may need: new tables and columns."""
+    new = [
+        s for s in _statements_of(scripts, revision) if _CREATED.match(s) or _ADDS_COLUMN.match(s)
+    ]
+    return tuple(" ".join(statement.split()) for statement in new)
+
+
 def contractions(scripts: Path, revision: str) -> tuple[str, ...]:
     """The statements of ``revision`` (of the folder ``scripts``) that code of before may notice."""
-    script = ScriptDirectory(str(scripts)).get_revision(revision)
-    assert script is not None
     new: set[str] = set()
     found = []
-    for statement in statements(_sql(script)):
+    for statement in _statements_of(scripts, revision):
         if created := _CREATED.match(statement):
             new.add(created[1].strip('"'))
         elif _contracts(statement, new):
             found.append(" ".join(statement.split()))
     return tuple(found)
+
+
+def _statements_of(scripts: Path, revision: str) -> list[str]:
+    script = ScriptDirectory(str(scripts)).get_revision(revision)
+    assert script is not None
+    return statements(_sql(script))
 
 
 def _sql(script: Script) -> str:
