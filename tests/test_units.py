@@ -16,6 +16,9 @@ from appliance.settings import Settings
 ROOT = Path(__file__).parent.parent
 UNITS = ROOT / "systemd"
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
+OF_ROOT = {"ivr-firewall.service", "ivr-firewall-refresh.service"}
+"""They put rules into the kernel. All others run as the user ivr."""
+OURS = sorted(set(SERVICES) - OF_ROOT)
 EXPECTED = {
     "ivr-worker@.service", "ivr-sip.service", "ivr-switch.service", "ivr-pools.service",
     "ivr-stt@.service", "ivr-tts@.service", "ivr-turn@.service", "ivr-embed@.service",
@@ -68,20 +71,21 @@ def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_all_units_of_the_box_are_there() -> None:
-    assert set(SERVICES) == EXPECTED
+    assert set(SERVICES) == EXPECTED | OF_ROOT
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with our units beside systemd's own, and the program that they start."""
+    """A root with our units beside systemd's own, and the programs that they start."""
     root = tmp_path_factory.mktemp("root")
     shutil.copytree(UNITS, root / "etc/systemd/system")
     shutil.copytree("/lib/systemd/system", root / "usr/lib/systemd/system", symlinks=True)
     (root / "lib").symlink_to("usr/lib")
-    program = root / IVR.lstrip("/")
-    program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
+    for path in (IVR, "/usr/sbin/nft"):
+        program = root / path.lstrip("/")
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
     for name in SERVICES:
         wanted_by = _values(name, "WantedBy")
         if wanted_by:  # as if all were enabled: else no cycle of theirs would be found
@@ -94,7 +98,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @systemd
 def test_systemd_finds_nothing_wrong_with_any_unit(installed: Path) -> None:
     names = [
-        path.name for path in UNITS.iterdir() if path.suffix in (".service", ".slice", ".timer")
+        path.name
+        for path in UNITS.iterdir()
+        if path.suffix in (".service", ".slice", ".timer", ".path")
     ]
     names = [_instance(name) for name in (*names, "ivr.target", "ivr-engines.target")]
     done = _analyze("verify", "--man=no", f"--root={installed}", *names)
@@ -123,7 +129,7 @@ def test_no_service_is_exposed(name: str, tmp_path: Path) -> None:
     assert float(found[1]) <= WORST_EXPOSURE
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", sorted({*OURS, "ivr-firewall-refresh.service"}))
 def test_what_a_unit_starts_is_a_command_of_ours(name: str) -> None:
     program, *words = _value(name, "ExecStart").split()
     assert program == IVR
@@ -140,13 +146,16 @@ def test_the_same_hardening_stands_in_every_unit() -> None:
     mark = "# What it may not do"
     blocks = {
         (UNITS / name).read_text().partition(mark)[2].partition("[Install]")[0].strip()
-        for name in SERVICES
+        for name in OURS
     }
     assert len(blocks) == 1
+    assert {_value(name, "User") for name in OURS} == {"ivr"}
+    assert {_value(name, "CapabilityBoundingSet") for name in OURS} == {""}
+    assert {_value(name, "CapabilityBoundingSet") for name in OF_ROOT} == {"CAP_NET_ADMIN"}
     assert "NoNewPrivileges=yes" in blocks.pop()
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", OURS)
 def test_nothing_ends_for_ever(name: str) -> None:
     """A box whose database was away for a night answers again in the morning."""
     if _value(name, "Type") == "oneshot":

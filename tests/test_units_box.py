@@ -17,8 +17,8 @@ from tests.box_kit import Box, box
 pytestmark = [pytest.mark.server]
 
 ROOT = Path(__file__).parent.parent
-SEEN = ("appliance", "migrations", "systemd", "examples", "pyproject.toml")
-PACKAGES = ("flite", "libflite1", "espeak-ng")
+SEEN = ("appliance", "migrations", "systemd", "installer", "examples", "pyproject.toml")
+PACKAGES = ("flite", "libflite1", "espeak-ng", "nftables")
 ENABLED = ("postgres", "redis", "pools", "worker@7000", "sip", "switch", "jobs", "admin")
 COME_UP_S = 150.0
 """Everything at once, from a cold disk, on two cores that others use too."""
@@ -183,3 +183,39 @@ def test_a_stop_lets_the_call_finish(running: Box) -> None:
         assert _show(running, f"ivr-{name}", "Result") == "success", name
     assert "goes on" not in _log(running, "worker@7000")
     assert _log(running, "worker@7000").count("call over: NORMAL_CLEARING, by caller") == 3
+
+
+TRUNK = "198.51.100.0/28"
+SITE = r"""
+mkdir -p /etc/freeswitch/site
+cd /etc/freeswitch/site
+{
+    echo '<include>'
+    for one in sip_port=5060 sip_tls_port=5061 phones_port=5070 phones_tls_port=5071 \
+        rtp_first_port=16384 rtp_last_port=20000; do
+        echo "<X-PRE-PROCESS cmd=\"set\" data=\"$one\"/>"
+    done
+    echo '</include>'
+} >vars.xml
+echo '<include><list name="trunks" default="deny"></list></include>' >acl.xml
+IVR_SETTINGS=/etc/ivr/ivr.toml /opt/ivr/current/.venv/bin/ivr firewall apply --yes
+systemctl start ivr-firewall ivr-firewall-refresh.path
+"""
+
+
+def test_the_firewall_follows_the_trunks_and_comes_back_at_boot(running: Box) -> None:
+    """As the unit of a user that is no root cannot do it: `ivr switch` only writes the list."""
+
+    def rules() -> str:
+        return running.run("nft list table inet ivr", check=False).stdout
+
+    running.run(SITE)
+    assert "policy drop" in rules()
+    assert TRUNK not in rules()
+    node = f'<node type="allow" cidr="{TRUNK}"/>'
+    running.run(f"sed -i 's|</list>|{node}</list>|' /etc/freeswitch/site/acl.xml")
+    _until("the trunk is let in", lambda: TRUNK in rules(), COME_UP_S)
+    running.run("systemctl stop ivr-firewall")
+    assert rules() == ""
+    running.run("systemctl start ivr-firewall")  # as at boot, from the file that was kept
+    assert TRUNK in rules()
