@@ -1,48 +1,30 @@
 # shellcheck shell=bash
-# fail2ban shuts out who guesses passwords or scans: FreeSWITCH's log and that of `ivr sip`.
+# fail2ban shuts out who guesses passwords or scans: filters come with the release, jails from
+# `ivr firewall jail`, which knows the settings.
 
-FAIL2BAN_FILES=(filter.d/ivr-freeswitch.conf filter.d/ivr-sip.conf jail.d/ivr.conf)
+fail2ban_filters() { find "$CURRENT/share/installer/fail2ban/filter.d" -name '*.conf' -printf '%f\n' | LC_ALL=C sort; }
 
-fail2ban_text() {
-    case $1 in
-        filter.d/ivr-freeswitch.conf) cat <<'TEXT' ;;
-# Made by install.sh. Of FreeSWITCH: wrong passwords of telephones, calls from nobody's address.
-[Definition]
-failregex = ^.*SIP auth (?:failure|challenge) \((?:REGISTER|INVITE)\) on sofia profile '[^']+' for \[[^\]]*\] from ip <HOST>\s*$
-            ^.*IP <HOST> Rejected by (?:register )?acl "[^"]*"
-ignoreregex = SIP auth challenge \(REGISTER\)
-TEXT
-        filter.d/ivr-sip.conf) cat <<'TEXT' ;;
-# Made by install.sh. Of `ivr sip`: packets from networks that may not call.
-[Definition]
-failregex = ^.*! sip: .* from <HOST>\b.*(?:not in sip\.allow|refused|dropped)
-ignoreregex =
-TEXT
-        jail.d/ivr.conf)
-            echo "# Made by install.sh."
-            if with_freeswitch; then
-                printf '[ivr-freeswitch]\nenabled = true\nfilter = ivr-freeswitch\nbackend = auto\nlogpath = /var/log/freeswitch/freeswitch.log\n'
-            else
-                printf '[ivr-sip]\nenabled = true\nfilter = ivr-sip\nbackend = systemd\njournalmatch = _SYSTEMD_UNIT=ivr-sip.service\n'
-            fi
-            printf 'banaction = nftables-allports\nmaxretry = 5\nfindtime = 10m\nbantime = 1h\nignoreip = %s\n\n' \
-                "$(unique "127.0.0.0/8,${ANSWER[PUBLIC_ADDRESS]},${ANSWER[TRUNK_NETWORKS]}" | tr , ' ')"
-            # Debian 12 has no /var/log/auth.log without rsyslog, and the package's jail for it fails then.
-            [ -f /var/log/auth.log ] || printf '[sshd]\nbackend = systemd\n'
-            ;;
-    esac
+jails_text() {
+    root_ivr firewall jail
+    # Debian 12 has no /var/log/auth.log without rsyslog, and the package's jail for it fails then.
+    [ -f /var/log/auth.log ] || printf '\n[sshd]\nbackend = systemd\n'
 }
 
 fail2ban_done() {
     local file
     [ "${ANSWER[FAIL2BAN]}" = yes ] || return 0
-    for file in "${FAIL2BAN_FILES[@]}"; do cmp -s <(fail2ban_text "$file") "/etc/fail2ban/$file" || return 1; done
-    active fail2ban
+    for file in $(fail2ban_filters); do
+        same_file "$CURRENT/share/installer/fail2ban/filter.d/$file" "/etc/fail2ban/filter.d/$file" || return 1
+    done
+    cmp -s <(jails_text) /etc/fail2ban/jail.d/ivr.conf && active fail2ban
 }
 
 fail2ban_do() {
     local file
-    for file in "${FAIL2BAN_FILES[@]}"; do fail2ban_text "$file" | write_file "/etc/fail2ban/$file" 644 root:root; done
+    for file in $(fail2ban_filters); do
+        write_file "/etc/fail2ban/filter.d/$file" 644 root:root <"$CURRENT/share/installer/fail2ban/filter.d/$file"
+    done
+    jails_text | write_file /etc/fail2ban/jail.d/ivr.conf 644 root:root
     if with_freeswitch && [ ! -f /var/log/freeswitch/freeswitch.log ]; then
         mkdir -p /var/log/freeswitch # it is made at FreeSWITCH's first start; the jail wants it now
         touch /var/log/freeswitch/freeswitch.log
@@ -53,10 +35,16 @@ fail2ban_do() {
     systemctl restart fail2ban
 }
 
-fail2ban_undo() {
-    local file
-    for file in "${FAIL2BAN_FILES[@]}"; do rm -f "/etc/fail2ban/$file"; done
-    systemctl try-restart fail2ban
-}
-fail2ban_plan() { if [ "${ANSWER[FAIL2BAN]}" = yes ]; then echo "jail for SIP"; else echo "left out"; fi; }
+fail2ban_undo() { remove_fail2ban; }
+fail2ban_plan() { if [ "${ANSWER[FAIL2BAN]}" = yes ]; then echo "jails for SIP and the console"; else echo "left out"; fi; }
 fail2ban_fix() { echo "fail2ban-client --test says which file it dislikes; FAIL2BAN=no leaves it out."; }
+
+remove_fail2ban() {
+    [ -d /etc/fail2ban ] || return 0
+    rm -f /etc/fail2ban/filter.d/ivr-*.conf /etc/fail2ban/jail.d/ivr.conf
+    if grep -qx fail2ban "$STATE/packages" 2>/dev/null; then
+        systemctl disable --now fail2ban 2>/dev/null || true # it came with us, and watches nothing of anybody's
+    else
+        systemctl try-restart fail2ban 2>/dev/null || true
+    fi
+}

@@ -1,5 +1,5 @@
-"""Reads what ``ivr models plan --json`` says: ``modelplan.py NAMES SETTINGS`` writes the models to pull,
-one a line, and the lines of ivr.toml for them. Python's own library only."""
+"""Reads what ``ivr models plan --json`` says: ``modelplan.py NAMES SETTINGS`` writes the models to
+pull, one a line, and the lines of ivr.toml for them. Python's own library only."""
 
 from __future__ import annotations
 

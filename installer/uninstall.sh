@@ -57,16 +57,6 @@ remove_units() {
     systemctl reset-failed 'ivr*' 2>/dev/null || true
 }
 
-remove_fail2ban() {
-    local file
-    for file in "${FAIL2BAN_FILES[@]}"; do rm -f "/etc/fail2ban/$file"; done
-    if grep -qx fail2ban "$STATE/packages" 2>/dev/null; then
-        systemctl disable --now fail2ban 2>/dev/null || true # it came with us, and watches nothing of anybody's
-    else
-        systemctl try-restart fail2ban 2>/dev/null || true
-    fi
-}
-
 # The configuration that FreeSWITCH had before ours comes back.
 restore_freeswitch() {
     [ -f "$STATE/freeswitch.told" ] || return 0

@@ -23,10 +23,14 @@ units_wanted() {
     [ "$(database_kind)" != embedded ] || echo ivr-postgres.service
     [ "$(redis_kind)" != embedded ] || echo ivr-redis.service
     echo ivr-pools.service
-    local port
+    local port unit
     for port in $(worker_ports); do echo "ivr-worker@$port.service"; done
     if with_freeswitch; then echo ivr-switch.service; else echo ivr-sip.service; fi
-    if [ "${ANSWER[FIREWALL]}" = yes ] && [ -f "$CURRENT/share/systemd/ivr-firewall.service" ]; then echo ivr-firewall.service; fi
+    if [ "${ANSWER[FIREWALL]}" = yes ]; then
+        unit=$CURRENT/share/systemd/ivr-firewall
+        [ ! -f "$unit.service" ] || echo ivr-firewall.service
+        ! with_freeswitch || [ ! -f "$unit-refresh.path" ] || echo ivr-firewall-refresh.path
+    fi
     echo ivr-jobs.service
     echo ivr-admin.service
     [ ! -f "$CURRENT/share/systemd/ivr-backup.timer" ] || echo ivr-backup.timer

@@ -53,6 +53,8 @@ missing_packages() {
         command -v sipp >/dev/null || echo sip-tester
         command -v tesseract >/dev/null || echo tesseract-ocr tesseract-ocr-hin
         command -v chromium >/dev/null || echo chromium fonts-lohit-deva
+        command -v shellcheck >/dev/null || echo shellcheck
+        [ -x /usr/sbin/debootstrap ] || echo debootstrap
     fi
 }
 
