@@ -66,8 +66,8 @@ def entry(process: str, level: int, message: str, call: str = "", logger: str = 
 class JournalSocket:
     """The way to the journal; it may be started anew at any time."""
 
-    def __init__(self, path: str = SOCKET) -> None:
-        self._path = path
+    def __init__(self, path: str = "") -> None:
+        self._path = path or SOCKET
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
 
     def send(self, data: bytes) -> None:

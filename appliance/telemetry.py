@@ -98,10 +98,13 @@ class LogState:
 class _Behind(logging.Handler):
     """Formats on the caller's thread, writes on one of its own."""
 
-    def __init__(self, put: Callable[[str], None], limit: int) -> None:
-        """``put`` writes one formatted record, and may block."""
+    def __init__(
+        self, put: Callable[[str], None], limit: int, let_go: Callable[[], None] = lambda: None
+    ) -> None:
+        """``put`` writes one formatted record, and may block; ``let_go`` follows the last."""
         super().__init__()
         self._put = put
+        self._let_go = let_go
         self._limit = limit
         self._lines: queue.SimpleQueue[str | threading.Event | None] = queue.SimpleQueue()
         self._lost = 0
@@ -151,6 +154,7 @@ class _Behind(logging.Handler):
                 continue
             with suppress(OSError, ValueError):  # the reader has gone, or the stream is closed
                 self._put(item)
+        self._let_go()
 
 
 def _sink(stream: TextIO) -> Callable[[str], None]:
@@ -180,9 +184,11 @@ def configure(process: str, *, level: str = "INFO", json: bool = False) -> None:
     ``process`` is the role (``worker``, ``stt``, …); ``json``: one object a line.
     """
     handler: logging.Handler
-    if is_journal():
+    if _is_journal():
         journal = journald.JournalSocket()
-        handler = _Behind(lambda text: journal.send(text.encode("latin-1")), QUEUE_LINES)
+        handler = _Behind(
+            lambda text: journal.send(text.encode("latin-1")), QUEUE_LINES, journal.close
+        )
         handler.setFormatter(_Fields(process))
     else:
         handler = _Behind(_sink(sys.stderr), QUEUE_LINES)
@@ -192,7 +198,7 @@ def configure(process: str, *, level: str = "INFO", json: bool = False) -> None:
     logging.getLogger("picows").setLevel(logging.WARNING)
 
 
-def is_journal() -> bool:
+def _is_journal() -> bool:
     """Whether this process's stderr is systemd's journal."""
     try:
         return journald.is_stream(sys.stderr.fileno(), journal_stream())
@@ -200,10 +206,15 @@ def is_journal() -> bool:
         return False
 
 
+def _writes_fields() -> bool:
+    """Whether the log of this process goes to the journal."""
+    return any(isinstance(handler.formatter, _Fields) for handler in logging.getLogger().handlers)
+
+
 def environment_of_children() -> dict[str, str]:
     """For processes whose lines are passed on: under systemd each keeps its level and its call's id,
     which a line of text does not have."""
-    return {"IVR_LOG__JSON_LINES": "true"} if is_journal() else {}
+    return {"IVR_LOG__JSON_LINES": "true"} if _writes_fields() else {}
 
 
 def log_state() -> LogState:
@@ -216,7 +227,7 @@ def log_state() -> LogState:
 
 def pass_on(line: str) -> None:
     """A finished log line of another process, written behind like our own, at whatever level."""
-    text = _passed(line) if is_journal() else line
+    text = _passed(line) if _writes_fields() else line
     record = logging.makeLogRecord({"msg": "%s", "args": (text,), "finished": True})
     for handler in logging.getLogger().handlers:
         handler.handle(record)

@@ -11,6 +11,7 @@ from starlette.types import Message, Scope, Send
 
 from appliance.access.actor import Actor
 from appliance.access.roles import Permission
+from appliance.admin.api.app import PREFIX
 from appliance.metrics.access import has_token
 from appliance.metrics.buckets import WAITS_S, Buckets
 from appliance.metrics.exposition import Exporter, Sink
@@ -63,13 +64,20 @@ class HttpCounts:
 
     def _count(self, scope: Scope, status: int, took_s: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else OTHER
-        route = getattr(scope.get("route"), "path", OTHER)
+        route = _template(scope)
         if route not in self._seconds and len(self._seconds) >= MOST_ROUTES:
             route = OTHER
         self._requests[route, method, status] += 1
         self._seconds.setdefault(route, Buckets(WAITS_S)).observe(took_s)
         if method == "POST" and scope["path"] in LOGIN_STEPS:
             self._logins[_OUTCOMES.get(status, "other")] += 1
+
+
+def _template(scope: Scope) -> str:
+    """Of the route that answered. FastAPI has those of the API without their prefix."""
+    template = str(getattr(scope.get("route"), "path", OTHER))
+    is_api = scope["path"].startswith(PREFIX + "/") and template != OTHER
+    return PREFIX + template if is_api and not template.startswith(PREFIX) else template
 
 
 class ConsoleMetrics:

@@ -53,8 +53,8 @@ def _desk(sink: Sink, parts: Parts, most_calls: int) -> None:
     sink.put("ivr_calls_live", desk.calls)
     sink.put("ivr_calls_limit", desk.limit)
     sink.put("ivr_calls_most", most_calls)
-    for why, count in desk.refused.items():
-        sink.put("ivr_calls_refused_total", count, why=why)
+    for why in ("starting", "draining", "duplicate", "full"):
+        sink.put("ivr_calls_refused_total", desk.refused[why], why=why)
     sink.put("ivr_admission_knee_calls", (admission.knee or 0) if admission else 0)
     sink.put("ivr_admission_held", bool(admission and admission.why))
     sink.put("ivr_watchers", desk.watchers)

@@ -18,6 +18,7 @@ MOST_LANGUAGES = 24
 """Different ones; further ones count as ``other``."""
 MOST_LIVE = 5000
 """Calls remembered from their begin to their end; more than a worker carries."""
+OUTCOMES = ("caller", "agent", "system", "transferred", "lost", "broken")
 STAGES = (
     "endpointing", "stt_final", "retrieval", "llm_first_token", "first_phrase", "tts_first_audio",
     "guard_hold", "playout", "written",
@@ -75,6 +76,10 @@ class CallCounts:
 
     def put(self, sink: Sink) -> None:
         """Tell all of it."""
+        for direction in ("in", "out"):
+            self.begun[direction] += 0  # told from the start, so that the first one is a change
+            for outcome in OUTCOMES:
+                self.ended[direction, outcome] += 0
         for direction, count in self.begun.items():
             sink.put("ivr_calls_begun_total", count, direction=direction)
         for (direction, outcome), count in self.ended.items():

@@ -1,8 +1,8 @@
 """What a process knows, as Prometheus's text format 0.0.4, written when somebody asks.
 
-Written here and not by ``prometheus_client``: that takes 5.7 ms for the 500 lines of a worker, on the
-event loop that owes every caller a frame each 20 ms; this takes 0.5 ms. What the process itself is
-(``process_*``) is the library's.
+Written here and not by ``prometheus_client``, which takes 1.4 ms of CPU for the 430 lines of a worker
+and as long again to be given them, on the event loop that owes every caller a frame each 20 ms. This
+takes 0.6 ms (``python -m bench.telling``). ``process_*`` are the library's.
 """
 
 from __future__ import annotations

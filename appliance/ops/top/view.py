@@ -15,6 +15,7 @@ GIB = 1 << 30
 SLOW_MS = 1200
 """A gap from which on it is shown red; orange from two thirds of it."""
 LATE_SHARE = 0.005
+LONGEST_PLACE = 12
 BUSY = 0.9
 _SEVERITY = {"critical": "bold red", "warning": "yellow", "notice": "cyan"}
 
@@ -39,8 +40,8 @@ def draw(seen: Snapshot, asked: Asked, width: int, height: int) -> RenderableTyp
     right = [_trunks(seen), _pools(seen), _queues(seen)]
     rows = max(_rows_of(left), _rows_of([table for table in right if table.row_count]))
     side = Table.grid(expand=True, padding=(0, 1))
+    side.add_column(ratio=5)
     side.add_column(ratio=3)
-    side.add_column(ratio=2)
     side.add_row(Group(*left), Group(*(table for table in right if table.row_count)))
     taken = 1 + len(wrong) + rows + 2 + 1
     calls = _calls(seen, asked, max(1, height - taken))
@@ -79,17 +80,20 @@ def _alarms(seen: Snapshot, most: int) -> Iterable[Text]:
         yield Text(f"and {len(seen.alarms) - most} more: ivr doctor", "dim")
 
 
-def _table(*columns: str) -> Table:
+def _table(first: str, **columns: int) -> Table:
+    """``columns``: each with the width that it is never narrower than; the first gives way."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="reverse")
-    for number, column in enumerate(columns):
+    table.add_column(first, no_wrap=True, overflow="ellipsis")
+    for name, width in columns.items():
         table.add_column(
-            column, justify="left" if number == 0 else "right", no_wrap=True, overflow="ellipsis"
-        )
+            name.replace("_", " "), justify="right", no_wrap=True, overflow="ellipsis",
+            min_width=max(width, len(name)),
+        )  # fmt: skip
     return table
 
 
 def _workers(seen: Snapshot) -> Table:
-    table = _table("worker", "calls", "p50", "p95", "late", "lag", "rows", "mem")
+    table = _table("worker", calls=6, p50=4, p95=4, late=4, lag=3, rows=4, mem=4)
     for worker in seen.workers:
         name = _short(worker.url)
         if worker.status == "away":
@@ -114,7 +118,7 @@ def _places(worker: WorkerLine) -> Text:
 
 
 def _stages(seen: Snapshot) -> Table:
-    table = _table("stage", "up", "busy", "p95")
+    table = _table("stage", up=4, busy=7, p95=4)
     for stage in seen.stages:
         busy = f"{stage.in_flight}/{stage.capacity or '?'}"
         full = stage.capacity and stage.in_flight >= BUSY * stage.capacity
@@ -128,7 +132,7 @@ def _stages(seen: Snapshot) -> Table:
 
 
 def _trunks(seen: Snapshot) -> Table:
-    table = _table("trunk", "calls", "state")
+    table = _table("trunk", calls=5, state=6)
     for trunk in seen.trunks[:6]:
         most = f"/{trunk.max_calls}" if trunk.max_calls else ""
         style = "" if trunk.up else "red" if trunk.enabled else "dim"
@@ -137,7 +141,7 @@ def _trunks(seen: Snapshot) -> Table:
 
 
 def _pools(seen: Snapshot) -> Table:
-    table = _table("pool", "warm", "want")
+    table = _table("pool", warm=2, want=4)
     for pool in seen.pools[:6]:
         warm, lost = pool.states.count("warm"), pool.states.count("lost")
         style = "red" if lost else "yellow" if warm < pool.wanted else ""
@@ -146,7 +150,7 @@ def _pools(seen: Snapshot) -> Table:
 
 
 def _queues(seen: Snapshot) -> Table:
-    table = _table("queue", "items", "of")
+    table = _table("queue", items=5, of=5)
     for queue in seen.queues[:4]:
         style = "red" if queue.items > 0.8 * queue.limit else ""
         table.add_row(queue.name, Text(str(queue.items), style), str(queue.limit))
@@ -154,7 +158,7 @@ def _queues(seen: Snapshot) -> Table:
 
 
 def _calls(seen: Snapshot, asked: Asked, room: int) -> Table:
-    table = _table("call", "agent", "lang", "way", "doing", "time", "turns", "last gaps, ms")
+    table = _table("call", agent=10, lang=2, way=3, doing=9, time=5, turns=3, last_gaps_in_ms=20)
     found = ordered(seen.calls, asked.sort, asked.wanted)
     for call in found[:room]:
         table.add_row(
@@ -187,4 +191,6 @@ def _seconds(value: float | None) -> str:
 
 
 def _short(url: str) -> str:
-    return url.partition("://")[2].replace("127.0.0.1", "")
+    """The port, and of another machine's worker the end of its address."""
+    place = url.partition("://")[2].replace("127.0.0.1", "")
+    return place if len(place) <= LONGEST_PLACE else "…" + place[1 - LONGEST_PLACE :]
