@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
@@ -15,15 +17,18 @@ import numpy as np
 import pytest
 
 from appliance.audio import level_db, ulaw_decode, ulaw_encode
+from appliance.media import token
 from appliance.telephony.rtpguard import MOST_HOSTS, admit
 from tests.attack_kit import attacker, heard
 from tests.freeswitch_kit import freeswitch, needs_freeswitch
 from tests.rawsip import Line, Telephone
 from tests.sipkit import media_worker, sip_office, sip_settings
+from tests.test_media_server import CALL_ID, SECRET, offer, serving, until
 
 pytestmark = pytest.mark.server
 LOUD = ulaw_encode((20000 * np.sin(np.arange(160) * 0.5)).astype("<i2"))
 LOUD_DB = -30.0
+HALF_OPEN = 300
 
 
 def rtp(sequence: int, source: int, payload: bytes = LOUD) -> bytes:
@@ -180,3 +185,90 @@ async def test_nobody_speaks_in_a_call_of_freeswitch(tmp_path: Path) -> None:
         assert got == [], "the caller's audio goes to the stranger"
         assert len(phone.heard) > 50
         await phone.hang_up(line)
+
+
+# --- the worker's port ------------------------------------------------------------------------------
+
+
+async def test_half_open_connections_leave_a_call_and_the_door_alone() -> None:
+    """Clients that connect and say nothing, or half a request, are let go of after 2 s; meanwhile the
+    call in progress is carried and the next one comes in."""
+    async with serving() as site:
+        edge = await site.connect()
+        edge.text(offer())
+        await until(lambda: site.door.calls)
+        hoard = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(HALF_OPEN)]
+        for n, (_, writer) in enumerate(hoard):
+            writer.write((b"", b"GET /call HT", b"GET /call HTTP/1.1\r\nHost: x\r\n")[n % 3])
+        begun = time.monotonic()
+        for _ in range(25):
+            edge.audio(bytes(320))
+            await asyncio.sleep(0.02)
+        caller = site.door.calls[0][2]
+        await until(lambda: len(caller.frames) == 25)
+        assert time.monotonic() - begun < 2
+        assert await site.refusal(bearer="wrong") == 401  # the door still answers
+        async with asyncio.timeout(5):
+            for reader, writer in hoard:
+                assert await reader.read() == b""
+                writer.close()
+
+
+@pytest.mark.parametrize("path", ["/call", "/watch"])
+async def test_no_token_of_one_door_opens_another(path: str) -> None:
+    now = time.time()
+    async with serving() as site:
+        for bearer in (
+            "",
+            token.make("other", CALL_ID, now),
+            token.make(SECRET, CALL_ID, now - 60),
+        ):
+            assert await site.refusal(path, bearer) == 401
+        if path == "/watch":
+            assert await site.refusal(path, token.make(SECRET, CALL_ID, now)) == 404
+        assert not site.door.watchers and not site.door.calls
+
+
+async def test_a_token_is_for_its_own_call_and_a_live_one_is_not_joined() -> None:
+    async with serving() as site:
+        edge = await site.connect(bearer=token.make(SECRET, "another-call", time.time()))
+        edge.text(offer())  # of CALL_ID
+        assert await edge.refused() == 1008
+        assert not site.door.calls
+        site.door.why = "the call is here already"  # what the desk says of one that is live
+        assert await site.refusal() == 503
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x82\x7f" + (1 << 62).to_bytes(8, "big"),  # a frame of 4 EB, unmasked
+        b"\x82\xfe\xff\xff\0\0\0\0" + bytes(65_535),
+        b"\x81\xfe\xff\xff\0\0\0\0" + b"{" * 65_535,
+        b"\xff" * 4000,
+        b"\x02\x80\0\0\0\0" * 2000,  # a message of endless empty fragments
+    ],
+)
+async def test_broken_frames_end_their_own_connection(garbage: bytes) -> None:
+    async with serving() as site:
+        good = await site.connect()
+        good.text(offer())
+        await until(lambda: site.door.calls)
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        bearer = token.make(SECRET, "other-call", time.time())
+        writer.write(
+            b"GET /call HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            b"Authorization: Bearer " + bearer.encode() + b"\r\n\r\n"
+        )
+        assert b"101" in await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            writer.write(garbage)
+            await writer.drain()
+            async with asyncio.timeout(4):  # at once, or when no offer came
+                while await reader.read(65536):
+                    pass
+        writer.close()
+        good.audio(bytes(320))
+        await until(lambda: site.door.calls[0][2].frames)
+        assert len(site.door.calls) == 1

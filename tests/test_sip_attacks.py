@@ -24,7 +24,7 @@ from appliance.telephony.flood import MOST_CACHED, MOST_SOURCES, Flood, Kind
 from appliance.telephony.proxy import Proxy, Send, ToChild
 from appliance.telephony.refusals import LINES_BURST, LONGEST_WHAT, Refusals
 from tests.attack_kit import Footprint, Scene, attacker, heard, invite, request, scene, statuses
-from tests.freeswitch_kit import freeswitch, needs_freeswitch
+from tests.freeswitch_kit import EventSocket, freeswitch, needs_freeswitch
 from tests.rawsip import Telephone
 from tests.sippeer import peer
 
@@ -356,3 +356,17 @@ def test_the_invite_of_the_kit_is_one_that_rings() -> None:
         invite(STRANGER, 5060, "10.0.0.1", "k"), Flow("udp", STRANGER, 5060)
     )
     assert isinstance(sent, ToChild)
+
+
+@pytest.mark.server
+@needs_freeswitch
+async def test_wrong_passwords_at_the_event_socket(tmp_path: Path) -> None:
+    """60 of them: each is turned away, and `ivr switch`'s own connection goes on."""
+    async with freeswitch(tmp_path) as fs:
+        own = await fs.connect()
+        for n in range(60):
+            with pytest.raises(ConnectionRefusedError, match="invalid"):
+                await EventSocket.open(fs.event_port, f"ClueCon{n}")
+        assert "UP" in await own.api("status")
+        assert "UP" in await fs.api("status")
+        await own.close()
