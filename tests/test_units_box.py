@@ -4,6 +4,7 @@ a stop drains. The code is this checkout's, seen read-only; tests of install.sh 
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sysconfig
 import time
@@ -136,6 +137,30 @@ def test_who_reads_what_strangers_send_sees_no_secret_of_others(running: Box) ->
     assert seen("jobs", "/home") == set()
 
 
+GREEDY = """
+systemd-run --quiet --collect --unit=ivr-test-greedy --slice=ivr-background.slice -p User=ivr {how} \\
+    bash -c 'for one in 1 2 3 4 5 6 7 8; do while :; do :; done & done; wait'
+"""
+AS_JOBS = "-p Nice=10 -p CPUSchedulingPolicy=batch -p IOSchedulingClass=idle -p OOMScoreAdjust=800"
+
+
+@pytest.mark.long
+def test_a_greedy_job_does_not_starve_a_call(running: Box) -> None:
+    """Eight spinning processes with the shares of ivr-jobs, on the cores that the call is on. Where the
+    kernel gives the box CPU controllers, the slices' weights hold too."""
+    weights = running.run("cat /sys/fs/cgroup/ivr.slice/*/cpu.weight", check=False).stdout.split()
+    assert not weights or {"1000", "20"} <= set(weights)
+    running.run(GREEDY.format(how=AS_JOBS))
+    try:
+        running.run(f"{PYTHON} /root/call.py 12", timeout_s=60)
+    finally:
+        running.run("systemctl stop ivr-test-greedy")
+    over = re.findall(r"media over: (\d+) ms in .* late (\d+),", _log(running, "sip"))[-1]
+    heard_ms, late = map(int, over)
+    assert heard_ms > 10_000
+    assert late < heard_ms / 20 * 0.02  # of frames of 20 ms
+
+
 def test_whoever_is_killed_or_hangs_comes_back(running: Box) -> None:
     """All at once: the worker stands still, every other main process is killed by -9."""
     before = {name: _pid(running, name) for name in ENABLED}
@@ -182,7 +207,7 @@ def test_a_stop_lets_the_call_finish(running: Box) -> None:
     for name in ENABLED:
         assert _show(running, f"ivr-{name}", "Result") == "success", name
     assert "goes on" not in _log(running, "worker@7000")
-    assert _log(running, "worker@7000").count("call over: NORMAL_CLEARING, by caller") == 3
+    assert _log(running, "worker@7000").count("call over: NORMAL_CLEARING, by caller") >= 3
 
 
 TRUNK = "198.51.100.0/28"
