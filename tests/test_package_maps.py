@@ -17,6 +17,7 @@ PACKAGES = (
     *("admin.ui", "admin.ui.access", "admin.ui.agents", "admin.ui.analytics", "admin.ui.calls"),
     *("admin.ui.campaigns", "admin.ui.knowledge", "admin.ui.live", "admin.ui.numbers"),
     *("admin.ui.review", "admin.ui.tryit", "admin.ui.webhooks"),
+    *("ops.doctor", "ops.doctor.bundle", "ops.doctor.selfcall"),
 )
 
 

@@ -13,6 +13,7 @@ The checks, by what they look at:
 - ``parts``: what alarms are made of (``ops/alarms.py``), as checks
 - ``schema`` and ``queue`` (Postgres and Redis in detail), ``engines``, ``models``, ``numbers``
 - ``freeswitch`` (and SIP, trunks), ``people`` (and the console), ``services`` (systemd)
+- ``releases`` (what an upgrade left), ``backup``
 
-``selfcall``: ``ivr doctor --call``.
+``selfcall``: ``ivr doctor --call``. ``bundle``: ``ivr doctor --bundle``.
 """
