@@ -210,14 +210,14 @@ async def test_a_call_goes_on_while_its_box_is_upgraded(box: Box) -> None:
     first = f"ivr-worker@{box.workers[0]}.service"
     ear = box.site.folder / "long.wav"
     to = f"sip:1001@127.0.0.1:{box.site.sip_port}"
+    caller = await CallerControl.ring(to, record=ear, number="+919812345678")
+    await caller.wait_for("answered", ANSWER_TIMEOUT_S)
+    work = asyncio.create_task(box.upgrade(source))
+    while "draining" not in box.units.log(first):  # its worker waits for the call to end
+        await asyncio.sleep(0.1)
+        assert not work.done(), work.result()[1]
     async with Calls(box) as calls:
-        caller = await CallerControl.ring(to, record=ear, number="+919812345678")
         try:
-            await caller.wait_for("answered", ANSWER_TIMEOUT_S)
-            work = asyncio.create_task(box.upgrade(source))
-            while "draining" not in box.units.log(first):  # its worker waits for it
-                await asyncio.sleep(0.1)
-                assert not work.done(), work.result()[1]
             before = calls.answered
             while calls.answered < before + 2:  # the spare one takes what comes
                 await asyncio.sleep(0.1)

@@ -47,6 +47,7 @@ def keygen(file: Path, as_json: bool) -> None:
 @click.option(
     "--wheels", type=FOLDER, help="Take packages from this folder alone; default: pip's index."
 )
+@click.option("--wheel", "own", type=FILE, help="Our own wheel, built already.")
 @click.option("--with-debs", "debs", type=FOLDER, help="Folder of Debian packages to bring.")
 @click.option(
     "--with-models", "models", type=FOLDER, multiple=True, help="Folder of a model; repeatable."
@@ -57,6 +58,7 @@ def create(
     key: Path,
     checkout: Path | None,
     wheels: Path | None,
+    own: Path | None,
     debs: Path | None,
     models: tuple[Path, ...],
     as_json: bool,
@@ -67,7 +69,7 @@ def create(
     """
     from appliance.ops.releases import bundle as command
 
-    contents = command.Contents(checkout or command.default_checkout(), wheels, debs, models)
+    contents = command.Contents(checkout or command.default_checkout(), wheels, own, debs, models)
     command.print_created(contents, out, key, as_json=as_json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,8 @@ class Contents:
     checkout: Path
     wheels: Path | None = None
     """Folder of wheels (and sources) to take the lock's packages from; None: pip's cache and index."""
+    own: Path | None = None
+    """The wheel of the appliance itself; None: it is built of the checkout."""
     debs: Path | None = None
     """Folder of Debian packages."""
     models: tuple[Path, ...] = ()
@@ -49,7 +52,7 @@ def create(
     with tempfile.TemporaryDirectory(prefix="ivr-bundle-", dir=out.absolute().parent) as made:
         staged = Path(made)
         (staged / "wheels").mkdir()
-        own = wheelhouse.build(contents.checkout, staged / "wheels")
+        own = _own_wheel(contents, staged / "wheels")
         wheels = wheelhouse.gather(contents.checkout, staged / "wheels", contents.wheels)
         copy_share(contents.checkout, staged / "share")
         files = _files(staged, contents)
@@ -66,6 +69,15 @@ def create(
         )
         bundlefile.write(out, manifest, files, key, progress)
     return manifest
+
+
+def _own_wheel(contents: Contents, out: Path) -> Path:
+    if contents.own is None:
+        return wheelhouse.build(contents.checkout, out)
+    wanted = wheelhouse.version_of(contents.checkout)
+    if (there := _version(contents.own)) != wanted:
+        raise UserError(f"{contents.own} is version {there}, the checkout {wanted}; build it anew.")
+    return Path(shutil.copy2(contents.own, out / contents.own.name))
 
 
 def check_marks(scripts: Path) -> None:

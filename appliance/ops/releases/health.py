@@ -51,10 +51,23 @@ class Doctor:
         return tuple(sorted(bad))
 
     def call(self, release: str) -> None:
-        run_ivr(
-            self.place.ivr(release), "doctor", "--call", "--wait", str(CALL_WAIT_S), "--json",
-            timeout_s=CALL_TIMEOUT_S, owner_of=self.data_dir,
-        )  # fmt: skip
+        ring(self.place.ivr(release), self.data_dir)
+
+
+def ring(ivr: Path, data_dir: Path, environment: dict[str, str] | None = None) -> None:
+    """Have a release ring the box that its settings (and ``environment``) name. Raises UserError with
+    what was not as it should be."""
+    said = run_ivr(
+        ivr, "doctor", "--call", "--wait", str(CALL_WAIT_S), "--json",
+        timeout_s=CALL_TIMEOUT_S, environment=environment, owner_of=data_dir, statuses=(0, 1),
+    )  # fmt: skip
+    try:
+        told = orjson.loads(said.splitlines()[-1])
+        bad = [str(one["what"]) for one in told["findings"] if one["state"] == "bad"]
+    except (ValueError, KeyError, IndexError, TypeError) as e:
+        raise UserError("`ivr doctor --call` did not say how the call went.") from e
+    if bad or not told.get("good"):
+        raise UserError(f"The box was rung: {' '.join(bad) or 'it is not well.'}")
 
 
 def worse(before: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:

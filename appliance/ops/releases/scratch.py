@@ -23,7 +23,7 @@ import orjson
 
 from appliance.errors import UserError
 from appliance.ops.keeping.ports import free_ports
-from appliance.ops.releases.laying import run_ivr
+from appliance.ops.releases.health import ring
 from appliance.settings import Settings
 from appliance.store.database import database_url
 
@@ -31,8 +31,6 @@ READ_ONLY = {"PGOPTIONS": "-c default_transaction_read_only=on"}
 """libpq hands it to Postgres, whatever the code does."""
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
-CALL_WAIT_S = 60
-CALL_TIMEOUT_S = 180.0
 POLL_S = 0.2
 RTP_PORTS = (10_000, 15_000, 100)
 """Below those that anybody is told to open; `ivr sip` goes on to the next where one is taken."""
@@ -66,11 +64,7 @@ def try_release(ivr: Path, settings: Settings, folder: Path, *, call: bool) -> b
         if not call or find_spec("pjsua2") is None:
             return False
         running.enter_context(_process(ivr, "sip", folder, environment))
-        arguments = ("doctor", "--call", "--wait", str(CALL_WAIT_S), "--json")
-        run_ivr(
-            ivr, *arguments,
-            timeout_s=CALL_TIMEOUT_S, environment=environment, owner_of=settings.data_dir,
-        )  # fmt: skip
+        ring(ivr, settings.data_dir, environment)
     return True
 
 
