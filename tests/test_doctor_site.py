@@ -59,8 +59,6 @@ def test_it_rings_itself_and_tells_what_was_heard(site: UpSite) -> None:
     assert "saturday" in call["heard"] and call["answer"] and call["lost_packets"] == 0
     shown = site.ask("calls", "show", call["call_id"])
     assert call["heard"] in str(shown)
-    text = site.ivr("doctor", "--call", "--to", "1001", "--ask", "Are you open on Sundays?")
-    assert "asked     Are you open on Sundays?" in text and "ms, at the caller's ear" in text
 
 
 def test_a_call_that_nobody_answers_says_why(site: UpSite) -> None:
@@ -81,7 +79,7 @@ def test_the_bundle_of_a_site_with_calls_holds_none_of_their_words(
         whole = b"".join(tar.extractfile(one).read() for one in tar.getmembers())  # type: ignore[union-attr]
     secrets = [path.read_bytes() for path in site.settings.secrets_dir.iterdir()]
     assert len(secrets) > 3 and not [secret for secret in secrets if secret in whole]
-    for words in (b"opening hours on saturday", b"rehearsal-doctor", b"open on sundays"):
+    for words in (b"opening hours on saturday", b"rehearsal-doctor"):
         assert words not in whole.lower()
     assert b"< call from" in whole
 
@@ -92,8 +90,11 @@ def test_the_bundle_of_a_site_with_calls_holds_none_of_their_words(
 )
 def test_what_stands_still_is_told(site: UpSite, process: str, group: str, code: str) -> None:
     (pid,) = site.children(process)
-    os.kill(pid, signal.SIGSTOP)
+    keeper = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    for one in (keeper, pid):  # else `ivr up` starts another one meanwhile
+        os.kill(one, signal.SIGSTOP)
     try:
         assert code in codes(asked(site, "--only", group, status=1), "bad")
     finally:
-        os.kill(pid, signal.SIGCONT)
+        for one in (pid, keeper):
+            os.kill(one, signal.SIGCONT)
