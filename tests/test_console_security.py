@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from websockets.asyncio.client import connect
 
 from appliance.admin.gate import COOKIE
-from tests.console_kit import chromium
+from tests.console_kit import PASSWORD, chromium
 from tests.hostile_site import SECRET_WORDS, Site, hostile_site
 
 pytestmark = pytest.mark.server
@@ -76,6 +77,118 @@ async def test_another_sites_page_changes_nothing(site: Site, origin: str) -> No
         for method, path in (("PUT", "/api/v1/account/language"), ("POST", "/logout")):
             answer = await http.request(method, path, json={"language": "en"})
             assert answer.status_code == 403, answer.text
+
+
+async def test_strangers_learn_nothing_of_the_api(site: Site) -> None:
+    """``/openapi.json`` too: it names every route and who may call it."""
+    for path in ("openapi.json", "calls", "nowhere", "users/1"):
+        async with site.console.client() as http:
+            answer = await http.get(f"/api/v1/{path}")
+        assert (answer.status_code, answer.json()["error"]["message"][:6]) == (401, "Log in")
+    async with site.as_key(site.main.key) as http:
+        assert len((await http.get("/api/v1/openapi.json")).json()["paths"]) > 50
+
+
+LIES = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")
+
+
+async def test_nobody_gets_more_tries_by_lying_about_their_address(site: Site) -> None:
+    people = ["nobody-at-all", site.main.admin.login] + [f"nobody{n}" for n in range(80)]
+    said, statuses = [], []
+    async with site.console.client(Origin=site.console.url) as http:
+        csrf = re.search(r'name="csrf" value="([^"]+)"', (await http.get("/login")).text)
+        assert csrf is not None
+        for number, login in enumerate(people):
+            lies = {name: f"198.51.100.{number}" for name in LIES}
+            lies["Forwarded"] = f"for=198.51.100.{number}"
+            form = {"login": login, "password": "wrong-password-wrong", "csrf": csrf[1]}
+            answer = await http.post("/login", data=form, headers=lies)
+            csrf = re.search(r'name="csrf" value="([^"]+)"', answer.text) or csrf
+            said += re.findall(r'class="login-error"[^>]*>([^<]+)<', answer.text)
+            statuses.append(answer.status_code)
+            if statuses[-1] == 429:
+                break
+    assert "Too many tries" in said[-1] and statuses[-1] == 429
+    assert statuses[:-1] == [401] * (len(statuses) - 1) and len(statuses) > 20
+    assert (
+        len(said) == len(statuses) and len(set(said[:-1])) == 1
+    )  # somebody and nobody are told the same
+
+
+async def test_nobody_is_logged_in_by_another_sites_form(site: Site) -> None:
+    """Login CSRF: a form that this browser was not given."""
+    async with site.console.client(Origin=site.console.url) as http:
+        form = {"login": site.main.admin.login, "password": PASSWORD}
+        answer = await http.post("/login", data=form)
+    assert answer.status_code == 400 and f"{COOKIE}=" not in str(answer.headers)
+
+
+async def test_a_cookie_that_was_there_before_the_login_opens_nothing(site: Site) -> None:
+    """Session fixation: who plants a token in a browser has none that works."""
+    planted = "A" * 43
+    async with site.console.client(Cookie=f"{COOKIE}={planted}") as http:
+        assert (await http.get("/agents")).status_code == 303
+        assert (await http.get("/login")).headers.get("set-cookie", "").count(planted) == 0
+
+
+async def test_lost_pages_are_called_so(site: Site) -> None:
+    async with site.console.client(Cookie=f"{COOKIE}={site.main.cookie}") as http:
+        assert "<title>Not found" in (await http.get("/nowhere")).text
+
+
+RANGES = (
+    "bytes=0-0,2-3,4-5", "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 4000, 2)),
+    "bytes=99999999999-", "bytes=-99999999999", "bytes=5-1", "bytes=-", "x", "bytes=0-" + "9" * 4000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("wanted", RANGES)
+async def test_ranges_of_a_recording_cost_no_more_than_it_has(site: Site, wanted: str) -> None:
+    path = f"/api/v1/calls/{site.main.ids['call_id']}/recording"
+    async with site.as_key(site.main.key) as http:
+        whole = len((await http.get(path)).content)
+        answer = await http.get(path, headers={"Range": wanted})
+    assert answer.status_code in (200, 206, 400, 416)
+    assert len(answer.content) <= whole + 1000
+
+
+HOSTILE_FILES = (
+    "../../{secret}",
+    "{root}/{secret}",
+    "./.././x/../{secret}",
+    "link.wav",
+    "\x00",
+    "",
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE_FILES)
+async def test_a_row_that_names_another_file_plays_nothing(site: Site, name: str) -> None:
+    folder = site.console.settings.recordings_dir
+    secret = folder.parent / "outside.wav"
+    secret.write_bytes(b"RIFF-outside")
+    link = folder / "link.wav"
+    if not link.is_symlink():
+        link.symlink_to(secret)
+    named = name.format(secret="outside.wav", root=folder.parent).replace("\x00", "a")
+    engine = site.engine()
+    call_id = site.other.ids["call_id"]
+    try:
+        async with engine.begin() as connection:
+            before = await connection.scalar(
+                text("SELECT recording FROM calls WHERE call_id = :c"), {"c": call_id}
+            )
+            change = text("UPDATE calls SET recording = :r WHERE call_id = :c")
+            await connection.execute(change, {"r": named, "c": call_id})
+        async with site.as_key(site.other.key) as http:
+            for what in ("recording", "recording/download", "waveform"):
+                answer = await http.get(f"/api/v1/calls/{call_id}/{what}")
+                assert answer.status_code == 404, (what, answer.text[:200])
+                assert b"outside" not in answer.content
+        async with engine.begin() as connection:
+            await connection.execute(change, {"r": before, "c": call_id})
+    finally:
+        await engine.dispose()
 
 
 @pytest.mark.parametrize("path", ["/healthx", "/login/x", "/_nicegui/3/x", "/nowhere?n=98765"])

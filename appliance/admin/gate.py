@@ -19,9 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from appliance.access import apikeys, sessions
 from appliance.access.actor import Actor
 from appliance.admin.answers import Dressed
+from appliance.admin.api.access import NOBODY
 from appliance.admin.api.app import PREFIX, error
 from appliance.admin.console import Console
-from appliance.admin.rates import Rates
+from appliance.admin.rates import Rates, site_of
 from appliance.admin.telling import PATH as METRICS
 from appliance.admin.telling import ConsoleMetrics
 from appliance.admin.ui.sockets import UPLOADS as PAGE_UPLOADS
@@ -40,6 +41,8 @@ LARGEST_BODY_BYTES = 1 << 20
 """Of what is no upload."""
 LONGEST_SILENCE_S = 30.0
 """Within a body: who sends no piece for so long is not waited for."""
+SLOWEST_BYTES_A_S = 1000
+"""Of a body, after that time: below the slowest line that anybody works with."""
 UPLOADS = (PAGE_UPLOADS, f"{PREFIX}/knowledge/", f"{PREFIX}/campaigns/")
 """Paths that take up to ``admin.upload_mb``."""
 _AWAY = "The database did not answer. Try again in a moment."
@@ -103,7 +106,7 @@ class Gate:
 
     async def _refusal(self, scope: Scope, asker: _Asker, path: str) -> ASGIApp | None:
         """What is answered in place of the page; None: it may be seen. Sets ``state.actor``."""
-        if not self._rates.allow(asker.address):  # not by key: guesses would have one each
+        if not self._rates.allow(site_of(asker.address)):  # not by key: guesses would have one each
             return error(429, _TOO_OFTEN)
         if _length(asker.headers) > self._largest(path):
             return error(413, _TOO_LARGE)
@@ -120,13 +123,21 @@ class Gate:
         scope["state"]["actor"] = actor
         if path == METRICS:
             return None if self._metrics.may_read(actor) else error(401, _NO_METRICS)
-        if actor is None and path != LOGIN and not path.startswith((LOGIN + "/", PREFIX)):
-            return RedirectResponse(f"{LOGIN}?next={quote(_page_of(scope))}", 303)
-        if actor is not None and actor.via == "key" and not path.startswith(PREFIX):
+        if actor is None:
+            return self._to_the_login(scope, path)
+        if actor.via == "key" and not path.startswith(PREFIX):
             return error(403, "API keys are for the API; log in to see pages.")
-        if actor is not None and (page := page_of_upload(path)) is not None:
+        if (page := page_of_upload(path)) is not None:
             return None if is_theirs(page, actor.session_id) else error(404, "No such page.")
         return None
+
+    def _to_the_login(self, scope: Scope, path: str) -> ASGIApp | None:
+        """For strangers. The API reads nothing of what they send, and does not say what it can do."""
+        if path.startswith(PREFIX):
+            return error(401, NOBODY)
+        if path == LOGIN or path.startswith(LOGIN + "/"):
+            return None
+        return RedirectResponse(f"{LOGIN}?next={quote(_page_of(scope))}", 303)
 
     def _told(self) -> ASGIApp:
         """The metrics. One secret, or one key, guards them for every path by which they are read."""
@@ -135,7 +146,7 @@ class Gate:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         asker = _asker(scope)
         scope["state"] = scope.get("state", {}) | {"console": self._console, "actor": None}
-        allowed = self._is_our_host(asker.headers) and self._rates.allow(asker.address)
+        allowed = self._is_our_host(asker.headers) and self._rates.allow(site_of(asker.address))
         if allowed and (asker.key or self._same_site(asker.headers)):
             try:
                 scope["state"]["actor"] = await self._actor_of(asker)
@@ -178,22 +189,28 @@ class Gate:
 
 
 class Bounded:
-    """``receive`` that ends the request when its body grows past ``largest`` bytes, or stops coming."""
+    """``receive`` that ends the request when its body grows past ``largest`` bytes, stops coming, or
+    comes in drops."""
 
     def __init__(self, receive: Receive, largest: int) -> None:
         self._receive = receive
         self._left = largest
         self._is_whole = False
+        self._allowed_s = LONGEST_SILENCE_S
 
     async def __call__(self) -> Message:
         if self._is_whole:
             return await self._receive()  # it tells when whoever asked has gone
+        clock = asyncio.get_running_loop().time
+        since_s = clock()
         try:
-            async with asyncio.timeout(LONGEST_SILENCE_S):
+            async with asyncio.timeout(min(LONGEST_SILENCE_S, self._allowed_s)):
                 message = await self._receive()
         except TimeoutError:
             return {"type": "http.disconnect"}
-        self._left -= len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._left -= size
+        self._allowed_s += size / SLOWEST_BYTES_A_S - (clock() - since_s)
         self._is_whole = not message.get("more_body", False)
         return message if self._left >= 0 else {"type": "http.disconnect"}
 

@@ -5,9 +5,25 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address, ip_network
 
 MOST_KNOWN = 10_000
 """Who was not heard of for the longest is forgotten first: their bucket is full again by then."""
+IPV6_SITE_BITS = 64
+"""Whoever has one address of IPv6 has all of its network."""
+
+
+def site_of(address: str) -> str:
+    """Whom ``address`` counts as: itself, or its network where whoever has one has 2^64 of them."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    if parsed.ipv4_mapped:  # all of IPv4 is one network there
+        return str(parsed.ipv4_mapped)
+    return str(ip_network((parsed, IPV6_SITE_BITS), strict=False))
 
 
 class Rates:

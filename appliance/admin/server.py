@@ -12,6 +12,7 @@ import uvicorn
 
 from appliance import readiness
 from appliance.admin.app import make_app
+from appliance.admin.connections import connections
 from appliance.admin.console import Console
 from appliance.admin.live.hub import LiveHub
 from appliance.admin.tls import certificate
@@ -41,6 +42,7 @@ async def _serve(settings: Settings) -> None:
     async with open_console(settings) as console:
         config = uvicorn.Config(
             make_app(console),
+            http=connections(behind_proxy=not admin.tls),
             host=admin.host,
             port=admin.port,
             log_config=None,

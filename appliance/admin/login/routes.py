@@ -7,7 +7,6 @@ password where the old one came from somebody else, a second factor where everyb
 from __future__ import annotations
 
 from contextlib import suppress
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import cast
 from urllib.parse import parse_qs
 
@@ -26,7 +25,7 @@ from appliance.admin.gate import COOKIE
 from appliance.admin.login import tickets
 from appliance.admin.login.forms import language_of, qr_picture, render
 from appliance.admin.login.tickets import Ticket
-from appliance.admin.rates import Rates
+from appliance.admin.rates import Rates, site_of
 from appliance.errors import UserError
 from appliance.store import users as store
 from appliance.store.users import Credentials
@@ -37,8 +36,6 @@ TRIES_A_MINUTE = 20
 """Of one address: passwords and codes together."""
 LARGEST_FORM_BYTES = 16_384
 MOST_FIELDS = 10
-IPV6_SITE_BITS = 64
-"""Whoever has one address of IPv6 has all of its network."""
 
 _TOO_OLD = "This page was open for too long. Log in again."
 _TOO_OFTEN = "Too many tries from your address. Wait a minute."
@@ -281,17 +278,7 @@ def _may_try(request: Request) -> bool:
     tries: Rates | None = getattr(request.app.state, "login_tries", None)
     if tries is None:
         tries = request.app.state.login_tries = Rates(TRIES_A_MINUTE)
-    return tries.allow(_network(_address(request)))
-
-
-def _network(address: str) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        return str(ip_network((parsed, IPV6_SITE_BITS), strict=False))
-    return address
+    return tries.allow(site_of(_address(request)))
 
 
 def _address(request: Request) -> str:

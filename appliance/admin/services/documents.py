@@ -169,11 +169,20 @@ async def add_urls(
                 )
                 return await _store(console, actor, base, new)
             except UserError as e:
+                await _log_vain(console, actor, base, url)
                 return Given(shown(url), "refused", 0, str(e))
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(url)) for url in urls]
     return [task.result() for task in tasks]
+
+
+async def _log_vain(console: Console, actor: Actor, base: BaseKey, url: str) -> None:
+    """A URL that was asked in vain is written down too: it may be somebody who looks around in the
+    network."""
+    async with console.engine.begin() as connection:
+        detail = {"name": shown(url), "outcome": "refused", "source": "url"}
+        await audit.append(connection, actor, "document.add", base.name, detail, base.tenant)
 
 
 async def _store(console: Console, actor: Actor, base: BaseKey, new: NewDocument) -> Given:
