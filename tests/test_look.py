@@ -33,7 +33,7 @@ async def at(pages: dict[str, tuple[int, str]]) -> Look | None:
 
     app = web.Application()
     app.router.add_route("*", "/{any:.*}", page)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

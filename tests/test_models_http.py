@@ -46,7 +46,7 @@ async def test_who_connects_and_says_nothing_whole_is_hung_up_on(
 
     app.router.add_post("/order", order)
     app.router.add_get("/slow", slow)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     assert runner.server is not None

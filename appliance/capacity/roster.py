@@ -14,6 +14,8 @@ from appliance.errors import UserError
 
 FRESH_S = 4.0
 """A server whose replica said nothing for so long is not there: each tells twice a second."""
+LAST_ANSWERS_S = 2.0
+"""To those who ask when it ends; aiohttp would wait a minute for one that only holds a connection."""
 HEARD_AFTER_S = 3.0
 """A board that is younger has not heard of everybody yet."""
 
@@ -86,7 +88,7 @@ class RosterServer:
         app.router.add_get("/", self._roster)
         app.router.add_get("/roster", self._roster)
         app.router.add_get("/status", self._status)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_ANSWERS_S)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host, port).start()

@@ -32,6 +32,7 @@ INITDB_OPTIONS = (
     "--locale=C",
     "--locale-provider=builtin",  # PostgreSQL's own C.UTF-8, for a host that has no locales
     "--builtin-locale=C.UTF-8",
+    "--no-sync",  # once for all, before the folder gets its name
 )
 HOST_RULES = "host all all 127.0.0.1/32 scram-sha-256\n"
 """The whole of pg_hba.conf: loopback with a password, nothing else."""
@@ -124,9 +125,7 @@ class Cluster:
     def _create(self, passwords: Passwords) -> None:
         new = self._home / "data.new"
         shutil.rmtree(new, ignore_errors=True)  # of a start that was killed
-        made = self._account.run([str(self._binaries / "initdb"), "-D", str(new), *INITDB_OPTIONS])
-        if made.returncode:
-            raise UserError(f"initdb failed in {new}: {_last_line(made.stderr)}")
+        self._initdb(new, *INITDB_OPTIONS)
         (new / "pg_hba.conf").write_text(HOST_RULES)
         self._single(
             new,
@@ -135,18 +134,28 @@ class Cluster:
                 f"CREATE DATABASE {EMBEDDED_DATABASE} OWNER {EMBEDDED_ROLE};",
                 *_password_statements(passwords),
             ],
+            "-F",
         )
-        self._single(new, ["CREATE EXTENSION vector;"], EMBEDDED_DATABASE)
+        self._single(new, ["CREATE EXTENSION vector;"], "-F", database=EMBEDDED_DATABASE)
         fingerprint = new / self._fingerprint.name
         fingerprint.write_text(passwords.fingerprint)
         fingerprint.chmod(0o600)
+        self._initdb(new, "--sync-only")
         new.rename(self.data)
         log.info("= postgres: made a cluster in %s, owned by %s", self.data, self._account.name)
 
-    def _single(self, data: Path, statements: list[str], database: str = "postgres") -> None:
-        """Run one-line ``statements`` with no server; its exit status says nothing of them."""
+    def _initdb(self, data: Path, *options: str) -> None:
+        made = self._account.run([str(self._binaries / "initdb"), "-D", str(data), *options])
+        if made.returncode:
+            raise UserError(f"initdb failed in {data}: {_last_line(made.stderr)}")
+
+    def _single(
+        self, data: Path, statements: list[str], *options: str, database: str = "postgres"
+    ) -> None:
+        """Run one-line ``statements`` with no server; its exit status says nothing of them. ``-F``
+        among ``options``: without a sync."""
         done = self._account.run(
-            [str(self._binaries / "postgres"), "--single", "-D", str(data), database],
+            [str(self._binaries / "postgres"), "--single", *options, "-D", str(data), database],
             stdin="\n".join(statements) + "\n",
         )
         bad = [x for x in done.stderr.splitlines() if "ERROR:" in x or "FATAL:" in x]
