@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -35,6 +35,7 @@ STAGES = Stages(
 TURN = Turn("c1", 1, NOW, "what", "that", "that", "llm", STAGES, 430)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 100), max_size=50))
 def test_a_histogram_counts_each_value_once_under_every_edge_above_it(values: list[float]) -> None:
     buckets = Buckets()
@@ -51,6 +52,7 @@ def test_a_histogram_counts_each_value_once_under_every_edge_above_it(values: li
         assert found.value("ivr_gap_seconds_bucket", **of, le=str(edge)) == under
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_any_label_is_read_back_as_it_was(text: str) -> None:
     sink = Sink()

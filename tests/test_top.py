@@ -19,7 +19,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -125,6 +125,7 @@ def test_keys() -> None:
     assert pressed("\x03", Asked(typing=True)) is None
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.text(max_size=60))
 def test_any_keys_leave_something_that_can_be_drawn(text: str) -> None:
     asked = Asked()
