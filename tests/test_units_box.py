@@ -28,10 +28,10 @@ WATCHDOG_S = 15.0
 INSTALL = r"""
 set -e
 mkdir -p /opt/ivr/releases/test
-python3 -m venv --without-pip /opt/ivr/releases/test/.venv
+python3 -m venv --without-pip --system-site-packages /opt/ivr/releases/test/.venv
 ln -s releases/test /opt/ivr/current
 cd /opt/ivr/current/.venv
-printf '/opt/ivr/source\n/opt/ivr/packages\n' >lib/python3.11/site-packages/ivr.pth
+echo /opt/ivr/source >/usr/local/lib/python3.11/dist-packages/ivr.pth
 printf '#!%s/bin/python\nfrom appliance.__main__ import main\nmain()\n' "$PWD" >bin/ivr
 chmod 755 bin/ivr
 cp /opt/ivr/source/systemd/ivr* /etc/systemd/system/
@@ -63,13 +63,16 @@ async def ring(hold_s):
 asyncio.run(ring(float(sys.argv[1])))
 """
 PYTHON = "/opt/ivr/current/.venv/bin/python"
+IVR = "/opt/ivr/current/.venv/bin/ivr"
+PACKAGES_OF_RELEASE = "/opt/ivr/releases/test/.venv/lib/python3.11/site-packages"
+"""Where they truly are: the process that reads documents sees its environment alone."""
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Box]:
     """A box on which ``ivr.target`` has been started."""
     binds = {ROOT / name: f"/opt/ivr/source/{name}" for name in SEEN}
-    binds[Path(sysconfig.get_path("purelib"))] = "/opt/ivr/packages"
+    binds[Path(sysconfig.get_path("purelib"))] = PACKAGES_OF_RELEASE
     with box(packages=PACKAGES, binds=binds) as started:
         version = started.run("python3 -c 'import sys; print(sys.version_info[:2])'").stdout
         if version.strip() != "(3, 11)":
@@ -135,6 +138,20 @@ def test_who_reads_what_strangers_send_sees_no_secret_of_others(running: Box) ->
     assert seen("pools", "/var/lib/ivr/postgres") == set()
     assert running.run("ls /var/lib/ivr/postgres").stdout
     assert seen("jobs", "/home") == set()
+
+
+def test_jobs_read_a_document_in_a_process_that_shuts_itself_in(running: Box) -> None:
+    """Landlock, limits and a filter of its own are allowed in that unit."""
+    page = (
+        "<html><body><h1>Moon tariff</h1><p>A call to the moon costs 42 rupees.</p></body></html>"
+    )
+    (running.path / "tmp/moon.html").write_text(page)
+    as_ivr = f"runuser -u ivr -- env IVR_SETTINGS=/etc/ivr/ivr.toml {IVR}"
+    running.run(
+        f"{as_ivr} knowledge add helpline /tmp/moon.html --wait --json", timeout_s=COME_UP_S
+    )
+    found = running.run(f"{as_ivr} knowledge search helpline 'a call to the moon'").stdout
+    assert "42 rupees" in found
 
 
 GREEDY = """
