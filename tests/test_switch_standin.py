@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 import pytest_asyncio
@@ -242,3 +243,31 @@ async def test_a_number_that_is_never_called(site: Place) -> None:
     path = f"/v1/outbound/{made['id']}"
     done = await until(lambda: (c := place.api("GET", path))["state"] == "refused" and c)
     assert done["result"] == "DO_NOT_CALL" and not fs.rung
+
+
+async def test_nobody_makes_it_ring_abroad(site: Place) -> None:
+    """By the API, by a transfer, by a SIP address at the carrier; and what was rung is counted."""
+    place, fs = site
+    used = (await asyncio.to_thread(place.api, "GET", "/v1/toll"))["usage"]
+    fs.rung.clear()
+    for body in ({"number": "+18765551234"}, {"number": "+971501234567"}):
+        with pytest.raises(HTTPError) as refused:
+            await asyncio.to_thread(place.api, "POST", "/v1/calls", body | {"agent": "quick"})
+        with refused.value as answer:
+            assert answer.code == 400 and b"may not be rung" in answer.read()
+    call, _ = await ring(fs)
+    await quiet(call)
+    (live,) = await asyncio.to_thread(place.live)
+    path = f"/v1/calls/{live['call_id']}/transfer"
+    for to in ("+881612345678", "sip:00881612345678@127.0.0.1", "tel:00881612345678"):
+        with pytest.raises(HTTPError) as refused:
+            await asyncio.to_thread(place.api, "POST", path, {"to": to})
+        refused.value.close()
+    assert not fs.rung
+    await call.press("0")
+    person = await fs.person(PERSON)
+    await until(lambda: person.answered)
+    now = (await asyncio.to_thread(place.api, "GET", "/v1/toll"))["usage"]["trunk carrier"]
+    assert now["calls"] == used.get("trunk carrier", {"calls": 0})["calls"] + 1
+    await person.hang_up()
+    await call.hang_up()
