@@ -53,7 +53,6 @@ async def look_at_exposure(box: Box) -> Sequence[Finding]:
     found = await all_listeners(box)
     internal = [place for place in places(box.settings) if place.setting not in OUTSIDE]
     open_ones = [finding for place in internal for finding in _exposed(box.settings, place, found)]
-    open_ones += _playback(box.settings, found)
     good = "Workers, engines, Postgres, Redis and the event socket listen on loopback alone."
     return open_ones or [Finding("exposure", State.GOOD, good)]
 
@@ -139,26 +138,6 @@ def _exposed(settings: Settings, place: Place, found: Sequence[Listener]) -> Ite
              "address": str(one.address)},
             code="port-open",
         )  # fmt: skip
-
-
-def _playback(settings: Settings, found: Sequence[Listener]) -> list[Finding]:
-    """FreeSWITCH plays whatever is sent to these: whoever reaches them speaks into calls."""
-    switch = settings.switch
-    ports = range(switch.playback_port, switch.playback_port + switch.playback_ports)
-    open_ones = {
-        str(one.address) for one in found
-        if one.kind == "udp" and one.port in ports and not one.address.is_loopback
-        and one.process is not None and one.process.name == FREESWITCH
-    }  # fmt: skip
-    return [
-        Finding(
-            "exposure", State.BAD,
-            "FreeSWITCH takes playback (UDP {first}…) on {address}: who reaches it speaks into calls.",
-            "Set switch.playback_host = \"127.0.0.1\" and start `ivr switch` again.",
-            {"first": str(switch.playback_port), "address": address}, code="playback-open",
-        )
-        for address in sorted(open_ones)
-    ]  # fmt: skip
 
 
 CHECKS = (

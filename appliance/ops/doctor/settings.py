@@ -61,6 +61,7 @@ def _open_doors(settings: Settings) -> Iterator[Finding]:
         ("worker.host", settings.worker.host),
         ("switch.esl_host", settings.switch.esl_host),
         ("switch.api_host", settings.switch.api_host),
+        # FreeSWITCH plays whatever comes there: who reaches it speaks into calls
         ("switch.playback_host", settings.switch.playback_host),
     ):
         if not is_loopback(host):
