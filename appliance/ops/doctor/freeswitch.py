@@ -96,12 +96,12 @@ def _diagnosed(settings: Settings, trunk: Trunk) -> list[Finding]:
 async def look_at_sip(box: Box) -> Sequence[Finding]:
     """OPTIONS to the address that calls come to."""
     site, sip = await box.site(), box.settings.sip
-    if site.switch.up:
-        return [Finding("sip", State.SKIPPED, "FreeSWITCH answers SIP here: see switch.")]
     transport = "udp" if "udp" in sip.transports else "tcp"
     where = f"{sip.host}:{sip.port} ({transport})"
     if await probe.sip_ok(sip.host, sip.port, transport):
-        return [Finding("sip", State.GOOD, f"ivr sip answers at {where}.")]
+        return [Finding("sip", State.GOOD, f"SIP is answered at {where}.")]
+    if site.switch.up or site.expects_switch:
+        return [Finding("sip", State.SKIPPED, "FreeSWITCH answers SIP here: see switch.")]
     if not any(ip_address(sip.host) in network for network in sip.allow):
         what = f"This machine's own address is in none of sip.allow, so {where} does not answer it."
         return [Finding("sip", State.SKIPPED, what)]
