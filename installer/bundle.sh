@@ -25,6 +25,7 @@ open_bundle() {
     tar -xf "$file" -C "$BUNDLE" --no-same-owner --no-same-permissions ||
         bundle_refused "it could not be unpacked; is there room in /var/tmp?"
     check_files
+    chmod 755 "$BUNDLE" # the service's user takes models from it
 }
 
 bundle_refused() {
