@@ -137,6 +137,7 @@ def test_a_process_says_which_release_it_runs(tmp_path: Path) -> None:
     assert release_of(process.pid) == "" == release_of(os.getpid())
 
 
+@pytest.mark.long  # tests/test_bundle_create.py has the short form
 def test_a_wheel_in_an_environment_of_its_own(tmp_path: Path) -> None:
     """The source of this checkout as a release: its `ivr` runs, and finds what is no Python."""
     place = Place(tmp_path / "opt")

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.server
 WATCH_S = 0.02
 KILLS = 24
 """About as many moments as an upgrade of the small box has; the last test says if there are more."""
-SHORT_KILLS = (2, 8, 11, 16)
+SHORT_KILLS = (2, 11, 16)
 
 
 class Watch:
@@ -315,7 +315,9 @@ def test_killed_at_any_moment_it_is_resumed(tmp_path: Path, kill_at: int) -> Non
     assert watch.gaps_ms == []
 
 
-@pytest.mark.parametrize("kill_at", [2, 4, 6])
+@pytest.mark.parametrize(
+    "kill_at", [pytest.param(2, marks=pytest.mark.long), 4, pytest.param(6, marks=pytest.mark.long)]
+)
 def test_killed_on_its_way_back_it_still_goes_back(tmp_path: Path, kill_at: int) -> None:
     with box(tmp_path) as ports, Watch(ports) as watch:
         tell(tmp_path, NEW, bad=["disk"])
