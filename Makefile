@@ -25,7 +25,7 @@ up: setup ## run the appliance until Ctrl-C; ARGS="--listen 192.168.1.10 --allow
 
 test: setup-test check ## every check and every test but the long ones
 	@echo "  pytest"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-all: setup-test check ## also what takes long: FreeSWITCH and heavy engines, where they are installed
 	@echo "  pytest"
