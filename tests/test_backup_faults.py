@@ -396,7 +396,8 @@ async def test_a_restore_that_is_killed_begins_anew_and_ends_the_same(
         assert not is_filled(other.settings.database.url)
         await asyncio.to_thread(_gone, postgres, other)
     killed = await asyncio.to_thread(ivr, other, *command)  # its rows are in, its files are not
-    await asyncio.to_thread(until, lambda: is_filled(other.settings.database.url), killed)
+    await asyncio.to_thread(until, lambda: backends(postgres, other), killed)
+    await asyncio.to_thread(until, lambda: not backends(postgres, other), killed)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     await asyncio.to_thread(_gone, postgres, other)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ JOURNAL = "restoring.json"
 """In data_dir, while a restore is not over."""
 ASIDE = "before-"
 AUDIT_TIMEOUT_S = 3600.0
+ALONE_TIMEOUT_S = 3.0
+"""For sessions of processes that have just ended, and for exporters that come and go."""
+POLL_S = 0.2
 RESTORED_SETTINGS = "ivr.toml.restored"
 
 Tell = Callable[[str], None]
@@ -171,7 +175,7 @@ class _Restore:
 
     def run(self) -> Restored:
         """Raises UserError, OSError."""
-        if backing.others_connected(self._url):
+        if not self._is_alone():
             raise UserError(
                 "The appliance is running: something else is connected to its database. Stop it first"
                 " (`systemctl stop ivr.target`, or end `ivr up`); Postgres may stay."
@@ -198,6 +202,15 @@ class _Restore:
             sum(one.rows for one in sums), files, self._backup.manifest.revision,
             schema.revisions()[-1].id, audit_rows, tuple(named), file, tuple(self._to_do),
         )  # fmt: skip
+
+    def _is_alone(self) -> bool:
+        """Whether nobody else works with the database; who only looks in is waited for."""
+        deadline = time.monotonic() + ALONE_TIMEOUT_S
+        while backing.others_connected(self._url):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_S)
+        return True
 
     def _begin(self) -> _Journal:
         """Whether this box may be overwritten. Raises UserError."""
