@@ -163,9 +163,9 @@ _JOBS = (
     _gauge("ivr_campaign_contacts", "jobs", "Contacts of campaigns, by state.", "state"),
     _gauge("ivr_campaign_attempts", "jobs", "Attempts at contacts of campaigns, all together."),
     _gauge("ivr_database_up", "jobs", "1: Postgres answers."),
-    _gauge("ivr_disk_bytes", "jobs, sip, up", "Size of the disk of data_dir."),
-    _gauge("ivr_disk_free_bytes", "jobs, sip, up", "What is free of it."),
-    _gauge("ivr_spool_bytes", "jobs, sip, up", "Rows that wait on disk for Postgres."),
+    _gauge("ivr_disk_bytes", "jobs, up, pools", "Size of the disk of data_dir."),
+    _gauge("ivr_disk_free_bytes", "jobs, up, pools", "What is free of it."),
+    _gauge("ivr_spool_bytes", "jobs, up, pools", "Rows that wait on disk for Postgres."),
 )  # fmt: skip
 _ADMIN = (
     _counter("ivr_http_requests_total", "admin", "Requests, by route template.", "route", "method",

@@ -27,8 +27,7 @@ def metrics_port(
     exporter = exporter_of(process, lag)
     exporter.add(lambda sink: _keepers(sink, keepers(), groups))
     exporter.add(lambda sink: _pools(sink, groups))
-    if process == "up":  # `ivr pools` has a view of its own of data_dir under systemd
-        exporter.add(disk(settings.data_dir, settings.spool_dir))
+    exporter.add(disk(settings.data_dir, settings.spool_dir))
     return MetricsPort(exporter, settings.metrics.host, partial(settings.secret, METRICS_SECRET))
 
 

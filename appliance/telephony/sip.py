@@ -22,7 +22,6 @@ import uvloop
 from appliance import readiness
 from appliance.errors import UserError
 from appliance.metrics.looplag import LoopLag
-from appliance.metrics.machine import disk
 from appliance.metrics.port import MetricsPort
 from appliance.metrics.process import exporter_of
 from appliance.settings import MEDIA_SECRET, METRICS_SECRET, Settings
@@ -169,7 +168,6 @@ class SipOffice:
         self._spawn(lag.run())
         exporter = exporter_of("sip", lag)
         exporter.add(lambda sink: put_sip(sink, parts, self._registration))
-        exporter.add(disk(settings.data_dir, settings.spool_dir))
         secret = partial(settings.secret, METRICS_SECRET)
         self._metrics = MetricsPort(exporter, settings.metrics.host, secret)
         self._metrics.open(settings.metrics.sip_port)
