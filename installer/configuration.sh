@@ -22,8 +22,10 @@ settings_wanted() {
     setting sip.host "$own"
     # The box rings itself: its own addresses may call.
     printf 'sip.allow\t%s\n' "$(toml_list "$(unique "127.0.0.0/8,$own/32,${ANSWER[PHONE_NETWORKS]},${ANSWER[TRUNK_NETWORKS]}")")"
+    printf 'sip.trunks\t%s\n' "$(toml_list "${ANSWER[TRUNK_NETWORKS]}")"
     setting switch.country "${ANSWER[COUNTRY]}"
     setting switch.timezone "${ANSWER[TIMEZONE]}"
+    setting backup.target "$BACKUPS"
     setting admin.host "${ANSWER[CONSOLE_ADDRESS]}"
     printf 'admin.port\t%s\n' "${ANSWER[CONSOLE_PORT]}"
     if [ -n "${ANSWER[CONSOLE_CERTIFICATE]}" ]; then

@@ -187,7 +187,8 @@ def of_telephony(site: Site) -> Iterator[Alarm]:
         yield Alarm(
             "toll-burst", Severity.CRITICAL,
             "Calls to {range}… are stopped: many short ones in a few minutes, as fraud makes them.",
-            "Find who made them (`ivr outbound`, the call log), then: ivr trunks toll --unblock {range}",
+            "Find who made them (`ivr outbound`, the call log), then: ivr trunks toll --unblock"
+            " {range}",
             {"range": found},
         )  # fmt: skip
     for trunk in switch.trunks:

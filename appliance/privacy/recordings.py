@@ -29,7 +29,7 @@ class File:
 
 
 def call_id_of(name: str) -> str | None:
-    """Whose recording a file called ``name`` is (folders before it do not matter); None: no recording."""
+    """Whose recording a file called ``name`` is (folders before it do not matter); None: nobody's."""
     match = _NAME.fullmatch(name.rpartition("/")[2])
     return match["call"] if match else None
 

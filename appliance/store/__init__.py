@@ -13,9 +13,9 @@ What to look for where:
 * campaigns: ``campaigns`` and their contacts, ``feeding`` (their calls on the list of ``outbound``)
 * the journal, written: ``journal`` -> ``spool`` (disk) -> ``shipper`` -> ``rows``
 * the journal, read: ``calls``, ``call_log`` and ``outcomes`` (as the console searches it), ``cutoff``,
-  ``questions``, ``measures``, ``traffic``, ``overview`` (the last minutes), ``tallies`` (rows by state); the figures of a call
-  center: ``terms`` (what each means), ``endings``, ``analytics``, ``gaps`` (waits), ``histogram``,
-  ``unanswered``
+  ``questions``, ``measures``, ``traffic``, ``overview`` (the last minutes), ``tallies`` (rows by
+  state); the figures of a call center: ``terms`` (what each means), ``endings``, ``analytics``,
+  ``gaps`` (waits), ``histogram``, ``unanswered``
 * webhooks: ``webhooks``, ``outbox`` (what is to be told, and was)
 * documents on their way in: ``documents``, ``sources`` (URLs), ``leases``, ``revisions``, ``staging``,
   ``publishing`` (``keeping``, ``ordering``); then ``reembedding``, ``versions``, ``pruning``,

@@ -212,10 +212,14 @@ class _System:
             pairs.append((t("Certificate ends"), f"{site.certificate_ends:%Y-%m-%d}"))
         if site.backup is not None:
             made = site.backup.state.good_at
-            pairs.append((t("Last backup"), f"{made:%Y-%m-%d %H:%M} UTC" if made else t("none yet")))
+            pairs.append(
+                (t("Last backup"), f"{made:%Y-%m-%d %H:%M} UTC" if made else t("none yet"))
+            )
         if site.backup is not None:
             made = site.backup.state.good_at
-            pairs.append((t("Last backup"), f"{made:%Y-%m-%d %H:%M} UTC" if made else t("none yet")))
+            pairs.append(
+                (t("Last backup"), f"{made:%Y-%m-%d %H:%M} UTC" if made else t("none yet"))
+            )
         calls: list[tuple[str, str]] = []
         if recent is not None:
             calls = [
