@@ -220,6 +220,23 @@ def test_options_says_503_without_children_and_when_draining() -> None:
     assert isinstance(live[0], ToChild)
 
 
+def test_who_calls_while_it_restarts_is_not_refused_but_calls_again() -> None:
+    """Nothing is live and it ends, or its first child is not up yet: by UDP there is no answer."""
+    ending, tcp = Bench(), Flow("tcp", "10.0.0.2", 5)
+    ending.proxy.gate = Gate.DRAINING
+    assert ending.invite() == []
+    _, reply = one(ending.invite(source=tcp))
+    assert isinstance(reply, Response) and reply.status == 503
+    starting = Bench(children=())
+    assert starting.invite() == []
+    starting.table.add_child(CHILD_A)
+    assert isinstance(one(starting.invite())[0], ToChild)  # the same INVITE again
+    broken = Bench(children=())
+    broken.clock.now += 11
+    _, reply = one(broken.invite())
+    assert isinstance(reply, Response) and reply.status == 503
+
+
 def test_forbidden_network_gets_nothing_but_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
     stranger = Flow("udp", "192.0.2.1", 5060)

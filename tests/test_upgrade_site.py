@@ -102,6 +102,11 @@ class Box:
     def on(self) -> dict[str, str]:
         return {unit.name: unit.release for unit in self.units.running()}
 
+    def said(self, source: Path) -> str:
+        """What an upgrade to ``source`` has said so far."""
+        file = self.root / f"{source.name}.log"
+        return file.read_text() if file.exists() else ""
+
     async def upgrade(self, source: Path) -> tuple[int, str]:
         """The exit status, and what was said."""
         file = self.root / f"{source.name}.log"
@@ -210,9 +215,12 @@ async def test_a_call_goes_on_while_its_box_is_upgraded(box: Box) -> None:
     first = f"ivr-worker@{box.workers[0]}.service"
     ear = box.site.folder / "long.wav"
     to = f"sip:1001@127.0.0.1:{box.site.sip_port}"
+    work = asyncio.create_task(box.upgrade(source))
+    while "Asking both releases" not in box.said(source):
+        await asyncio.sleep(0.1)
+        assert not work.done(), work.result()[1]
     caller = await CallerControl.ring(to, record=ear, number="+919812345678")
     await caller.wait_for("answered", ANSWER_TIMEOUT_S)
-    work = asyncio.create_task(box.upgrade(source))
     while "draining" not in box.units.log(first):  # its worker waits for the call to end
         await asyncio.sleep(0.1)
         assert not work.done(), work.result()[1]

@@ -67,11 +67,14 @@ Network = IPv4Network | IPv6Network
 Refusal = tuple[int, str, tuple[tuple[str, str], ...]]
 """Status, reason and further headers of a final response of our own."""
 
+STARTING_S = 10.0
+"""The first child takes calls within this time, else something is wrong with them."""
+
 
 class Gate(Enum):
     OPEN = auto()
     DRAINING = auto()
-    """SIGTERM came: new calls get 503, live ones go on."""
+    """SIGTERM came: new calls get 503, live ones go on. Where none is live, see ``_restarting``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ class Proxy:
         self._refusals = Refusals(clock)
         self.counts = SipCounts()
         self.gate = Gate.OPEN
+        self._began_s = clock()
 
     def allowed(self, host: str) -> bool:
         """Whether ``host`` may talk to us at all; one log line a while when it may not."""
@@ -207,6 +211,8 @@ class Proxy:
                 return [self._reply(request, back, *refusal)]
             if request.method != "INVITE" or tag(request.headers.get("to")):
                 return []  # an ACK of our own refusal, or of a call that is gone
+            if self._restarting(back):
+                return []
             entry = self._admit(request, back)
             if entry is None:
                 return [self._reply(request, back, 503, "All Lines Busy", _RETRY_AFTER)]
@@ -239,6 +245,15 @@ class Proxy:
                 return 200, "OK", (("Allow", ALLOW), ("Accept", "application/sdp"))
             return 503, "Service Unavailable", _RETRY_AFTER
         return 481, "Call/Transaction Does Not Exist", ()
+
+    def _restarting(self, back: Flow) -> bool:
+        """Whether an INVITE is better left unanswered: its sender sends it again in half a second
+        (RFC 3261 §17.1.1.2), and by then, or a second later, there is somebody who takes calls."""
+        if back.transport != "udp":
+            return False
+        if self.gate is Gate.DRAINING:
+            return not self._table.in_use  # we end now
+        return not self._table.children and self._clock() - self._began_s < STARTING_S
 
     def _admit(self, invite: Request, back: Flow) -> CallEntry | None:
         if self.gate is Gate.DRAINING:
