@@ -13,6 +13,7 @@ from pathlib import Path
 from appliance.errors import UserError
 
 NAMES = (
+    "docs",
     "migrations",
     "freeswitch-conf",
     "dialplans",

@@ -17,7 +17,7 @@ find_python() {
 }
 
 # What of the source makes a release (appliance/shipped.py has the same list).
-SHARED=(migrations freeswitch-conf dialplans systemd monitoring installer install.sh ivr.toml.example
+SHARED=(docs migrations freeswitch-conf dialplans systemd monitoring installer install.sh ivr.toml.example
     requirements.lock requirements-box.lock requirements-weights.lock)
 
 # The source of this release: the bundle's, or the checkout that install.sh lies in.

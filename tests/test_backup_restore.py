@@ -142,6 +142,7 @@ def short(sample: Agent) -> dict[str, Agent]:
     return {ANY_DID: dataclasses.replace(sample, id="quick", greeting="Hello.", goodbye="Bye.")}
 
 
+@pytest.mark.long
 @pytest.mark.sip
 async def test_a_box_that_was_restored_answers_calls(
     tmp_path: Path, open_tmp: Path, monkeypatch: pytest.MonkeyPatch
