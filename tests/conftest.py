@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -23,17 +24,43 @@ from appliance.store.database import EMBEDDED_ROLE, migrate, open_engine
 from tests.knowledge_servers import EmbedProcess
 
 TEMPLATE = "ivr_template"
+HURRY = 8
+"""Steps of niceness: six times the share of a core."""
 # else each process that a test starts compiles the appliance anew: 0.4 s of a core
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that start servers come first: at the end of a run by two processes the short ones are
-    left, and neither waits for a long file of the other's."""
-    slow = {
-        item.path for item in items if {"server", "sip"} & {m.name for m in item.iter_markers()}
+    """Files that start servers come first, for at the end of a run by two processes the short ones
+    shall be left, and neither wait for a long file of the other's. Those with calls are spread among
+    them, so that two of them seldom run at once."""
+    kinds: dict[str, dict[Path, None]] = {"sip": {}, "server": {}, "": {}}
+    marks: dict[Path, set[str]] = {}
+    for item in items:
+        marks.setdefault(item.path, set()).update(mark.name for mark in item.iter_markers())
+    for path, found in marks.items():
+        kinds[next((kind for kind in kinds if kind in found), "")][path] = None
+    turn = {
+        path: (kind == "", (number + 0.5) / len(paths))
+        for kind, paths in kinds.items()
+        for number, path in enumerate(paths)
     }
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: turn[item.path])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_time(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Calls are heard in real time: where we may, their processes go before those of a browser that
+    another file runs beside them."""
+    ours = [item for item in request.session.items if item.path == request.path]
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    calls = any(item.get_closest_marker("sip") for item in ours)
+    if calls and not hasattr(request.module, "chromium"):
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, before - HURRY)
+    yield
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 @pytest.fixture(autouse=True)

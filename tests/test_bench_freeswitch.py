@@ -22,6 +22,7 @@ HICCUP_AT_S, HICCUP_S = 2.0, 0.3
 
 
 @needs_freeswitch
+@pytest.mark.long
 @pytest.mark.server
 @pytest.mark.sip
 @pytest.mark.skipif(not shutil.which("flite"), reason="flite is not installed")

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FIVE_CALLS_S = 12
 
 
+@pytest.mark.long
 @pytest.mark.server
 @pytest.mark.skipif(not shutil.which("flite"), reason="flite is not installed")
 def test_five_callers_are_answered_and_measured(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tests.soundmatch import Found, assert_heard
 from tests.spoken import RATE_HZ, on_the_line, say, word_errors
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.server,
     pytest.mark.sip,
     pytest.mark.asyncio(loop_scope="module"),

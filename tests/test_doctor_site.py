@@ -15,7 +15,7 @@ import pytest
 
 from tests.upsite_kit import UpSite
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.sip]
 QUESTION = "What are your opening hours on Saturday?"
 
 
@@ -70,6 +70,7 @@ def test_a_call_that_nobody_answers_says_why(site: UpSite) -> None:
     assert said["calls"] == [] and "Nothing answers SIP" in said["findings"][0]["what"]
 
 
+@pytest.mark.long
 def test_the_bundle_of_a_site_with_calls_holds_none_of_their_words(
     site: UpSite, tmp_path: Path
 ) -> None:
@@ -84,6 +85,7 @@ def test_the_bundle_of_a_site_with_calls_holds_none_of_their_words(
     assert b"< call from" in whole
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("process", "group", "code"),
     [("stt", "engines", "stage-away"), (" worker", "calls", "no-worker")],

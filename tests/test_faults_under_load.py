@@ -19,7 +19,7 @@ from tests.faults.soak import Sample, growth, soak
 from tests.faults.table import ALL, FAULTS
 
 CALLS = 4
-SOON = ("postgres", "sip-child", "disk")
+SOON = ("sip-child", "disk")
 """Tried here; tests/test_faults.py has engines and worker one by one, the harness has the rest."""
 DOCS = Path(__file__).parent.parent / "docs" / "faults.md"
 
@@ -48,10 +48,11 @@ def test_no_more_is_lost_than_may_be(trials: Trials, opened: Place, name: str) -
 
 @pytest.mark.server
 @pytest.mark.sip
+@pytest.mark.long
 def test_short_calls_leave_nothing_behind(trials: Trials, opened: Place) -> None:
     opened.up.until("admin", "console at")
     lines = lines_for(trials.script, RATE_HZ, barge_ins=False)
-    found = asyncio.run(soak(opened, lines, CALLS, 10 * CALLS))
+    found = asyncio.run(soak(opened, lines, CALLS, 400))
     assert not found.wrong
     assert {"up", "worker", "sip", "jobs", "admin"} <= set(found.processes)
 

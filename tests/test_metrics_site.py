@@ -26,6 +26,7 @@ from tests.spoken import RATE_HZ, say
 pytestmark = [
     pytest.mark.server,
     pytest.mark.sip,
+    pytest.mark.long,
     pytest.mark.asyncio(loop_scope="module"),
 ]
 

@@ -28,6 +28,7 @@ from tests.soundmatch import LIKE, pieces_in
 from tests.spoken import RATE_HZ, say
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.server,
     pytest.mark.sip,
     pytest.mark.asyncio(loop_scope="module"),

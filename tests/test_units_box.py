@@ -15,7 +15,7 @@ import pytest
 
 from tests.box_kit import Box, box
 
-pytestmark = [pytest.mark.server]
+pytestmark = [pytest.mark.server, pytest.mark.long]
 
 ROOT = Path(__file__).parent.parent
 SEEN = ("appliance", "migrations", "systemd", "installer", "examples", "pyproject.toml")
@@ -140,7 +140,6 @@ def test_who_reads_what_strangers_send_sees_no_secret_of_others(running: Box) ->
     assert seen("jobs", "/home") == set()
 
 
-@pytest.mark.long
 def test_jobs_read_a_document_in_a_process_that_shuts_itself_in(running: Box) -> None:
     """Landlock, limits and a filter of its own are allowed in that unit."""
     page = (
