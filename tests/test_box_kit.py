@@ -8,7 +8,7 @@ import pytest
 
 from tests.box_kit import box
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.long]
 
 
 def test_a_box_is_a_machine_of_its_own_and_leaves_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from installbox_kit import Site, site
 
-pytestmark = [pytest.mark.server, pytest.mark.sip]
+pytestmark = [pytest.mark.server, pytest.mark.sip, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
