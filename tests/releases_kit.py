@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shlex
 import signal
 import socket
@@ -63,13 +64,12 @@ class ProcessUnits:
         if name in {unit.name for unit in self.running()}:
             return
         command, environment = self._unit(name)
-        ready = self._folder / f"{name}.ready"
-        ready.unlink(missing_ok=True)
+        ready = f"ivr-test-{secrets.token_hex(8)}"  # abstract: a path may be too long for a socket
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-            told.bind(str(ready))
+            told.bind(f"\0{ready}")
             told.settimeout(0.1)
             with (self._folder / f"{name}.log").open("ab") as log:
-                pid = _spawn(command, environment | {"NOTIFY_SOCKET": str(ready)}, log)
+                pid = _spawn(command, environment | {"NOTIFY_SOCKET": f"@{ready}"}, log)
             (self._folder / f"{name}.pid").write_text(str(pid))
             self._until_ready(told, pid, name)
 
@@ -157,7 +157,7 @@ import json, os, pathlib, signal, socket, sys, time
 root, version, words = pathlib.Path({root!r}), {version!r}, sys.argv[1:]
 def ready():
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-        s.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+        s.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", "\\0", 1))
 with (root / "log").open("a") as log:
     log.write(version + " " + " ".join(words) + "\\n")
 told = {{}}
