@@ -63,6 +63,18 @@ def is_public(address: Address) -> bool:
     return True
 
 
+def is_for_operator(address: Address, host: str) -> bool:
+    """Whether the operator's own URL, of that ``host``, may lead there: to any machine, but to no place
+    where clouds tell secrets, and to this machine only by its plain name: a bot's owner, whose DNS
+    answers, is not the operator."""
+    address = _plain(address)
+    if address.is_multicast or address.is_unspecified or address.is_link_local:
+        return False
+    if any(address in network for network in METADATA):
+        return False
+    return not address.is_loopback or host in ("localhost", str(address))
+
+
 def _plain(address: Address) -> Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped

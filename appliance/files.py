@@ -1,4 +1,5 @@
-"""Files that are written whole: who reads one finds the old contents or the new, never a part."""
+"""Files that are written whole: who reads one finds the old contents or the new, never a part.
+Names that survive a power cut."""
 
 from __future__ import annotations
 
@@ -30,3 +31,18 @@ def write_whole(path: Path, data: bytes, *, mode: int | None = None, sync: bool 
     finally:
         with suppress(OSError):  # renamed, or never made
             temporary.unlink()
+
+
+def sync_folder(folder: Path, *, if_it_can: bool = False) -> None:
+    """The names in ``folder`` survive a power cut. Raises OSError.
+
+    ``if_it_can``: not every file system of a share is able to.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not if_it_can:
+            raise
+    finally:
+        os.close(descriptor)

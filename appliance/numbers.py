@@ -56,6 +56,19 @@ def is_premium(number: str) -> bool:
     return parsed is not None and (phonenumbers.number_type(parsed) == PhoneNumberType.PREMIUM_RATE)
 
 
+def is_shared_cost(number: str) -> bool:
+    """Whether ``number`` (E.164) has callers pay a part of a service, by the numbering plan."""
+    parsed = _parse(number, "ZZ")
+    return parsed is not None and (phonenumbers.number_type(parsed) == PhoneNumberType.SHARED_COST)
+
+
+def is_premium_short(code: str, country: str) -> bool:
+    """Whether a short code, as it is dialled in ``country``, is known to cost more than a call."""
+    parsed = PhoneNumber(phonenumbers.country_code_for_region(country), int(code))
+    cost = phonenumbers.expected_cost_for_region(parsed, country)
+    return bool(cost == phonenumbers.ShortNumberCost.PREMIUM_RATE)
+
+
 def country_code(of: str) -> str:
     """``+91`` of a country (ISO 3166) or of a number in E.164; empty where there is none."""
     if of.startswith("+"):

@@ -84,6 +84,19 @@ def read(environ: MutableMapping[str, str]) -> Manager | None:
     )
 
 
+def for_successor() -> dict[str, str]:
+    """The environment of what this process becomes (exec), which has its pid and speaks to whoever
+    manages it in our place; empty where nobody does."""
+    manager = take()
+    if manager is None:
+        return {}
+    address = "@" + manager.address[1:] if manager.address.startswith("\0") else manager.address
+    found = {NOTIFY_SOCKET: address}
+    if manager.beat_every_s is not None:
+        found[WATCHDOG_USEC] = str(int(manager.beat_every_s * 2e6))
+    return found
+
+
 def ready(status: str = "") -> None:
     """This process does its work from now on."""
     _tell("READY=1", status)

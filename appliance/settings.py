@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import tomllib
+from collections.abc import Mapping
 from datetime import date
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -21,10 +22,11 @@ from pydantic_core import ErrorDetails
 
 from appliance.errors import UserError
 from appliance.languages import primary
+from appliance.urls import in_url, reached
 
 ENV_PREFIX = "IVR_"
 DEFAULT_FILE = Path("ivr.toml")
-SECRET_NAMES = ("password", "api_key", "url")
+SECRET_NAMES = ("password", "api_key", "key", "url")
 """Settings whose wrong values are not repeated: a password of digits, unquoted, is an int."""
 
 # Names of generated secrets (Settings.secret); the embedded database's stand beside its own code.
@@ -40,10 +42,12 @@ METRICS_SECRET = "metrics"
 """Bearer token of ``GET /metrics`` where other machines reach it (docs/observability.md)."""
 BACKUP_SEAL_SECRET = "backup-seal"
 """Seals backups, so that one that this box did not make is not restored."""
-METRICS_SECRET = "metrics"
-"""Bearer token of ``GET /metrics`` where other machines reach it (docs/observability.md)."""
+ENGINES_SECRET = "engines"
+"""Bearer token of the engine servers of this machine (docs/wires.md)."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Token = Annotated[str, Field(pattern=r"^[!-~]*\z")]
+"""What stands in a header: printable, no blanks, no line ends."""
 
 
 class _Section(BaseModel):
@@ -64,6 +68,9 @@ class Database(_Section):
 class Worker(_Section):
     host: str = "127.0.0.1"
     port: Port = 7000
+    spare_port: int = Field(0, ge=0, le=65535)
+    """Where ``ivr upgrade`` runs one more worker while the others change; calls are given to it
+    whenever it answers there. 0: none."""
     max_calls: int = Field(100, ge=1)
     recordings: bool = True
     drain_timeout_s: float = Field(600, ge=0)
@@ -78,13 +85,26 @@ class Worker(_Section):
     stage_late: float = Field(2.0, gt=1)
     """The knee of a stage: it takes so many times as long as when it was idle."""
 
+    @property
+    def reached(self) -> str:
+        """The address to reach it by on this machine, as it stands in a URL."""
+        return in_url(reached(self.host))
+
+    def spare_urls(self) -> tuple[str, ...]:
+        """Where the spare worker is, while it runs; nothing where there is none."""
+        return (f"ws://{self.reached}:{self.spare_port}",) if self.spare_port else ()
+
+    def and_spare(self, urls: tuple[str, ...]) -> tuple[str, ...]:
+        """``urls`` of workers, and the spare one's."""
+        return tuple(dict.fromkeys((*urls, *self.spare_urls())))
+
 
 class Run(_Section):
     """One kind of engine server that this machine runs for a stage (``ivr up``, ``ivr pools``):
     ``least`` servers always, up to ``most`` at the peak, on consecutive ports."""
 
     engine: str
-    """What ``ivr stt|tts|turn|embed|llm --engine`` calls it."""
+    """What ``ivr stt|tts|embed|rerank --engine`` calls it; elsewhere ``smart-turn``, ``vllm``."""
     model: str = ""
     """A name that `ivr models list` shows, or a folder; empty: the engine's own."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
@@ -127,6 +147,8 @@ class Stage(_Section):
     """Servers that this machine runs."""
     timeout_ms: int = Field(2000, ge=50)
     """Longest wait for the first answer of a server before it counts as slow."""
+    api_key: Token = Field("", repr=False)
+    """What the servers of this stage ask for, in place of ``engines.key``."""
     first_port: Port = 7100
     """Of ``run``, where an entry names none."""
 
@@ -213,7 +235,6 @@ class LlmServers(Stage):
 
     model: str = ""
     """Name of the served model; empty together with ``urls`` and ``run``: answers are extractive."""
-    api_key: str = Field("", repr=False)
     timeout_ms: int = Field(2000, ge=50)
     """To the first token; well under the agent's ``answer_deadline_ms``, so that a second server
     can still be asked."""
@@ -255,6 +276,10 @@ class Engines(_Section):
     llm: Llm = Llm()
     roster_url: str = ""
     """``GET`` answers ``{"stt": ["ws://…"], …}``: servers that come and go (docs/wires.md §7)."""
+    key: Token = Field("", repr=False)
+    """What engine servers ask for, and what they are sent. Empty: the generated secret ``engines``,
+    which is sent to this machine's servers alone; several machines need one key in the settings of
+    each."""
 
     def stages(self) -> dict[str, Stage]:
         """Every stage by its name; the second language model is none of them."""
@@ -637,6 +662,11 @@ class Settings(_Section):
         return self.data_dir / "backup"
 
     @property
+    def backup_recipient_file(self) -> Path:
+        """The public key that backups are made for, where ``backup.recipients`` names none."""
+        return self.backup_state_dir / "recipient"
+
+    @property
     def jobs_dir(self) -> Path:
         """The clock's memory of ``ivr jobs``."""
         return self.data_dir / "jobs"
@@ -689,15 +719,21 @@ def journal_stream() -> str:
     return os.environ.get("JOURNAL_STREAM", "")
 
 
+def settings_file(environ: Mapping[str, str] | None = None) -> Path:
+    """Where a process with that environment (ours) has its settings from, whether or not it is there:
+    ``$IVR_SETTINGS``, else ``ivr.toml`` in this folder."""
+    return Path((os.environ if environ is None else environ).get("IVR_SETTINGS", DEFAULT_FILE))
+
+
 def load(file: Path | None = None, environ: dict[str, str] | None = None) -> Settings:
     """Read, merge and check the settings.
 
-    ``file`` defaults to ``$IVR_SETTINGS`` or ``ivr.toml`` in this folder, if there is one.
+    ``file`` defaults to :func:`settings_file`, if it is there.
 
     Raises UserError naming the setting, what is wrong with it and where it came from.
     """
     env = dict(os.environ) if environ is None else environ
-    path = file or Path(env.get("IVR_SETTINGS", DEFAULT_FILE))
+    path = file or settings_file(env)
     values: dict[str, Any] = {}
     if path.exists():
         try:

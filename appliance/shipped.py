@@ -25,8 +25,12 @@ NAMES = (
     "requirements.lock",
     "requirements-box.lock",
     "requirements-weights.lock",
+    "requirements-stt.lock",
+    "requirements-wav2vec2.lock",
+    "requirements-tts.lock",
+    "requirements-llm.lock",
 )
-"""What of a checkout goes into ``share/``; what is not there is left out."""
+"""What of a checkout goes into ``share/``; what is not there is left out. install.sh reads it here."""
 REQUIRED = ("migrations", "freeswitch-conf", "dialplans")
 """Without these a release does not run."""
 _MARK = "pyproject.toml"

@@ -225,9 +225,11 @@ def log_state() -> LogState:
     return LogState()
 
 
-def pass_on(line: str) -> None:
+def pass_on(line: bytes) -> None:
     """A finished log line of another process, written behind like our own, at whatever level."""
-    text = _passed(line) if _writes_fields() else line
+    text = line.decode("utf-8", "backslashreplace").rstrip("\n")
+    if _writes_fields():
+        text = _passed(text)
     record = logging.makeLogRecord({"msg": "%s", "args": (text,), "finished": True})
     for handler in logging.getLogger().handlers:
         handler.handle(record)

@@ -199,3 +199,11 @@ def test_threads_that_start_together_get_the_same_secret(tmp_path: Path) -> None
         for thread in threads:
             thread.join()
         assert len(got) == 4 and len(set(got)) == 1
+
+
+def test_the_spare_worker_is_given_calls_too() -> None:
+    urls = ("ws://127.0.0.1:7000",)
+    assert Settings().worker.and_spare(urls) == urls
+    spare = load(environ={"IVR_WORKER__SPARE_PORT": "7099", "IVR_WORKER__HOST": "0.0.0.0"}).worker
+    assert spare.and_spare(urls) == (*urls, "ws://127.0.0.1:7099")
+    assert spare.and_spare(("ws://127.0.0.1:7099",)) == ("ws://127.0.0.1:7099",)
