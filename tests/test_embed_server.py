@@ -27,7 +27,7 @@ from appliance.models.embed_server import MAX_TEXTS, kind_of, texts_of
 from appliance.models.http import Refused
 from appliance.models.lane import Full
 from tests import tiny_encoder
-from tests.knowledge_servers import EmbedProcess
+from tests.knowledge_servers import AUTHORIZATION, KEY, EmbedProcess
 from tests.serving import serving
 from tests.tinyserver import tiny
 
@@ -79,7 +79,7 @@ async def test_a_question_does_not_wait_for_a_passage_under_way() -> None:
         serving = group.create_task(queue.run())
         passages = group.create_task(queue.embed(["passage"], "passage"))
         await asyncio.to_thread(slow.began.wait, 5)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             assert int((await queue.embed(["question"], "query"))[0][0]) == 8
         assert not passages.done()
         slow.go_on.set()
@@ -195,7 +195,9 @@ def test_one_text_may_stand_alone() -> None:
 
 
 def _post(url: str, body: bytes) -> tuple[int, dict]:
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        url, body, {"Content-Type": "application/json", **AUTHORIZATION}
+    )
     try:
         with urllib.request.urlopen(request, timeout=5) as response:
             return response.status, json.loads(response.read())
@@ -207,7 +209,8 @@ def _post(url: str, body: bytes) -> tuple[int, dict]:
 @pytest.mark.server
 def test_the_wire(embed_process: EmbedProcess) -> None:
     url = embed_process.url
-    with urllib.request.urlopen(f"{url}/health", timeout=5) as response:
+    asking = urllib.request.Request(f"{url}/health", headers=AUTHORIZATION)
+    with urllib.request.urlopen(asking, timeout=5) as response:
         health = json.loads(response.read())
     assert health["status"] == "ok" and health["stage"] == "embed" and health["engine"] == "minilm"
     assert {"languages", "in_flight", "capacity"} <= health.keys()
@@ -227,7 +230,7 @@ def test_the_wire(embed_process: EmbedProcess) -> None:
 @pytest.mark.server
 async def test_client_goes_on_to_another_server(embed_process: EmbedProcess) -> None:
     async with aiohttp.ClientSession() as http:
-        pool = Pool("embed", (GONE_URL, embed_process.url), http)
+        pool = Pool("embed", (GONE_URL, embed_process.url), http, lambda url: KEY)
         embedder = HttpEmbedder(pool, http, 2000)
         assert len((await embedder.embed(["hello"]))[0]) == 384
         assert embedder.model.startswith("all-minilm-l6-v2@")
@@ -244,7 +247,7 @@ async def test_a_model_of_the_operators_own_with_its_prompts(tmp_path: Path) -> 
     weights = tiny_encoder.make(folder, kind="xlm-roberta")
     command = ("embed", "--engine", "onnx", "--model", str(folder), "--languages", "hi,mr")
     async with serving(tmp_path / "var", *command) as served, aiohttp.ClientSession() as http:
-        pool = Pool("embed", (served.url,), http)
+        pool = Pool("embed", (served.url,), http, lambda url: KEY)
         await pool.check()
         embedder = HttpEmbedder(pool, http, 2000)
         text = "मेरा बिल कब भरना है"

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,17 @@ from appliance.engines.emulated_small import embedding
 from appliance.engines.emulated_stt import Hearing
 from appliance.engines.emulated_tts import one_second
 from appliance.errors import UserError
+from tests.metrics_kit import parsed
+from tests.pace_kit import Late, on_time
+from tests.tinyserver import until
 
 pytestmark = pytest.mark.skipif(not shutil.which("flite"), reason="flite is not installed")
 
 RATE_HZ = 8000
+EARLY_MS = 5
 SLACK_MS = 60
-"""What a shared machine may add to a declared latency."""
+"""What wires and a machine that does nothing else may add to a declared latency; for one that does,
+see pace_kit.py."""
 
 
 @pytest.fixture
@@ -92,6 +98,19 @@ def test_hearing_places_every_word(script: Script, rate_hz: int) -> None:
         assert hearing.text(0) == ""
 
 
+@pytest.mark.parametrize("pause_ms", [0, 100, 300])
+def test_hearing_takes_an_utterance_in_one_piece(script: Script, pause_ms: int) -> None:
+    """As it comes when another server died: with the pause that was there by then, the last words,
+    and the silence behind them, in frames."""
+    for utterance in script.utterances:
+        for word in utterance.words[2:-1]:
+            cut = bytes_of(word.end_ms, RATE_HZ)
+            pcm = silence(200, RATE_HZ) + utterance.pcm(RATE_HZ)[:cut] + silence(pause_ms, RATE_HZ)
+            hearing = Hearing(Locator(script), RATE_HZ)
+            hearing.feed(pcm)
+            assert hearing.final_text().startswith(" ".join(plain(utterance).split()[:2]))
+
+
 def test_hearing_knows_a_piece_and_two_in_one_and_no_noise(script: Script) -> None:
     locator = Locator(script)
     first, second = script.utterances[0], script.utterances[3]
@@ -112,14 +131,11 @@ def test_hearing_knows_a_piece_and_two_in_one_and_no_noise(script: Script) -> No
     assert noise.final_text() == ""
 
 
-@pytest.mark.server
-async def test_stt_keeps_its_latencies(
-    engines: EmulatedEngines, http: ClientSession, script: Script
-) -> None:
-    utterance = script.utterances[6]
-    pcm = silence(100, RATE_HZ) + utterance.pcm(RATE_HZ)
+async def heard(http: ClientSession, url: str, pcm: bytes) -> list[tuple[float, dict[str, object]]]:
+    """What comes back of ``pcm`` said in real time, to its final, each with its ms from the first
+    sample on."""
     got: list[tuple[float, dict[str, object]]] = []
-    async with http.ws_connect(engines.urls["stt"] + "/v1/stream") as socket:
+    async with http.ws_connect(url + "/v1/stream") as socket:
         await socket.send_json(
             {"type": "open", "call_id": "c", "rate": RATE_HZ, "language": "en", "context": "a.1.0"}
         )
@@ -139,18 +155,33 @@ async def test_stt_keeps_its_latencies(
             if got[-1][1]["type"] == "final":
                 break
         await talking
-    *partials, (final_at_ms, final) = got
-    assert final["text"] == plain(utterance)
-    assert final["utterance"] == 1
-    spoken_ms = 100 + utterance.words[-1].end_ms
-    assert 45 <= final_at_ms - spoken_ms <= 50 + SLACK_MS
-    for at_ms, partial in partials:
-        last = 100 + utterance.words[len(str(partial["text"]).split()) - 1].end_ms
-        # A word placed late (the first ones) cannot be shown earlier than it is known.
-        assert 25 <= at_ms - last <= 50 + SLACK_MS or len(str(partial["text"]).split()) == 1
-    shown = [str(partial["text"]) for _, partial in partials]
-    assert all(plain(utterance).startswith(text) for text in shown)
-    assert len(shown) >= len(utterance.words) - 1
+    return got
+
+
+@pytest.mark.server
+async def test_stt_keeps_its_latencies(
+    engines: EmulatedEngines, http: ClientSession, script: Script
+) -> None:
+    utterance = script.utterances[6]
+    pcm = silence(100, RATE_HZ) + utterance.pcm(RATE_HZ)
+
+    async def late() -> Late:
+        got = await heard(http, engines.urls["stt"], pcm)
+        *partials, (final_at_ms, final) = got
+        assert final["text"] == plain(utterance)
+        assert final["utterance"] == 1
+        shown = {len(str(m["text"]).split()): (at, str(m["text"])) for at, m in partials}
+        assert all(plain(utterance).startswith(text) for _, text in shown.values())
+        ends_ms = [100 + word.end_ms for word in utterance.words]
+        assert final_at_ms - ends_ms[-1] >= 50 - EARLY_MS
+        # The first word is placed late, and shown no earlier than it is known; the last comes with
+        # the final. One that is shown in no try is late for ever.
+        assert 1 in shown
+        told_ms = {n: shown.get(n, (inf, ""))[0] for n in range(2, len(ends_ms))}
+        late_ms = {f"word {n}": at_ms - ends_ms[n - 1] - 50 for n, at_ms in told_ms.items()}
+        return {**late_ms, "final": final_at_ms - ends_ms[-1] - 50}
+
+    await on_time(late, early_ms=25, late_ms=SLACK_MS)
 
 
 @pytest.mark.server
@@ -171,18 +202,21 @@ async def test_llm_streams_at_its_pace_and_counts_aborts(
     url = engines.urls["llm"] + "/v1/chat/completions"
     question = script.utterances[0]
     body = {"stream": True, "messages": [{"role": "user", "content": question.text}]}
-    begun_s, times_ms, text = time.monotonic(), [], ""
-    async with http.post(url, json=body) as response:
-        async for line in response.content:
-            if line.startswith(b"data: {"):
-                delta = orjson.loads(line[6:])["choices"][0]["delta"]
-                if "content" in delta:
-                    times_ms.append((time.monotonic() - begun_s) * 1000)
-                    text += delta["content"]
-    assert text == question.answer
-    assert 195 <= times_ms[0] <= 200 + SLACK_MS
-    wanted_ms = (len(to_tokens(text)) - 1) / 60 * 1000
-    assert abs(times_ms[-1] - times_ms[0] - wanted_ms) <= SLACK_MS
+    last_due_ms = 200 + (len(to_tokens(question.answer)) - 1) / 60 * 1000
+
+    async def late() -> Late:
+        begun_s, times_ms, text = time.monotonic(), [], ""
+        async with http.post(url, json=body) as response:
+            async for line in response.content:
+                if line.startswith(b"data: {"):
+                    delta = orjson.loads(line[6:])["choices"][0]["delta"]
+                    if "content" in delta:
+                        times_ms.append((time.monotonic() - begun_s) * 1000)
+                        text += delta["content"]
+        assert text == question.answer
+        return {"first": times_ms[0] - 200, "last": times_ms[-1] - last_due_ms}
+
+    await on_time(late, early_ms=EARLY_MS, late_ms=SLACK_MS)
 
     short = await http.post(url, json={**body, "stream": False, "max_tokens": 3})
     choice = (await short.json())["choices"][0]
@@ -191,8 +225,7 @@ async def test_llm_streams_at_its_pace_and_counts_aborts(
 
     async with http.post(url, json=body) as response:
         await response.content.readany()
-    await asyncio.sleep(0.1)
-    assert (engines.loads["llm"].aborted, engines.loads["llm"].in_flight) == (1, 0)
+    await until(lambda: (engines.loads["llm"].aborted, engines.loads["llm"].in_flight) == (1, 0))
     bad = await http.post(url, json={"messages": "no"})
     assert (bad.status, "error" in await bad.json()) == (400, True)
 
@@ -202,15 +235,20 @@ async def test_tts_keeps_its_pace_and_never_falls_silent(
     engines: EmulatedEngines, http: ClientSession
 ) -> None:
     body = {"model": "m", "input": "one two three four", "voice": "slt", "sample_rate": RATE_HZ}
-    begun_s, pcm, first_ms = time.monotonic(), b"", 0.0
-    async with http.post(engines.urls["tts"] + "/v1/audio/speech", json=body) as response:
-        async for chunk in response.content.iter_any():
-            first_ms = first_ms or (time.monotonic() - begun_s) * 1000
-            pcm += chunk
-    assert 95 <= first_ms <= 100 + SLACK_MS
-    assert (time.monotonic() - begun_s) * 1000 - first_ms <= 1200 / 10 + SLACK_MS
-    assert len(pcm) == bytes_of(4 * 300, RATE_HZ)
-    assert sound_spans(pcm, RATE_HZ, bridge_ms=1) == [(0, 1200)]
+
+    async def late() -> Late:
+        begun_s, pcm, first_ms = time.monotonic(), b"", 0.0
+        async with http.post(engines.urls["tts"] + "/v1/audio/speech", json=body) as response:
+            async for chunk in response.content.iter_any():
+                first_ms = first_ms or (time.monotonic() - begun_s) * 1000
+                pcm += chunk
+        whole_ms = (time.monotonic() - begun_s) * 1000
+        assert len(pcm) == bytes_of(4 * 300, RATE_HZ)
+        assert sound_spans(pcm, RATE_HZ, bridge_ms=1) == [(0, 1200)]
+        # ten times real time, in pieces of 100 ms: the last goes out when 1100 ms are over
+        return {"first": first_ms - 100, "whole": whole_ms - (100 + 1100 / 10)}
+
+    await on_time(late, early_ms=EARLY_MS, late_ms=SLACK_MS)
     empty = await http.post(engines.urls["tts"] + "/v1/audio/speech", json={"input": " "})
     assert empty.status == 400
 
@@ -231,7 +269,12 @@ async def test_turn_judge_knows_the_end_of_a_recording(
     half = await (await http.post(url, data=pcm[: bytes_of(1200, RATE_HZ)])).json()
     quiet = await (await http.post(url, data=silence(500, RATE_HZ))).json()
     assert (whole["complete"], half["complete"], quiet["complete"]) == (0.95, 0.05, 0.95)
-    assert 29 <= whole["ms"] <= 30 + SLACK_MS
+
+    async def late() -> Late:
+        said = await (await http.post(url, data=pcm + silence(200, RATE_HZ))).json()
+        return {"verdict": said["ms"] - 30}
+
+    await on_time(late, early_ms=1, late_ms=SLACK_MS)
     assert (await http.post(url, data=b"odd")).status == 400
 
 
@@ -254,6 +297,10 @@ async def test_every_stage_has_its_health_page(
     for stage, url in engines.urls.items():
         page = await (await http.get(url.replace("ws:", "http:") + "/health")).json()
         assert (page["status"], page["stage"], page["in_flight"]) == ("ok", stage, 0)
+        told = parsed(await (await http.get(url.replace("ws:", "http:") + "/metrics")).text())
+        assert told.total("ivr_server_ready", stage=stage, engine="emulated") == 1
+        assert told.total("ivr_server_in_flight") == 0
+        assert told.total("ivr_build_info", process=stage) == 1
 
 
 @pytest.mark.server
@@ -264,17 +311,19 @@ async def test_a_server_with_slots_lets_the_others_wait(
     await servers.start(("tts", "stt"))
     body = {"input": "one two three four", "sample_rate": RATE_HZ, "response_format": "pcm"}
 
-    async def speak() -> float:
-        begun_s = time.monotonic()
+    begun_s = time.monotonic()
+
+    async def speak() -> tuple[float, float]:
         async with http.post(servers.urls["tts"] + "/v1/audio/speech", json=body) as answer:
             await answer.content.readany()
             first_ms = (time.monotonic() - begun_s) * 1000
             await answer.read()
-        return first_ms
+        return first_ms, (time.monotonic() - begun_s) * 1000
 
-    _, second, *others = sorted(await asyncio.gather(*(speak() for _ in range(4))))
-    assert second < 150 + SLACK_MS
-    assert others[0] > 250, "the third did not wait for a slot"
+    spoken = sorted(await asyncio.gather(*(speak() for _ in range(4))))
+    firsts, first_over = [first_ms for first_ms, _ in spoken], min(over_ms for _, over_ms in spoken)
+    assert firsts[1] < first_over, "two were not spoken at once"
+    assert firsts[2] > max(250, first_over), "the third did not wait for a slot"
 
     opening = {"type": "open", "call_id": "c", "rate": RATE_HZ, "language": "en", "context": "a"}
     stream = servers.urls["stt"] + "/v1/stream"

@@ -21,7 +21,8 @@ from appliance.models.rerank_server import MAX_TEXTS, answer_of, pairs_of
 from appliance.ops.keeping.groups import engine_groups
 from appliance.settings import Settings
 from tests import tiny_encoder
-from tests.serving import Served, serving
+from tests.knowledge_servers import KEY
+from tests.serving import Served, client, serving
 from tests.tinyserver import tiny
 
 QUESTION = "when are you open"
@@ -48,7 +49,12 @@ async def served(tmp_path: Path, folder: Path, expected: list[float]) -> AsyncIt
 
 @pytest.mark.server
 async def test_the_wire(served: Served, expected: list[float]) -> None:
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession() as stranger:
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            for path in ("/rerank", "/v1/rerank"):
+                async with stranger.post(served.url + path, json={}, headers=headers) as response:
+                    assert response.status == 401
+    async with client() as http:
         async with http.get(f"{served.url}/health") as response:
             health = await response.json()
         assert health["stage"] == "rerank" and health["model"].startswith("tiny-reranker@")
@@ -73,8 +79,8 @@ async def test_the_wire(served: Served, expected: list[float]) -> None:
 async def test_the_client_has_the_scores_in_the_texts_own_order(
     served: Served, expected: list[float]
 ) -> None:
-    async with aiohttp.ClientSession() as http:
-        pool = Pool("rerank", (GONE_URL, served.url), http)
+    async with client() as http:
+        pool = Pool("rerank", (GONE_URL, served.url), http, lambda url: KEY)
         reranker = HttpReranker(pool, http, 2000)
         scores = await reranker.rerank(QUESTION, TEXTS)
         assert scores == pytest.approx(expected, abs=1e-4)
@@ -96,7 +102,7 @@ async def test_a_late_server_stays_in_and_a_wrong_answer_is_none() -> None:
     async def wrong(_: web.Request) -> web.Response:
         return web.json_response({"results": [{"index": 0, "relevance_score": 0.5}]})
 
-    async with aiohttp.ClientSession() as http:
+    async with client() as http:
         async with tiny("/rerank", late) as server:
             pool = Pool("rerank", (server.url,), http)
             await pool.check()

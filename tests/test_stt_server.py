@@ -22,7 +22,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from appliance.models import ending, stt_server
 from appliance.models.batching import Stuck
 from appliance.ops.keeping.ports import free_port
-from tests.serving import Served, healthy, serving
+from tests.knowledge_servers import AUTHORIZATION
+from tests.pace_kit import Late, on_time
+from tests.serving import Served, client, healthy, serving
 from tests.spoken import RATE_HZ, on_the_line, say, word_errors
 
 pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="module")]
@@ -47,7 +49,7 @@ QUESTIONS = (
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     async with serving(tmp_path_factory.mktemp("stt"), "stt") as served:
-        async with aiohttp.ClientSession() as session:
+        async with client() as session:
             await put(session, served)
         yield served
 
@@ -65,10 +67,10 @@ async def connected(
     """A stream, and the server's answer to ``open``."""
     opening = {"type": "open", "call_id": "test", "rate": RATE_HZ, "language": "en",
                "context": CONTEXT, **changes}  # fmt: skip
-    async with aiohttp.ClientSession() as session:
+    async with client() as session:
         async with session.ws_connect(f"{served.url}/v1/stream") as socket:
             await socket.send_json(opening)
-            yield socket, await socket.receive_json(timeout=5)
+            yield socket, await socket.receive_json(timeout=10)
 
 
 async def utter(
@@ -90,7 +92,7 @@ async def utter(
 
 
 async def test_health_says_what_it_is(server: Served) -> None:
-    async with aiohttp.ClientSession() as session, session.get(f"{server.url}/health") as response:
+    async with client() as session, session.get(f"{server.url}/health") as response:
         assert await response.json() == {
             "status": "ok", "stage": "stt", "engine": "pocketsphinx", "languages": ["en"],
             "in_flight": 0, "capacity": 16,
@@ -118,12 +120,16 @@ async def test_questions_are_understood(server: Served, voice: str) -> None:
 
 
 async def test_words_come_while_they_are_spoken_and_the_final_at_once(server: Served) -> None:
+    pcm, numbers = say("how do i change my wifi password"), itertools.count(1)
     async with connected(server) as (socket, _):
-        pcm = say("how do i change my wifi password")
-        partials, final, late_ms = await utter(socket, pcm, 1, pace_s=0.02)
-        assert partials[0]["audio_ms"] < final["audio_ms"] * 0.6
-        assert "password" in final["text"]
-        assert late_ms < 50
+
+        async def late() -> Late:
+            partials, final, late_ms = await utter(socket, pcm, next(numbers), pace_s=0.02)
+            assert partials[0]["audio_ms"] < final["audio_ms"] * 0.6
+            assert "password" in final["text"]
+            return {"final": late_ms}
+
+        await on_time(late, late_ms=50)
 
 
 async def test_a_cough_a_hum_and_silence_are_no_words(server: Served) -> None:
@@ -180,7 +186,7 @@ async def test_an_open_that_cannot_be_served(
     async with connected(server, **changes) as (socket, answer):
         assert (answer["type"], answer["code"]) == ("error", code)
         assert answer["message"]
-        assert (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
+        assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
 
 
 async def test_messages_out_of_the_protocol_are_dropped(server: Served) -> None:
@@ -195,13 +201,13 @@ async def test_messages_out_of_the_protocol_are_dropped(server: Served) -> None:
 
 
 async def test_more_calls_than_it_carries_are_refused(server: Served) -> None:
-    async with aiohttp.ClientSession() as session:
+    async with client() as session:
         sockets = [await session.ws_connect(f"{server.url}/v1/stream") for _ in range(17)]
         opening = {"type": "open", "call_id": "t", "rate": 8000, "language": "en"}
         answers = []
         for socket in sockets:
             await socket.send_json(opening | {"context": CONTEXT})
-            answers.append(await socket.receive_json(timeout=5))
+            answers.append(await socket.receive_json(timeout=10))
         for socket in sockets:
             await socket.close()
     assert [answer["type"] for answer in answers] == ["ready"] * 16 + ["error"]
@@ -209,7 +215,7 @@ async def test_more_calls_than_it_carries_are_refused(server: Served) -> None:
 
 
 async def test_contexts(server: Served) -> None:
-    async with aiohttp.ClientSession() as session:
+    async with client() as session:
         again = await put(session, server)
         assert again["status"] == 200
         assert again["words"] > 300
@@ -225,9 +231,19 @@ async def test_contexts(server: Served) -> None:
 
 
 async def test_building_a_vocabulary_does_not_stall_other_calls(server: Served) -> None:
+    numbers = itertools.count(1)
+
+    async def late() -> Late:
+        return {"final": await waits_beside_a_build(server, f"other.1.{next(numbers)}")}
+
+    await on_time(late, late_ms=100)
+
+
+async def waits_beside_a_build(server: Served, context: str) -> float:
+    """Median ms from ``finish`` to the final, for who talks while a vocabulary is made."""
     texts = [KNOWLEDGE.replace("router", f"box {n}") for n in range(4)]
-    async with connected(server) as (socket, _), aiohttp.ClientSession() as session:
-        url = f"{server.url}/v1/contexts/other.1.1"
+    async with connected(server) as (socket, _), client() as session:
+        url = f"{server.url}/v1/contexts/{context}"
         build = asyncio.create_task(session.put(url, json={"language": "en", "texts": texts}))
         pcm, waits = say("how do i get a new connection"), []
         while not build.done():
@@ -235,12 +251,12 @@ async def test_building_a_vocabulary_does_not_stall_other_calls(server: Served) 
             waits.append(late_ms)
             assert final["text"] == "how do i get a new connection"
         assert (await build).status == 200
-    assert np.median(waits) < 100
+    return float(np.median(waits))
 
 
 async def test_sigterm_lets_the_utterance_finish(tmp_path: Path) -> None:
     async with serving(tmp_path, "stt") as served:
-        async with aiohttp.ClientSession() as session:
+        async with client() as session:
             await put(session, served)
         async with connected(served) as (busy, _), connected(served) as (idle, _):
             pcm = say("what is the late fee")
@@ -248,18 +264,18 @@ async def test_sigterm_lets_the_utterance_finish(tmp_path: Path) -> None:
             await busy.send_bytes(pcm[: len(pcm) // 2])
             await asyncio.sleep(0.1)
             served.process.send_signal(signal.SIGTERM)
-            assert (await idle.receive(timeout=2)).type is aiohttp.WSMsgType.CLOSE
+            assert (await idle.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
             await busy.send_bytes(pcm[len(pcm) // 2 :])
             await busy.send_json({"type": "finish", "utterance": 1})
             final = {"type": ""}
             while final["type"] != "final":
-                final = await busy.receive_json(timeout=2)
+                final = await busy.receive_json(timeout=10)
             assert final["text"] == "what is the late fee"
 
 
 async def test_the_options_say_how_many_calls_and_which_languages(tmp_path: Path) -> None:
     async with serving(tmp_path, "stt", "--capacity", "3", "--languages", "en-IN") as served:
-        async with aiohttp.ClientSession() as http, http.get(f"{served.url}/health") as response:
+        async with client() as http, http.get(f"{served.url}/health") as response:
             health = await response.json()
     assert (health["capacity"], health["languages"]) == (3, ["en"])
 
@@ -305,10 +321,10 @@ async def speak_into(http: Any) -> int | None:
     async with http.ws_connect("/v1/stream") as socket:
         opening = {"type": "open", "call_id": "t", "rate": 8000, "language": "xx"}
         await socket.send_json(opening | {"context": "any"})
-        assert (await socket.receive_json(timeout=2))["type"] == "ready"
+        assert (await socket.receive_json(timeout=10))["type"] == "ready"
         await socket.send_json({"type": "start", "utterance": 1})
         await socket.send_bytes(bytes(320))
-        closing = await socket.receive(timeout=2)
+        closing = await socket.receive(timeout=10)
         return closing.data if closing.type is aiohttp.WSMsgType.CLOSE else None
 
 
@@ -331,6 +347,7 @@ from appliance.models.stt_server import Server
 from appliance.models import http, stt_server
 from appliance.models.batching import DeviceLost, Stuck
 from appliance.telemetry import configure
+from tests.knowledge_servers import KEY
 from tests.test_stt_server import _TroubledEngine
 stt_server.HUNG_S = 0.2
 trouble = {"lost": DeviceLost("CUDA failed with error unspecified launch failure"),
@@ -338,7 +355,7 @@ trouble = {"lost": DeviceLost("CUDA failed with error unspecified launch failure
 async def build():
     return Server(_TroubledEngine(trouble)).application()
 configure("stt")
-http.run(build, "127.0.0.1", int(sys.argv[2]))
+http.run(build, "127.0.0.1", int(sys.argv[2]), lambda: http.Access(KEY, lambda: ""))
 """
 
 
@@ -355,7 +372,8 @@ async def test_a_process_that_can_decode_no_more_ends_for_its_keeper(
     )
     try:
         await healthy(Served(f"http://127.0.0.1:{port}", process))
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+        address = f"http://127.0.0.1:{port}"
+        async with aiohttp.ClientSession(address, headers=AUTHORIZATION) as client:
             await speak_into(client)
             _, log = await asyncio.wait_for(process.communicate(), 10)
     finally:
@@ -372,8 +390,8 @@ async def test_an_engine_that_fails_closes_the_call_as_an_error_and_frees_its_sl
             async with client.ws_connect("/v1/stream") as socket:
                 opening = {"type": "open", "call_id": "t", "rate": 8000, "language": "xx"}
                 await socket.send_json(opening | {"context": "any"})
-                assert (await socket.receive_json(timeout=2))["type"] == "ready"
+                assert (await socket.receive_json(timeout=10))["type"] == "ready"
                 await socket.send_json({"type": "start", "utterance": 1})
                 await socket.send_bytes(bytes(320))
-                closing = await socket.receive(timeout=2)
+                closing = await socket.receive(timeout=10)
                 assert (closing.type, closing.data) == (aiohttp.WSMsgType.CLOSE, 1011)

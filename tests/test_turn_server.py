@@ -18,7 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from appliance.errors import UserError
 from appliance.models import smart_turn, turn_server
 from appliance.models.smart_turn import SmartTurn, weights
-from tests.serving import Served, serving
+from tests.serving import Served, client, serving
 from tests.spoken import RATE_HZ, say
 
 pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="module")]
@@ -47,7 +47,7 @@ async def judge(
 
 
 async def test_finished_sentences_sound_complete(server: Served) -> None:
-    async with aiohttp.ClientSession() as session:
+    async with client() as session:
         found = []
         for text in COMPLETE:
             status, answer = await judge(session, server, say(text, pad_ms=200))
@@ -61,7 +61,7 @@ async def test_finished_sentences_sound_complete(server: Served) -> None:
 async def test_a_sentence_cut_off_sounds_less_complete(server: Served) -> None:
     """Cut where the voice is still up; flite ends a written fragment as if it were a sentence."""
     whole, cut = [], []
-    async with aiohttp.ClientSession() as session:
+    async with client() as session:
         for text in COMPLETE:
             pcm = say(text, "rms", pad_ms=200)
             end = RATE_HZ * 2 * 2 // 10 + (len(pcm) - RATE_HZ * 2 * 4 // 10) * 11 // 20 // 2 * 2
@@ -75,7 +75,7 @@ async def test_both_rates_agree_and_only_the_last_8_s_count(server: Served) -> N
     model = SmartTurn(weights())
     narrow = np.frombuffer(pcm, "<i2")
     wide = np.interp(np.arange(2 * len(narrow)) / 2, np.arange(len(narrow)), narrow)
-    async with aiohttp.ClientSession() as session:
+    async with client() as session:
         _, answer = await judge(session, server, pcm)
         _, at_16k = await judge(session, server, wide.astype("<i2").tobytes(), 16000)
         assert answer["complete"] == pytest.approx(at_16k["complete"], abs=0.2)
@@ -95,7 +95,7 @@ async def test_both_rates_agree_and_only_the_last_8_s_count(server: Served) -> N
     [(b"\0", 8000, 400), (b"\0\0", 44100, 400), (b"\0\0", "", 400), (bytes(400_000), 8000, 413)],
 )
 async def test_bad_requests(server: Served, pcm: bytes, rate: object, status: int) -> None:
-    async with aiohttp.ClientSession() as session:
+    async with client() as session:
         found, answer = await judge(session, server, pcm, rate)
     assert found == status
     assert answer["error"]["type"] == "invalid_request_error"
@@ -103,7 +103,7 @@ async def test_bad_requests(server: Served, pcm: bytes, rate: object, status: in
 
 async def test_under_a_burst_each_is_served_in_time_or_refused(server: Served) -> None:
     pcm = say("Can I pay my bill by card?")
-    async with aiohttp.ClientSession() as session:
+    async with client() as session:
         answers = await asyncio.gather(*(judge(session, server, pcm) for _ in range(60)))
         statuses = [status for status, _ in answers]
         assert set(statuses) == {200, 503}
@@ -112,7 +112,7 @@ async def test_under_a_burst_each_is_served_in_time_or_refused(server: Served) -
 
 
 async def test_health(server: Served) -> None:
-    async with aiohttp.ClientSession() as session, session.get(f"{server.url}/health") as response:
+    async with client() as session, session.get(f"{server.url}/health") as response:
         facts = await response.json()
     assert (facts["stage"], facts["languages"]) == ("turn", ["*"])
 

@@ -8,6 +8,7 @@ import aiohttp
 
 from appliance.engines.embedder import HttpEmbedder
 from appliance.engines.guard_model import GuardModel
+from appliance.engines.key import key_for
 from appliance.engines.llm_failover import FailoverWriter
 from appliance.engines.pool import Pool
 from appliance.engines.reranker import HttpReranker
@@ -32,7 +33,7 @@ class Clients:
 
     def pool(self, stage: str, section: Stage) -> Pool:
         """The servers of a stage."""
-        made = Pool(stage, section.addresses(), self._http)
+        made = Pool(stage, section.addresses(), self._http, key_for(self._settings, section))
         self.pools.append(made)
         return made
 

@@ -96,7 +96,9 @@ class HttpEmbedder:
     async def _ask(self, server: Server, body: bytes, count: int) -> Vectors:
         url = f"{server.http_url}/v1/embeddings"
         with self._pool.use(server):
-            answer = await post_json(self._http, url, body, self._timeout_s, "embed")
+            answer = await post_json(
+                self._http, url, body, server.json_headers, self._timeout_s, "embed"
+            )
         return _vectors(answer, count)
 
 

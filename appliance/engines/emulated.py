@@ -17,12 +17,14 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from appliance.engines.emulated_http import CAPACITY, MAX_BODY_BYTES, Load, health
+from appliance.engines.door import DOOR, asking
+from appliance.engines.emulated_http import CAPACITY, MAX_BODY_BYTES, Load, failure, health, metrics
 from appliance.engines.emulated_llm import LlmServer, Pace
 from appliance.engines.emulated_script import Locator, Script, load_script
 from appliance.engines.emulated_small import EmbedServer, TurnServer
 from appliance.engines.emulated_stt import Delays, SttServer
 from appliance.engines.emulated_tts import Speed, TtsServer
+from appliance.engines.lock import Lock
 from appliance.errors import UserError
 
 STAGES = ("stt", "tts", "llm", "turn", "embed")
@@ -49,8 +51,11 @@ class EmulatedEngines:
         script: Script,
         latencies: Latencies | None = None,
         slots: Mapping[str, int] | None = None,
+        key: str = "",
     ) -> None:
-        """``slots``: what a stage works on at once; one that is not named, on all."""
+        """``slots``: what a stage works on at once; one that is not named, on all. ``key``: what they
+        ask for, as engine servers do; empty: nothing."""
+        self._key = key
         self._slots = slots or {}
         self._script = script
         self._locator = Locator(script)
@@ -73,9 +78,13 @@ class EmulatedEngines:
 
     async def _serve(self, stage: str, port: int) -> None:
         load = self.loads[stage] = Load(self._slots.get(stage, CAPACITY))
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app = web.Application(middlewares=[asking(failure)], client_max_size=MAX_BODY_BYTES)
+        app[DOOR] = Lock()
+        if self._key:
+            app[DOOR].lock(self._key)
         app.add_routes(self._routes(stage, load, app))
         app.router.add_get("/health", health(stage, load))
+        app.router.add_get("/metrics", metrics(stage, load))  # on loopback: open, as all others'
         runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
         )
@@ -112,19 +121,21 @@ def _listen(port: int) -> socket.socket:
 
 
 def run(
-    stages: Sequence[str], port: int, script: Path, slots: Mapping[str, int] | None = None
+    stages: Sequence[str],
+    port: int,
+    script: Path,
+    slots: Mapping[str, int] | None = None,
+    key: str = "",
 ) -> None:
-    """Serve until SIGTERM or SIGINT; prints the addresses as one line of JSON."""
-    uvloop.run(_run(stages, port, load_script(script), slots))
+    """Serve until SIGTERM or SIGINT; prints the addresses as one line of JSON. ``key``: as of
+    :class:`EmulatedEngines`."""
+    uvloop.run(_run(stages, port, EmulatedEngines(load_script(script), slots=slots, key=key)))
 
 
-async def _run(
-    stages: Sequence[str], port: int, script: Script, slots: Mapping[str, int] | None
-) -> None:
+async def _run(stages: Sequence[str], port: int, engines: EmulatedEngines) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    engines = EmulatedEngines(script, slots=slots)
     try:
         await engines.start(stages, port)
         print(orjson.dumps(engines.urls).decode(), flush=True)

@@ -7,6 +7,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from appliance.engines.door import KNOWN, WANTED
+from appliance.metrics.exposition import CONTENT_TYPE, Sink
+from appliance.metrics.process import exporter_of
+
 MAX_BODY_BYTES = 4 << 20
 CAPACITY = 1000
 """Slots of a server that is told none: never the bottleneck of a rehearsal."""
@@ -56,6 +60,24 @@ class Load:
         self.aborted += aborted
 
 
+def metrics(stage: str, load: Load) -> Handler:
+    """The handler of ``GET /metrics``: what an engine server tells, as far as it holds here."""
+    exporter = exporter_of(stage)
+
+    def put(sink: Sink) -> None:
+        of = {"stage": stage, "engine": "emulated"}
+        sink.put("ivr_server_ready", 1, **of)
+        sink.put("ivr_server_in_flight", load.in_flight, **of)
+        sink.put("ivr_server_capacity", load.slots, **of)
+
+    exporter.add(put)
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=exporter.render(), headers={"Content-Type": CONTENT_TYPE})
+
+    return answer
+
+
 def failure(status: int, message: str) -> web.Response:
     """An error of OpenAI's shape."""
     kind = "invalid_request_error" if status < 500 else "server_error"
@@ -65,7 +87,9 @@ def failure(status: int, message: str) -> web.Response:
 def health(stage: str, load: Load) -> Handler:
     """The handler of ``GET /health``; ``done`` and ``aborted`` count since the start."""
 
-    async def answer(_: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.Response:
+        if not request[KNOWN]:
+            return web.json_response({"status": "ok", "key": WANTED})
         return web.json_response(
             {
                 "status": "ok",

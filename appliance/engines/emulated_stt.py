@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from appliance.audio import RATES_HZ, ms_of
+from appliance.audio import RATES_HZ, bytes_of, ms_of
 from appliance.engines.emulated_http import Load, failure
 from appliance.engines.emulated_script import (
     Locator,
@@ -37,6 +37,9 @@ _LOST_MS = 480
 """Without a place in so much sound, this is no speech of the script: a cough, a noise."""
 _HEARD_SHARE = 0.6
 """A word of which so much was received is recognised."""
+_FRAME_MS = 20
+"""Audio is heard in such pieces however it arrives: an utterance that is heard again, from a server
+that died, comes in one message, and would else be looked for by its last, silent piece alone."""
 _OUTBOX = 256
 """Messages waiting for a slow reader."""
 
@@ -81,7 +84,12 @@ class Hearing:
         return max((end for _, end in self._words if end <= self.received_ms), default=0)
 
     def feed(self, pcm: bytes) -> bool:
-        """Take more audio; true when new words have been placed by it."""
+        """Take more audio, of any length; true when new words have been placed by it."""
+        step = bytes_of(_FRAME_MS, self._rate_hz)
+        placed = [self._hear(pcm[at : at + step]) for at in range(0, len(pcm), step)]
+        return any(placed)
+
+    def _hear(self, pcm: bytes) -> bool:
         before_ms = self.received_ms
         self._pcm += pcm
         if before_ms < self._search_from_ms:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import orjson
@@ -84,6 +85,7 @@ class TtsServer:
         return response
 
 
+@cache
 def one_second(rate_hz: int) -> bytes:
     """One second of L16 that may be repeated without a seam and holds no silent 10 ms."""
     time_s = np.arange(rate_hz) / rate_hz

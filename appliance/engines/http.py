@@ -47,7 +47,7 @@ async def stream(
     longest_wait_s: float = inf,
     refusals: frozenset[int] = REFUSALS,
 ) -> AsyncGenerator[bytes, None]:
-    """POST JSON ``body`` and yield the answer's bytes as they arrive.
+    """POST ``body`` and yield the answer's bytes as they arrive.
 
     ``first_timeout_s`` runs until the first bytes, ``next_timeout_s`` between any two,
     ``longest_wait_s`` for all of them after the first together; time that the consumer spends between
@@ -56,7 +56,6 @@ async def stream(
     ``refusals``, aiohttp.ClientError (also for any other status but 200), TimeoutError, or
     TooLongError when ``longest_wait_s`` is over.
     """
-    headers = {"Content-Type": "application/json", **headers}
     async with asyncio.timeout(first_timeout_s):
         response = await http.post(url, data=body, headers=headers)
         if response.status != 200:

@@ -31,7 +31,10 @@ class HttpTurnJudge:
         with self._pool.use(server):
             try:
                 async with self._http.post(
-                    url, data=pcm[-bytes_of(WINDOW_MS, rate_hz) :], timeout=self._timeout
+                    url,
+                    data=pcm[-bytes_of(WINDOW_MS, rate_hz) :],
+                    headers=server.headers,
+                    timeout=self._timeout,
                 ) as response:
                     body = await response.read()
                     if response.status == 503:

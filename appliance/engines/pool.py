@@ -10,18 +10,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import aiohttp
 import orjson
 
+from appliance.engines.door import WANTED
 from appliance.engines.http import read_at_most
+from appliance.engines.key import KeyFor, headers_of, no_key
 from appliance.errors import EngineError
 from appliance.languages import primary
 from appliance.metrics.buckets import Buckets
+from appliance.urls import http_of
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +43,7 @@ RECENT_S = 10.0
 MOST_RECENT = 256
 FEW_RECENT = 8
 """Fewer uses than this say nothing about how busy a stage is."""
+UNKNOWN_KEY = (401, 403)
 TEACH_TIMEOUT_S = 60.0
 """For all that a server must know; then it is used with what it knows."""
 
@@ -75,11 +80,16 @@ class Server:
     rest_s: float = field(default=FIRST_REST_S)
     rests_until: float = 0.0
     failed_at: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Of every request: the key that it asks for."""
+
+    def __post_init__(self) -> None:
+        self.json_headers = {**self.headers, "Content-Type": "application/json"}
 
     @property
     def http_url(self) -> str:
         """Its base URL for plain HTTP, also when the engine speaks websocket."""
-        return self.url.replace("ws://", "http://").replace("wss://", "https://").rstrip("/")
+        return http_of(self.url)
 
     @property
     def is_full(self) -> bool:
@@ -96,9 +106,16 @@ class Server:
 class Pool:
     """The servers of one stage."""
 
-    def __init__(self, stage: str, urls: tuple[str, ...], http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        stage: str,
+        urls: tuple[str, ...],
+        http: aiohttp.ClientSession,
+        key_for: KeyFor = no_key,
+    ) -> None:
         self.stage = stage
-        self.servers = [Server(url) for url in urls]
+        self._key_for = key_for
+        self.servers = [self._server(url) for url in urls]
         self._fixed = frozenset(urls)
         self._http = http
         self._recent: deque[tuple[float, float]] = deque(maxlen=MOST_RECENT)
@@ -120,7 +137,10 @@ class Pool:
         wanted = self._fixed | set(urls)
         known = {server.url for server in self.servers}
         self.servers = [server for server in self.servers if server.url in wanted]
-        self.servers += [Server(url) for url in sorted(wanted - known)]
+        self.servers += [self._server(url) for url in sorted(wanted - known)]
+
+    def _server(self, url: str) -> Server:
+        return Server(url, headers=headers_of(self._key_for(url)))
 
     def pick(
         self,
@@ -213,9 +233,9 @@ class Pool:
             self._asking.discard(server)
 
     async def _ask(self, server: Server) -> None:
-        timeout = aiohttp.ClientTimeout(total=HEALTH_TIMEOUT_S)
+        timeout, url = aiohttp.ClientTimeout(total=HEALTH_TIMEOUT_S), server.http_url + "/health"
         try:
-            async with self._http.get(server.http_url + "/health", timeout=timeout) as response:
+            async with self._http.get(url, timeout=timeout, headers=server.headers) as response:
                 body = await read_at_most(response, HEALTH_BYTES)
                 good = response.status < 500
         except (
@@ -226,8 +246,12 @@ class Pool:
             if server.health is not Health.DOWN:
                 self.failed(server, f"health: {type(e).__name__}")
             return
-        if good and asyncio.get_running_loop().time() >= server.rests_until:
-            _read(server, body)
+        said = _said(body)
+        if response.status in UNKNOWN_KEY or said.get("key") == WANTED:
+            if server.health is not Health.DOWN:
+                self.failed(server, "it asks for another key than ours: see engines.key")
+        elif good and asyncio.get_running_loop().time() >= server.rests_until:
+            _read(server, said)
             if server.health is not Health.UP:
                 await self._take_in(server)
         elif not good and server.health is Health.UP:
@@ -248,14 +272,22 @@ class Pool:
         server.health = Health.UP
 
 
-def _read(server: Server, body: bytes) -> None:
-    """Take what our own engine servers say of themselves; others (vLLM) answer with nothing."""
+def _said(body: bytes) -> dict[str, Any]:
+    """What a server says of itself; nothing where it is none of ours (vLLM)."""
     try:
         said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _read(server: Server, said: Mapping[str, Any]) -> None:
+    """Take what our own engine servers say of themselves."""
+    try:
         server.languages = frozenset(map(str, said["languages"]))
         server.voices = frozenset(map(str, said.get("voices", ())))
         server.reported = min(MOST_USES, max(0, int(said["in_flight"])))
         server.engine = str(said.get("engine", ""))
         server.capacity = min(MOST_USES, max(0, int(said.get("capacity", 0))))
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError):
         return

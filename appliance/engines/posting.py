@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import aiohttp
 
 from appliance.engines.http import read_at_most
 from appliance.errors import EngineError
 
-HEADERS = {"Content-Type": "application/json"}
 MOST_BYTES = 8 << 20
 """Of an answer: 64 vectors of 384 numbers are 0.5 MB."""
 
 
+NO_KEY = 401
 REFUSED_TEXT = frozenset((400, 413, 422))
 """Statuses that say: this text, never; all others may pass."""
 
@@ -21,7 +23,12 @@ class RefusedTextError(EngineError):
 
 
 async def post_json(
-    http: aiohttp.ClientSession, url: str, body: bytes, limit_s: float, stage: str
+    http: aiohttp.ClientSession,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    limit_s: float,
+    stage: str,
 ) -> bytes:
     """The body of a good answer.
 
@@ -30,11 +37,13 @@ async def post_json(
     TimeoutError where the server is not well.
     """
     timeout = aiohttp.ClientTimeout(total=limit_s)
-    async with http.post(url, data=body, headers=HEADERS, timeout=timeout) as response:
+    async with http.post(url, data=body, headers=headers, timeout=timeout) as response:
         try:
             answer = await read_at_most(response, MOST_BYTES)
         except ValueError as e:
             raise aiohttp.ClientPayloadError(str(e)) from e
+        if response.status == NO_KEY:
+            raise aiohttp.ClientError("it asks for another key than ours: see engines.key")
         if 400 <= response.status < 500:
             refused = RefusedTextError if response.status in REFUSED_TEXT else EngineError
             raise refused(stage, f"refused with status {response.status}")

@@ -127,12 +127,11 @@ class HttpRecogniser:
         Raises EngineError when it refuses, aiohttp.ClientError or TimeoutError when it is ill.
         """
         url = f"{server.http_url}/v1/contexts/{context}"
-        headers = {"Content-Type": "application/json"}
         body = self._contexts.get(context)
         if body is None:
             raise EngineError("stt", f"the context {context} is not known here yet")
         async with asyncio.timeout(PREPARE_TIMEOUT_S):
-            async with self._http.put(url, data=body, headers=headers) as response:
+            async with self._http.put(url, data=body, headers=server.json_headers) as response:
                 if response.status >= 300:
                     raise EngineError("stt", f"context refused: {await response.text():.200}")
 
@@ -357,7 +356,10 @@ class StreamSession:
         opening = self._open | ({"context": instead} if instead else {})
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             transport, _ = await picows.ws_connect(
-                lambda: wire, server.url.rstrip("/") + "/v1/stream"
+                lambda: wire,
+                server.url.rstrip("/") + "/v1/stream",
+                extra_headers=server.headers,
+                max_redirects=0,  # else whoever it points to is sent the key
             )
             try:
                 transport.send(picows.WSMsgType.TEXT, orjson.dumps(opening))

@@ -66,7 +66,8 @@ class HttpReranker:
         url = f"{server.http_url}/rerank"
         limit_s = self._timeout_s * 2  # ours ends first: being late is no failure of the server
         with self._pool.use(server):
-            return _scores(await post_json(self._http, url, body, limit_s, "rerank"), count)
+            answer = await post_json(self._http, url, body, server.json_headers, limit_s, "rerank")
+            return _scores(answer, count)
 
 
 def _scores(answer: bytes, count: int) -> list[float]:

@@ -84,8 +84,9 @@ class HttpVoice:
         url = server.http_url + "/v1/audio/speech"
         half = b""
         answer = stream(
-            self._http, url, orjson.dumps(body), {}, self._first_timeout_s, CHUNK_TIMEOUT_S
-        )
+            self._http, url, orjson.dumps(body), server.json_headers,
+            self._first_timeout_s, CHUNK_TIMEOUT_S,
+        )  # fmt: skip
         async with aclosing(answer):
             async for chunk in answer:
                 chunk = half + chunk

@@ -237,13 +237,11 @@ class OpenAiWriter:
     async def _stream(
         self, server: Server, request: _Request, written: str, first_s: float
     ) -> AsyncGenerator[str, None]:
-        key = self._servers.api_key
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
         url = server.http_url + "/v1/chat/completions"
         body = orjson.dumps(self._body(server, request, written))
         rest = b""
         answer = stream(
-            self._http, url, body, headers, first_s, TOKEN_TIMEOUT_S,
+            self._http, url, body, server.json_headers, first_s, TOKEN_TIMEOUT_S,
             self._limits.answer_timeout_s, REFUSALS | {NO_SUCH_MODEL},
         )  # fmt: skip
         async with aclosing(answer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,7 +22,7 @@ from appliance.models.engine import ModelOptions
 from appliance.models.lane import Full
 from appliance.models.minilm import LANGUAGE, MiniLm
 from appliance.models.sentence_encoder import SentenceEncoder
-from appliance.settings import METRICS_SECRET, Settings
+from appliance.settings import Settings
 
 MAX_TEXTS = 64
 """In one request."""
@@ -146,4 +147,4 @@ def run(settings: Settings, engine: str, host: str, port: int, options: ModelOpt
         model, languages = await asyncio.to_thread(load_model, settings, engine, options)
         return EmbedServer(model, engine, languages, options.capacity).application()
 
-    http.run(application, host, port, lambda: settings.secret(METRICS_SECRET))
+    http.run(application, host, port, partial(http.access_of, settings, settings.engines.embed))

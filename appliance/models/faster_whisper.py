@@ -23,6 +23,7 @@ from faster_whisper.transcribe import get_suppressed_tokens
 
 from appliance.audio import silence
 from appliance.errors import UserError, reason_of
+from appliance.models.cublas import load_cublas
 from appliance.models.devices import check_lost, is_memory, no_room
 from appliance.models.engine import ModelOptions
 from appliance.models.guards import Decoded
@@ -167,6 +168,8 @@ def _device(wanted: str) -> str:
             "There is no NVIDIA GPU here that CUDA can use (see nvidia-smi). Mend its driver, "
             "or say --device cpu."
         )
+    if there and wanted != "cpu":
+        load_cublas()
     return wanted if wanted != "auto" else "cuda" if there else "cpu"
 
 
@@ -174,8 +177,8 @@ def _cannot_run(model: str, device: str, error: Exception) -> str:
     sentence = f"The model {model} does not run on {device}: {reason_of(error)}."
     if "libcu" in str(error):  # CTranslate2 loads CUDA's libraries at the first decode
         return (
-            f"{sentence} Install CUDA 12's cuBLAS (pip install nvidia-cublas-cu12) and name its "
-            "folder, .../site-packages/nvidia/cublas/lib, in LD_LIBRARY_PATH."
+            f"{sentence} Install CUDA 12's cuBLAS in this environment: pip install"
+            " nvidia-cublas-cu12."
         )
     return (
         f"{sentence} If its files are damaged (ivr models verify says so), fetch it again; "

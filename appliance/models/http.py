@@ -21,12 +21,17 @@ import uvloop
 from aiohttp import web
 
 from appliance import readiness
+from appliance.engines.door import DOOR, KNOWN, WANTED, asking
+from appliance.engines.door import METRICS as METRICS_PATH
+from appliance.engines.key import key_of_ours
+from appliance.engines.lock import HEALTH, Lock
 from appliance.errors import UserError
 from appliance.metrics.access import may_read
 from appliance.metrics.exposition import CONTENT_TYPE, Exporter, Sink
 from appliance.metrics.looplag import LoopLag
 from appliance.metrics.process import exporter_of
 from appliance.metrics.serving import SERVING
+from appliance.settings import METRICS_SECRET, Settings, Stage
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +72,22 @@ class Load:
 
 LOAD = web.AppKey("load", Load)
 Secret = Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Whom a server lets in."""
+
+    key: str = field(repr=False)
+    """Of every request but ``GET /health``, which says little without, and ``GET /metrics``."""
+    metrics: Secret
+    """The token of ``GET /metrics`` where other machines reach it."""
+
+
+def access_of(settings: Settings, stage: Stage) -> Access:
+    """As the settings have it for the servers of a stage. Raises UserError where the key is neither
+    there nor can be made."""
+    return Access(key_of_ours(settings, stage), lambda: settings.secret(METRICS_SECRET))
 
 
 @dataclass(slots=True)
@@ -158,6 +179,9 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def _health(request: web.Request) -> web.Response:
     load = request.app[LOAD]
     state = "draining" if load.draining.is_set() else "ok" if load.ready else "loading"
+    status = 200 if state == "ok" else 503
+    if not request[KNOWN]:
+        return reply({"status": state, "key": WANTED}, status)
     facts = {
         "status": state,
         "stage": load.stage,
@@ -170,7 +194,7 @@ async def _health(request: web.Request) -> web.Response:
         facts["voices"] = load.voices
     if load.model:
         facts["model"] = load.model
-    return reply(facts, 200 if state == "ok" else 503)
+    return reply(facts, status)
 
 
 @web.middleware
@@ -211,14 +235,20 @@ def _exporter(load: Load, lag: LoopLag) -> Exporter:
 
 
 def application(load: Load, *, request_bytes: int = REQUEST_BYTES) -> web.Application:
-    """An application with ``GET /health`` and our errors; the caller adds its own routes."""
-    app = web.Application(middlewares=[_counted, _errors], client_max_size=request_bytes)
+    """An application with ``GET /health`` and our errors; the caller adds its own routes.
+
+    It asks for a key once :func:`serve` has locked its door.
+    """
+    app = web.Application(
+        middlewares=[_counted, asking(error), _errors], client_max_size=request_bytes
+    )
     lag = LoopLag()
     app[METRICS] = Metrics(_exporter(load, lag), lag)
-    app.router.add_get("/metrics", _metrics)
+    app.router.add_get(METRICS_PATH, _metrics)
     app[LOAD] = load
     app[SPOKEN] = set()
-    app.router.add_get("/health", _health)
+    app[DOOR] = Lock()
+    app.router.add_get(HEALTH, _health)
     return app
 
 
@@ -236,13 +266,13 @@ async def close_silent(server: web.Server, spoken: set[object]) -> None:
                 connection.force_close()
 
 
-async def serve(app: web.Application, host: str, port: int, secret: Secret | None = None) -> None:
+async def serve(app: web.Application, host: str, port: int, access: Access) -> None:
     """Serve ``app`` until SIGTERM or SIGINT, then drain. Raises UserError when the port is taken.
 
-    ``secret``: who may read the metrics where other machines reach them; None: nobody.
     ``port`` 0 takes a free one. The address stands in the log: ``= listening on …``.
     """
     load = app[LOAD]
+    app[DOOR].lock(access.key)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, load.draining.set)
@@ -254,7 +284,7 @@ async def serve(app: web.Application, host: str, port: int, secret: Secret | Non
     assert runner.server is not None
     sweeping = asyncio.create_task(close_silent(runner.server, app[SPOKEN]))
     metrics = app[METRICS]
-    metrics.secret = secret
+    metrics.secret = access.metrics
     looking = asyncio.create_task(metrics.lag.run())
     beating = asyncio.create_task(readiness.watchdog())
     try:
@@ -289,8 +319,8 @@ def tell_if_open(address: str, port: int) -> bool:
     if ip_address(address.partition("%")[0]).is_loopback:
         return False
     _log.warning(
-        "! %s:%d is reached from other machines, and asks nobody for a password: let only the workers'"
-        " network reach it (docs/scaling.md)",
+        "! %s:%d is reached from other machines: what they say to it with the key is not encrypted;"
+        " let only the workers' network reach it (docs/scaling.md)",
         address,
         port,
     )
@@ -312,12 +342,12 @@ def run(
     app: Callable[[], Awaitable[web.Application]],
     host: str,
     port: int,
-    secret: Secret | None = None,
+    access: Callable[[], Access],
 ) -> None:
-    """Run a server process on uvloop; ``app`` builds its application (and loads the model).
-    ``secret``: as of :func:`serve`."""
+    """Run a server process on uvloop; ``app`` builds its application (and loads the model), and only
+    then is ``access`` asked for."""
 
     async def main() -> None:
-        await serve(await app(), host, port, secret)
+        await serve(await app(), host, port, access())
 
     uvloop.run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -17,7 +18,7 @@ from appliance.models.encoder_files import read_encoder
 from appliance.models.encoder_session import compute_of
 from appliance.models.engine import ModelOptions
 from appliance.models.lane import Bounds, Compute, Full, Lane
-from appliance.settings import METRICS_SECRET, Settings
+from appliance.settings import Settings
 
 MAX_TEXTS = 64
 """In one request."""
@@ -131,4 +132,4 @@ def run(settings: Settings, host: str, port: int, options: ModelOptions) -> None
         model, languages = await asyncio.to_thread(load_model, settings, options)
         return RerankServer(model, languages, options.capacity).application()
 
-    http.run(application, host, port, lambda: settings.secret(METRICS_SECRET))
+    http.run(application, host, port, partial(http.access_of, settings, settings.engines.rerank))

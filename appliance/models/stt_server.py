@@ -7,6 +7,7 @@ import logging
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Any
 
 import orjson
@@ -25,7 +26,7 @@ from appliance.models.engine import (
     UnknownLanguage,
 )
 from appliance.models.stt_engines import load_engine
-from appliance.settings import METRICS_SECRET, Settings
+from appliance.settings import Settings
 from appliance.telemetry import CallLog
 
 _log = logging.getLogger(__name__)
@@ -315,4 +316,4 @@ def run(
     async def build() -> web.Application:
         return Server(load_engine(engine, settings, options or ModelOptions())).application()
 
-    http.run(build, host, port, lambda: settings.secret(METRICS_SECRET))
+    http.run(build, host, port, partial(http.access_of, settings, settings.engines.stt))

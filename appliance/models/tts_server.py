@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
@@ -18,7 +19,7 @@ from appliance.models.engine import ModelOptions, TtsEngine
 from appliance.models.model_watch import guarding
 from appliance.models.shaping import Shaper
 from appliance.models.voice_cache import VoiceCache
-from appliance.settings import METRICS_SECRET, Settings
+from appliance.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +107,8 @@ class Server:
             raise
         if not response.prepared:
             raise http.Refused(400, "There is nothing in the input that this voice can speak.")
-        await response.write_eof()
+        with suppress(ConnectionError):  # it has hung up while the last words were spoken
+            await response.write_eof()
         return response
 
     async def _audio(self, order: Order) -> AsyncGenerator[bytes, None]:
@@ -203,4 +205,4 @@ def run(
         cache = VoiceCache(settings.cache_dir / CACHE_FOLDER)
         return Server(_engine(settings, engine, options or ModelOptions()), cache).application()
 
-    http.run(build, host, port, lambda: settings.secret(METRICS_SECRET))
+    http.run(build, host, port, partial(http.access_of, settings, settings.engines.tts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from aiohttp import web
@@ -12,7 +13,7 @@ from aiohttp import web
 from appliance.audio import RATES_HZ, Samples, bytes_of
 from appliance.models import http
 from appliance.models.smart_turn import SmartTurn, weights
-from appliance.settings import METRICS_SECRET, Settings
+from appliance.settings import Settings
 
 LONGEST_MS = 10_000
 """The model hears the last 8 s; a little more is no mistake."""
@@ -82,4 +83,4 @@ def run(settings: Settings, host: str, port: int) -> None:
         model.judge(np.zeros(0, np.int16), max(RATES_HZ))  # the first run is the slowest
         return Server(model).application()
 
-    http.run(build, host, port, lambda: settings.secret(METRICS_SECRET))
+    http.run(build, host, port, partial(http.access_of, settings, settings.engines.turn))
