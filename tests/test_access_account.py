@@ -15,6 +15,7 @@ from appliance.access import account, users
 from appliance.access.actor import NotFoundError
 from appliance.access.proving import WrongError, prove_code, prove_password
 from appliance.access.sessions import actor_of
+from appliance.admin.services import account as service
 from appliance.errors import UserError
 from appliance.settings import Settings
 from appliance.store.access_models import UserRow
@@ -31,6 +32,7 @@ from tests.access_kit import (
     quick_passwords,  # noqa: F401
     settings_in,
 )
+from tests.console_kit import console_on
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("quick_passwords")]
 NEW = "another plain phrase"
@@ -108,6 +110,43 @@ async def test_a_ticket_is_of_one_person(engine: AsyncEngine, settings: Settings
     for ticket in (begun.ticket, "", "x" * 200, "é"):
         with pytest.raises(UserError, match="begin again"):
             await account.confirm_enrolment(engine, settings, ravi, ticket, code)
+
+
+async def test_a_ticket_is_taken_once(engine: AsyncEngine, settings: Settings) -> None:
+    """Played again, it would make the codes that were used good ones, and new recovery codes."""
+    user = await make_user(engine, "asha")
+    actor, _ = await logged_in(engine, settings, user)
+    begun = account.begin_enrolment(settings, actor)
+    code = pyotp.TOTP(begun.secret).now()
+    codes = await account.confirm_enrolment(engine, settings, actor, begun.ticket, code)
+    with pytest.raises(UserError, match="begin again"):
+        await account.confirm_enrolment(engine, settings, actor, begun.ticket, code)
+    await prove_code(engine, settings, user.id, codes[0], at())
+    with pytest.raises(WrongError):
+        await prove_code(engine, settings, user.id, code, at())
+
+
+async def test_another_telephone_takes_the_place_of_the_one_that_was_proven(
+    engine: AsyncEngine, settings: Settings
+) -> None:
+    """Whoever has a browser that is logged in, and the password, cannot put theirs in its place; nor
+    by a ticket from before there was one."""
+    user = await make_user(engine, "asha")
+    actor, _ = await logged_in(engine, settings, user)
+    early = account.begin_enrolment(settings, actor)
+    _, codes = await enrolled(engine, settings, user)
+    code = pyotp.TOTP(early.secret).now()
+    with pytest.raises(UserError, match="begin again"):
+        await account.confirm_enrolment(engine, settings, actor, early.ticket, code)
+    async with console_on(engine, settings) as console:
+        for guess in ("", "000000", code):
+            with pytest.raises(WrongError):
+                await service.begin_second_factor(console, actor, PASSWORD, guess)
+        with pytest.raises(WrongError):
+            await service.begin_second_factor(console, actor, "not this one", codes[0])
+        begun = await service.begin_second_factor(console, actor, PASSWORD, codes[1])
+    code = pyotp.TOTP(begun.secret).now()
+    await account.confirm_enrolment(engine, settings, actor, begun.ticket, code)
 
 
 async def test_new_recovery_codes_replace_the_old(engine: AsyncEngine, settings: Settings) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from appliance.__main__ import main
 from appliance.access import proving
@@ -18,9 +17,9 @@ from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.settings import Database, Settings
 from appliance.store.database import open_engine
 from tests.access_kit import PASSWORD, quick_passwords  # noqa: F401
+from tests.shell_kit import Ivr, ivr_of
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("quick_passwords")]
-Ivr = Callable[..., Result]
 
 
 @pytest.fixture
@@ -30,13 +29,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def ivr(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Ivr:
-    monkeypatch.setenv("IVR_DATABASE__URL", settings.database.url)
-    monkeypatch.setenv("IVR_DATA_DIR", str(settings.data_dir))
-
-    def run(*args: str, typed: str = "") -> Result:
-        return CliRunner().invoke(main, [*args], input=typed)
-
-    return run
+    return ivr_of(settings, monkeypatch)
 
 
 def _create(ivr: Ivr, login: str, *more: str) -> Result:
@@ -135,7 +128,7 @@ def test_what_commands_do_stands_in_the_log(ivr: Ivr) -> None:
         ("tenant.create", "north"),
         ("user.create", "boss"),
     ]
-    assert all(row["actor"].startswith("command ") for row in rows)  # type: ignore[attr-defined]
+    assert all(row["actor"].startswith("shell:") for row in rows)  # type: ignore[attr-defined]
     assert "boss" in ivr("audit-log", "show", "--action", "user", "--since", "1h").output
     assert "Nothing of that kind" in ivr("audit-log", "show", "--actor", "nobody").output
 

@@ -12,7 +12,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from appliance.access import account, users
+from appliance.access import account, passwords, users
 from appliance.access.passwords import BusyError, hash_password
 from appliance.access.proving import Asked, WrongError, prove_code, prove_password
 from appliance.access.users import set_enabled
@@ -72,20 +72,61 @@ async def test_unknown_disabled_locked_and_wrong_answer_alike(
     assert len(answers) == 1
 
 
-async def test_an_unknown_login_goes_the_same_way(engine: AsyncEngine, settings: Settings) -> None:
+class Work:
+    """What a try costs: statements, and hashes with their parameters."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.done: list[str] = []
+        self._hasher = passwords._hasher
+        event.listen(engine.sync_engine, "before_cursor_execute", self._note)
+
+    def _note(self, connection: object, cursor: object, statement: str, *rest: object) -> None:
+        self.done.append(statement)
+
+    def hash(self, password: str) -> str:
+        self.done.append("hash")
+        return self._hasher.hash(password)
+
+    def verify(self, kept: str, typed: str) -> bool:
+        self.done.append(f"verify {kept.split('$')[1:4]}")
+        return self._hasher.verify(kept, typed)
+
+    def check_needs_rehash(self, kept: str) -> bool:
+        return self._hasher.check_needs_rehash(kept)
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_whoever_is_not_let_in_costs_the_same_work(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    """Counted, not timed: wrong, unknown, shut out, locked, without a password; the first try of a
+    process and any later one."""
     await make_user(engine, "asha")
-    seen: list[str] = []
-
-    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
-        seen.append(statement)
-
-    event.listen(engine.sync_engine, "before_cursor_execute", note)
-    await _wrong(engine, settings, "asha", at())
-    known, seen = seen, []
-    event.remove(engine.sync_engine, "before_cursor_execute", note)
-    event.listen(engine.sync_engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
-    await _wrong(engine, settings, "nobody", at())
-    assert seen == known and len(known) >= 5
+    await make_user(engine, "locked")
+    for _ in range(3):
+        await _wrong(engine, settings, "locked", at())
+    gone = await make_user(engine, "gone")
+    await set_enabled(engine, BOX, gone.id, False)
+    bare = await make_user(engine, "bare")
+    async with engine.begin() as connection:
+        await store.change_user(connection, bare.id, password_hash="")
+    work = Work(engine)
+    monkeypatch.setattr(passwords, "_hasher", work)
+    passwords._nobodys_hash.cache_clear()  # other tests hash otherwise
+    await passwords.check("", "x")
+    costs = {}
+    tries = (("asha", "no"), ("nobody", "no"), ("gone", PASSWORD), ("locked", PASSWORD),
+             ("bare", ""), ("x" * 5000, "y" * 5000), ("a\0b", "no"))  # fmt: skip
+    for login, password in tries:
+        if first:
+            passwords._nobodys_hash.cache_clear()
+        work.done = []
+        await _wrong(engine, settings, login, at(), password)
+        costs[login] = work.done
+    one = costs.pop("asha")
+    assert sum(what.startswith("verify") for what in one) == 1 and len(one) >= 6
+    assert one.count("hash") == (1 if first else 0)
+    assert {login: done for login, done in costs.items() if done != one} == {}
 
 
 async def test_what_was_typed_for_nobody_is_kept_nowhere(

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import gevent
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import appliance
+from appliance import shipped
 from appliance.errors import UserError
 from appliance.events import Agent
-from appliance.numbers import e164, is_public
+from appliance.numbers import e164, is_premium, is_public
 from appliance.ops.alarms import Severity, alarms
-from appliance.ops.sitelook import Site, SwitchLook
+from appliance.ops.sitelook import Site, SwitchLook, TollRefusalLook
 from appliance.settings import CallLimits, Settings, Toll
 from appliance.store.database import open_sync_engine
 from appliance.store.legs import Leg, upsert_leg
@@ -33,13 +39,16 @@ from appliance.telephony.destinations import (
 )
 from appliance.telephony.eventsocket import Event
 from appliance.telephony.facts import Facts, State
+from appliance.telephony.failuredial import check_failure_dial
 from appliance.telephony.freeswitch import FreeSwitch
 from appliance.telephony.notices import Notices
 from appliance.telephony.office import Office
 from appliance.telephony.playbackports import PlaybackPorts
+from appliance.telephony.site import Options, configure
 from appliance.telephony.tollbook import MOST_LEGS, MOST_RANGES, TollBook, TollLeg
 from appliance.telephony.tollguard import (
     FOREIGN,
+    Rule,
     TollGuard,
     TollRefusedError,
     Usage,
@@ -48,7 +57,8 @@ from appliance.telephony.tollguard import (
     tenant_key,
     trunk_key,
 )
-from appliance.telephony.tollranges import RANGES, range_of
+from appliance.telephony.tollranges import COSTLY, GLOBALS, LIKE_AMERICA, RANGES, range_of
+from appliance.telephony.tollrefusals import MOST_KINDS, TollRefusals
 from appliance.telephony.tollwatch import TollWatch
 from appliance.telephony.workers import Workers
 
@@ -85,7 +95,7 @@ def plan(text: str, toll: TollGuard | None = None, **more: Any) -> str:
     return dial_plan(parse_destination(text, "IN"), dialling).bridge
 
 
-# --- which numbers ------------------------------------------------------------------------------------
+# --- which numbers -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -171,7 +181,7 @@ def test_a_log_line_holds_no_whole_number() -> None:
     assert JAMAICA not in str(refused.value) and shown(JAMAICA) == "+187655…"
 
 
-# --- every way out ------------------------------------------------------------------------------------
+# --- every way out -----------------------------------------------------------------------------------
 
 
 def test_numbers_queues_and_sip_addresses_are_asked_alike() -> None:
@@ -246,7 +256,7 @@ def test_a_range_that_a_burst_stopped() -> None:
     assert plan("+971551234567", limited(blocked={"+971501"}))
 
 
-# --- the book -----------------------------------------------------------------------------------------
+# --- the book ----------------------------------------------------------------------------------------
 
 
 def rung(leg: str, number: str = UAE, call: str = "c", began_s: float = NOON) -> TollLeg:
@@ -345,7 +355,7 @@ def test_whatever_comes_the_book_never_counts_below_zero(steps: list[tuple[str, 
             assert usage.calls >= 0 and 0 <= usage.hour_s <= usage.day_s
 
 
-# --- the process --------------------------------------------------------------------------------------
+# --- the process -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -446,13 +456,17 @@ def test_a_worker_transfers_to_nobody_but_whom_its_agent_names(
     body = f'{{"type":"transfer","to":"{asked}","mode":"attended","reason":"asked","summary":""}}'
     call.state = State.TALKING
     call.on_stream("json", body)
-    gevent.sleep(0.05)
-    assert tried == [HOME]
+    until(lambda: tried == [HOME])
     call.transfer(asked, "attended")  # a person asks, with the API's token: theirs is the choice
-    gevent.sleep(0.05)
-    assert tried[1:] == [asked]
+    until(lambda: tried[1:] == [asked])
     call.on_event(Event.of({"Event-Name": "CHANNEL_HANGUP_COMPLETE", "Unique-ID": CALL_ID}))
     gevent.sleep(0.05)
+
+
+def until(condition: Callable[[], object]) -> None:
+    with gevent.Timeout(10):
+        while not condition():
+            gevent.sleep(0.005)
 
 
 def test_hours_that_cannot_be_read_stop_the_start(make_office: Callable[..., Office]) -> None:
@@ -494,3 +508,173 @@ def test_foreign_is_by_country_code() -> None:
     assert is_foreign(UAE, "IN") and not is_foreign(HOME, "IN") and not is_foreign("112", "IN")
     assert is_foreign(HOME, "AE") and not is_foreign(UAE, "AE")
     assert Destination(Kind.NUMBER, HOME)
+
+
+# --- refusals are seen --------------------------------------------------------------------------------
+
+
+def refusal(rule: Rule = Rule.RANGE, number: str = JAMAICA) -> TollRefusedError:
+    return TollRefusedError(f"{shown(number)} may not be rung.", rule, number)
+
+
+def test_a_flood_of_refusals_makes_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    refusals = TollRefusals()
+    for n in range(6000):  # a hundred a second
+        refusals.note(refusal(), "a1", NOON + n / 100)
+    lines = [r.getMessage() for r in caplog.records if "! toll:" in r.getMessage()]
+    assert lines == [f"! toll: {shown(JAMAICA)} may not be rung. For a1."]
+    refusals.say(NOON + 61)
+    refusals.say(NOON + 62)
+    lines = [r.getMessage() for r in caplog.records if "! toll:" in r.getMessage()]
+    assert len(lines) == 2 and "(5998 more were refused)" in lines[1]
+    (one,) = refusals.recent(NOON + 61)
+    assert (one.count, one.who, one.number, one.rule) == (6000, "a1", shown(JAMAICA), Rule.RANGE)
+    assert refusals.counts == {Rule.RANGE: 6000}
+    assert refusals.recent(NOON + 2 * 3600) == []
+
+
+def test_refusals_of_any_kind_are_bounded() -> None:
+    refusals = TollRefusals()
+    for n in range(5 * MOST_KINDS):
+        refusals.note(refusal(number=f"+{1_000_000_000 + 10_000 * n}"), f"agent{n}", NOON + n)
+    assert len(refusals.recent(NOON + 5 * MOST_KINDS)) == MOST_KINDS
+
+
+def test_every_way_out_counts_what_it_refuses(make_office: Callable[..., Office]) -> None:
+    """A transfer, a queue's member whom others ring beside, a SIP address at a carrier."""
+    office = make_office(queues={"mixed": Queue("mixed", (JAMAICA, HOME))})
+    facts = Facts(CALL_ID, "1001", "+919800012345", agent="a1")
+    assert office.plan_for(JAMAICA, facts) is None
+    assert office.plan_for("queue:mixed", facts) is not None
+    assert office.plan_for("sip:0088@203.0.113.9", facts) is None
+    found = {(one.rule, one.count, one.who) for one in office.refusals.recent(time.time())}
+    assert found == {(Rule.ALLOW, 2, "a1"), (Rule.CARRIER, 1, "a1")}
+
+
+def test_refusals_are_an_alarm_of_the_console() -> None:
+    refused = (
+        TollRefusalLook("+187655…", "sunrise", "+187655… may not be rung: why.", 40),
+        TollRefusalLook("", "moon", "x", 2),
+    )
+    site = Site(NOON, switch=SwitchLook(True, True, refused=refused))
+    (alarm,) = [a for a in alarms(site) if a.code == "toll-refused"]
+    assert alarm.severity is Severity.WARNING and alarm.what.startswith("42 calls were refused")
+    assert "+187655…" in alarm.what and "sunrise" in alarm.what and "ivr trunks toll" in alarm.do
+    assert "toll-refused" not in {a.code for a in alarms(Site(NOON, switch=SwitchLook(True, True)))}
+
+
+def test_premium_short_codes_are_refused_where_the_plan_knows_them() -> None:
+    """118 218 in France begins with 1, as what may be rung by default does."""
+    TollGuard(Toll(), "FR").check("112")
+    with pytest.raises(TollRefusedError, match="premium short code"):
+        TollGuard(Toll(), "FR").check("118218")
+    TollGuard(Toll(allow=("118",)), "FR").check("118218")
+
+
+def test_shared_cost_is_refused_abroad_and_rung_at_home() -> None:
+    assert may("+9118601234567")
+    with pytest.raises(TollRefusedError, match="premium"):
+        TollGuard(Toll(allow=("+91",)), "AE").check("+9118601234567")
+
+
+def test_what_the_list_says_is_what_the_numbering_plan_says() -> None:
+    codes = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+    assert all(int(prefix) in codes for prefix in COSTLY)
+    examples = [phonenumbers.parse(f"{prefix}2345678") for prefix in LIKE_AMERICA]
+    america = {phonenumbers.region_code_for_number(example) for example in examples}
+    assert not america & {"US", "CA"} and len(america) >= 18
+    shared = {int(prefix): codes.get(int(prefix)) for prefix in GLOBALS}
+    assert set(shared.values()) == {("001",)}
+    assert is_premium("+19002345678") and is_premium("+979123456789"[:13])
+
+
+# --- whom FreeSWITCH rings by itself ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "dial",
+    ["user/101@ivr.internal", "sofia/gateway/site/+919876543210", "sofia/gateway/site/100",
+     "sofia/gateway/site/09876543210", "sofia/gateway/site/919876543210",
+     "[leg_timeout=20,x=1]user/101@ivr.internal,sofia/gateway/site/9876543210|user/102@ivr.internal"],
+)  # fmt: skip
+def test_a_failure_dial_that_may_ring(dial: str) -> None:
+    check_failure_dial(dial, TollGuard())
+
+
+@pytest.mark.parametrize(
+    "dial",
+    ["sofia/gateway/site/+18765551234", "sofia/gateway/site/0018765551234",
+     "sofia/gateway/site/18765551234", "user/101@ivr.internal|sofia/gateway/site/+88216123456789",
+     "sofia/external/0088@203.0.113.9", "sofia/trunks/x@carrier.example", "loopback/0018765551234",
+     "group/all@x", "user/101@x,{x=y}sofia/gateway/site/100", "", "sofia/gateway/site/${dest}",
+     "sofia/gateway/site/+971501234567", "user/101@x,"],
+)  # fmt: skip
+def test_a_failure_dial_that_may_not(dial: str) -> None:
+    with pytest.raises(UserError):
+        check_failure_dial(dial, TollGuard())
+
+
+def test_switch_configure_refuses_such_a_failure_dial(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "var")
+    conf = tmp_path / "fs"
+    configure(settings, conf, Options(failure_dial="sofia/gateway/site/+919876543210"))
+    with pytest.raises(TollRefusedError, match="may not be rung"):
+        configure(settings, conf, Options(failure_dial="sofia/gateway/site/+18765551234"))
+    closed = settings.model_copy(update={"toll": Toll(deny=("+919876",))})
+    with pytest.raises(TollRefusedError, match=r"toll\.deny"):  # also one that was written before
+        configure(closed, conf, Options())
+
+
+def test_limits_hold_for_the_failure_dial_while_ivr_switch_runs(
+    make_office: Callable[..., Office], caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = Toll(trunks={"first": CallLimits(calls=1)})
+    office = make_office(rules)
+    facts = Facts(CALL_ID, "1001", "+919800012345", agent="a1")
+    assert office.may_ring_failure_dial(facts)
+    office.failure_dial = f"sofia/gateway/first/{HOME}"
+    assert office.may_ring_failure_dial(facts)
+    office.toll.began(TollLeg("l1", "c1", HOME, "first", "", time.time()))
+    assert not office.may_ring_failure_dial(facts)
+    office.failure_dial = f"sofia/gateway/first/{JAMAICA}"
+    office.tell_of_failure_dial()
+    assert "--failure-dial rings nobody" in caplog.text and JAMAICA not in caplog.text
+    assert {one.rule for one in office.refusals.recent(time.time())} == {Rule.LIMIT}
+
+
+# --- every way out ------------------------------------------------------------------------------------
+
+WAYS_OUT = {
+    r"\bsofia/|\buser/\{": {"destinations.py": 3, "failuredial.py": 2},
+    r"\.originate\(": {"office.py": 1},
+    r"\.set_dial_string\(": {"channel.py": 4},
+    r"\bmakeCall\(": {"caller.py": 1},
+    r"uuid_deflect|\.xfer\(|blindTransfer|\bsend_refer": {},
+}
+"""What makes somebody's telephone ring, and how often it stands where. ``caller.py`` is the caller of
+tests, rehearsals and the doctor, who rings our own entrance. Whoever adds one adds a test that it asks
+``dial_plan``."""
+
+
+@pytest.mark.parametrize("pattern", WAYS_OUT)
+def test_no_other_code_dials(pattern: str) -> None:
+    found: Counter[str] = Counter()
+    for file in Path(appliance.__file__).parent.rglob("*.py"):
+        lines = file.read_text().splitlines()
+        found[file.name] += sum(
+            len(re.findall(pattern, line)) for line in lines if "``" not in line
+        )
+    assert +found == WAYS_OUT[pattern]
+
+
+def test_freeswitch_bridges_to_nobody_but_whom_ivr_switch_named() -> None:
+    root = shipped.root()
+    files = [*(root / "dialplans").rglob("*.xml"), *(root / "freeswitch-conf").rglob("*.xml")]
+    actions = re.findall(
+        r'application="(bridge|deflect|redirect|originate|transfer|sched_transfer)" data="([^"]*)"',
+        "".join(file.read_text() for file in files),
+    )
+    assert {data for name, data in actions if name == "bridge"} == {"${ivr_human}"}
+    assert not {name for name, _ in actions} & {"deflect", "redirect", "originate"}
+    inside = {data.rsplit(" ", 3)[-3:][0] for name, data in actions if "transfer" in name}
+    assert inside <= {"park", "failed"}, "of our own dial plan"

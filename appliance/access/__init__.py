@@ -5,5 +5,6 @@
 * how somebody proves who they are: ``proving`` -> ``passwords``, ``totp``, ``sealing`` (what is
   encrypted) · ``sessions`` of browsers · ``apikeys`` of programs
 * ``users`` and ``tenants``: who is made, changed, shut out by whom · ``account``: one's own
-* ``audit`` the log of every change and every listening, chained by hashes
+* ``audit`` the log of every change and every listening, chained by hashes · ``tolls``: what of the
+  toll rules' refusals stands in it
 """

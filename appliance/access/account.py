@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -21,6 +22,7 @@ ENROL = "enrol"
 """Purpose of the ticket of an enrolment."""
 ENROL_S = 900
 """How long a new second factor may take to be confirmed."""
+_TOO_LATE = "This took too long; begin again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +118,18 @@ async def is_password_of(found: Credentials, password: str) -> bool:
     return (await passwords.check(found.password_hash, password)).right
 
 
-def begin_enrolment(settings: Settings, actor: Actor) -> Enrolment:
-    """A new second factor for somebody who has just proven their password."""
+def begin_enrolment(settings: Settings, actor: Actor, over: str = "") -> Enrolment:
+    """A new second factor for somebody who has just proven their password, and the one that they have
+    (``over``: as the database keeps it), if any."""
     secret = totp.new_secret()
-    facts = {"user": own_id(actor), "secret": secret}
+    facts = {"user": own_id(actor), "secret": secret, "over": _mark(over)}
     ticket = sealing.make_ticket(settings, ENROL, facts)
     return Enrolment(secret, totp.uri(secret, actor.name), ticket)
 
 
 def resume_enrolment(settings: Settings, actor: Actor, ticket: str) -> Enrolment:
     """The one that a ticket is of. Raises UserError: it is too old."""
-    secret = _ticket_secret(settings, actor, ticket)
+    secret, _ = _of_ticket(settings, actor, ticket)
     return Enrolment(secret, totp.uri(secret, actor.name), ticket)
 
 
@@ -134,14 +137,19 @@ async def confirm_enrolment(
     engine: AsyncEngine, settings: Settings, actor: Actor, ticket: str, code: str
 ) -> list[str]:
     """The second factor is in force when its first code is right; returns the recovery codes, which
-    are shown once. Other sessions end. Raises WrongError, UserError."""
+    are shown once. Other sessions end. A ticket is taken once, and only over what was proven when it
+    was made. Raises WrongError, UserError."""
     user_id, asked = own_id(actor), Asked.at(actor.address)
-    secret = _ticket_secret(settings, actor, ticket)
+    secret, over = _of_ticket(settings, actor, ticket)
     step = totp.step_of(secret, code, asked.now.timestamp())
     if step is None:
         raise WrongError("This code is wrong. Is the telephone's clock right?")
     codes = totp.recovery_codes()
     async with engine.begin() as connection:
+        await store.find_user(connection, user_id, None, hold=True)
+        found = await store.credentials(connection, user_id=user_id)
+        if found is None or _mark(found.totp_secret) != over:
+            raise UserError(_TOO_LATE)
         await store.change_user(
             connection,
             user_id,
@@ -199,11 +207,16 @@ def own_id(actor: Actor) -> int:
     return actor.user_id
 
 
-def _ticket_secret(settings: Settings, actor: Actor, ticket: str) -> str:
+def _of_ticket(settings: Settings, actor: Actor, ticket: str) -> tuple[str, str]:
+    """The secret, and the mark of what it takes the place of."""
     facts = sealing.read_ticket(settings, ENROL, ticket, ENROL_S)
-    if facts is None or facts["user"] != own_id(actor):
-        raise UserError("This took too long; begin again.")
-    return str(facts["secret"])
+    if facts is None or facts["user"] != own_id(actor) or "over" not in facts:
+        raise UserError(_TOO_LATE)
+    return str(facts["secret"]), str(facts["over"])
+
+
+def _mark(sealed: str) -> str:
+    return hashlib.sha256(sealed.encode()).hexdigest() if sealed else ""
 
 
 async def _log_factor(connection: AsyncConnection, actor: Actor, action: str) -> None:

@@ -8,6 +8,7 @@ import threading
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
@@ -101,14 +102,18 @@ def _hash(password: str) -> str:
 
 
 def _check(password_hash: str, password: str) -> Checked:
-    there = bool(password_hash)
+    nobodys = _nobodys_hash()  # made by the first check of a process, whoever it is of
+    kept = password_hash or nobodys
+    typed = _prepared(password)
     try:
-        _hasher.verify(password_hash if there else _nobodys_hash(), _prepared(password))
-    except (VerificationError, InvalidHashError):
+        _hasher.verify(kept, typed)
+    except InvalidHashError:
+        with suppress(VerificationError):
+            _hasher.verify(nobodys, typed)  # what is no hash takes as long, and is wrong
         return Checked(right=False)
-    return Checked(
-        right=there, outdated=_hasher.check_needs_rehash(password_hash or _nobodys_hash())
-    )
+    except VerificationError:
+        return Checked(right=False)
+    return Checked(right=bool(password_hash), outdated=_hasher.check_needs_rehash(kept))
 
 
 @cache

@@ -139,6 +139,9 @@ class _Call(pj.Call):
         except Exception as e:  # C++ above
             self._events.put({"event": "error", "message": repr(e)})
 
+    def onStreamDestroyed(self, prm: Any) -> None:
+        self._port.outlast_tick()
+
     def onCallMediaState(self, prm: Any) -> None:
         try:
             info = self.getInfo()

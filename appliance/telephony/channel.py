@@ -35,8 +35,9 @@ from appliance.telephony.facts import Facts, State
 from appliance.telephony.freeswitch import FreeSwitch
 from appliance.telephony.handover import Handover
 from appliance.telephony.line import Line, Resumed
-from appliance.telephony.office import Office, is_rehearsed
+from appliance.telephony.office import Office
 from appliance.telephony.routing import Answer, Closed, Menu, Overflow, Refuse, Ring
+from appliance.telephony.tollguard import Rule, TollRefusedError
 
 INBOX = 256
 """Events waiting for a call; more than that in a row is a fault, and is dropped with a log line."""
@@ -546,7 +547,9 @@ class LiveCall:
         named = [agent.transfer_to for agent in (self._agent, latest) if agent is not None]
         if asked.to in named or not named:
             return asked
-        self._log.warning("! toll: the worker asks for another than the agent's own transfer_to")
+        why = f"{self.facts.agent}'s worker asks for another than the agent's own transfer_to."
+        refusal = TollRefusedError(why, Rule.WORKER, "")
+        self._office.note_refused(refusal, self.facts.agent, self.facts.call_id)
         return replace(asked, to=named[-1])
 
     def _hand_over(self, plan: DialPlan, summary: str) -> None:
@@ -638,7 +641,7 @@ class LiveCall:
         plan = self._office.plan(to, self.facts) if to else None
         dial_string = plan.bridge if plan else ""
         self._fs.set_dial_string(self.facts.call_id, "ivr_human", dial_string)
-        if is_rehearsed(self.facts):
+        if not self._office.may_ring_failure_dial(self.facts):
             self._fs.set_dial_string(self.facts.call_id, "ivr_failure_dial", NOBODY)
 
     def _kill(self, cause: str) -> None:

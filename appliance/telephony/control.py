@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance import readiness
+from appliance.engines.key import key_for
 from appliance.errors import UserError, reason_of
 from appliance.numbers import e164
 from appliance.settings import EVENT_SOCKET_SECRET, MEDIA_SECRET, Settings
@@ -45,6 +46,7 @@ from appliance.telephony.roster import Roster
 from appliance.telephony.switchapi import SwitchApi
 from appliance.telephony.switchtelling import HubLag, exporter_of_switch
 from appliance.telephony.tollbook import TollBook
+from appliance.telephony.tollrecorder import TollRecorder, Write
 from appliance.telephony.tollwatch import TollWatch
 from appliance.telephony.waiting import WaitingRoom
 from appliance.telephony.workers import Workers
@@ -63,9 +65,10 @@ _FETCHED = f"variable_{FETCHED}"
 MOST_DIGITS = 64
 
 
-def run(settings: Settings) -> None:
-    """Run call control until SIGTERM; live calls go on without it, and the next one adopts them."""
-    control = Control(settings)
+def run(settings: Settings, write_toll: Write) -> None:
+    """Run call control until SIGTERM; live calls go on without it, and the next one adopts them.
+    ``write_toll`` puts what the toll rules refused where it is kept."""
+    control = Control(settings, write_toll)
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, control.stop)
     control.run()
@@ -74,8 +77,8 @@ def run(settings: Settings) -> None:
 class Control:
     """The process: its connection, its calls, and what runs beside them."""
 
-    def __init__(self, settings: Settings) -> None:
-        switch = settings.switch
+    def __init__(self, settings: Settings, write_toll: Write) -> None:
+        switch, tts = settings.switch, settings.engines.tts
         engine = open_sync_engine(database_url(settings))
         self._settings = settings
         self._engine: Engine = engine
@@ -86,14 +89,15 @@ class Control:
         self.office = Office(
             settings=settings,
             freeswitch=FreeSwitch(),
-            workers=Workers(switch.worker_urls),
+            workers=Workers(settings.worker.and_spare(switch.worker_urls)),
             ports=PlaybackPorts(switch.playback_host, switch.playback_port, switch.playback_ports),
-            notices=Notices(settings.announcements_dir, settings.engines.tts.addresses()),
+            notices=Notices(settings.announcements_dir, tts.addresses(), key_for(settings, tts)),
             waiting=WaitingRoom(settings.switch.max_waiting),
             media_secret=settings.secret(MEDIA_SECRET),
             toll=TollBook(settings.switch.country),
         )
         self.tolls = TollWatch(Clerk(engine), self.office)
+        self.toll_recorder = TollRecorder(Clerk(engine), self.office.bursts, write_toll)
         self.records = Records(engine, settings.spool_dir / "switch")
         self.roster = Roster(engine, self.office)
         self.dialler = Dialler(Clerk(engine), self.office, self.records)
@@ -121,7 +125,7 @@ class Control:
             for work in (
                 self.office.workers.run, self.records.run, self.roster.run, self.dialler.run,
                 self._lag.run,
-                self.tolls.run,
+                self.tolls.run, self.toll_recorder.run,
                 self._renew_guards, self._connect_for_ever, self._beat,
             )
         ]  # fmt: skip
@@ -134,6 +138,7 @@ class Control:
         broken = [greenlet for greenlet in beside if greenlet.ready()]
         gevent.killall(beside, timeout=1)
         self.api.stop()
+        self.toll_recorder.finish()
         self.records.close()
         self.office.ports.close()
         for greenlet in broken:
@@ -181,6 +186,7 @@ class Control:
         try:
             self.office.freeswitch.subscribe()
             self.office.domain = self.office.freeswitch.domain()
+            self.office.learn_failure_dial()
             self._adopt()
             self.roster.look(always=True)
         except SwitchError:

@@ -7,7 +7,7 @@ and ``${…}`` are syntax: every piece is checked against a list of what is allo
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import ip_address, ip_network
@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_network
 from appliance.errors import UserError
 from appliance.numbers import e164, for_trunk, is_public
 from appliance.store.phonebook import EXTENSION, NAME, Queue, Telephony, Trunk
-from appliance.telephony.tollguard import TollGuard, TollRefusedError
+from appliance.telephony.tollguard import Rule, TollGuard, TollRefusedError
 
 RING_S = 30
 """How long one person's telephone rings when no queue says."""
@@ -119,6 +119,8 @@ class Dialling:
     """Names of trunks that carry as many calls as they may; never used."""
     toll: TollGuard = field(default_factory=TollGuard)
     """Whether a number may be rung, and through which trunk."""
+    refused: Callable[[TollRefusedError], None] = lambda refusal: None
+    """Told of members of a queue that may not be rung; the others' telephones ring."""
     carriers: Collection[str] = ()
     """Addresses (IP) of the trunks' proxies, as DNS says; their own text is known anyway."""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -179,6 +181,8 @@ def _member_paths(queue: Queue, dialling: Dialling) -> list[list[Attempt]]:
                 raise UserError(f"Queue {queue.name}: a queue cannot be a member.")
             paths.append(_paths(destination, dialling, queue.ring_s))
         except UserError as e:
+            if isinstance(e, TollRefusedError):
+                dialling.refused(e)
             problems.append(str(e))  # one wrong member does not silence the others' telephones
     if not paths:
         raise UserError(f"Nobody in queue {queue.name} can be rung: {' '.join(problems)}")
@@ -256,7 +260,7 @@ def _check_host(uri: str, dialling: Dialling) -> None:
         at_carrier = host in theirs or any(ip in network for network in networks)
     if at_carrier:
         raise TollRefusedError(
-            f"{host} is a trunk's; name the number itself, as +919876543210.", lasting=True
+            f"{host} is a trunk's; name the number itself, as +919876543210.", Rule.CARRIER, ""
         )
 
 

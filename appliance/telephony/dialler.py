@@ -216,7 +216,7 @@ class Dialler:
         try:
             plan = dial_plan(to, self._dialling(call))
         except TollRefusedError as e:
-            log.warning("! toll: %s", e)
+            self._office.note_refused(e, call.agent_id, call.id)
             if e.lasting:
                 self._over(call, "failed", str(e))
             else:

@@ -14,6 +14,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -24,9 +25,9 @@ from appliance import __version__
 from appliance.errors import ProtocolError
 from appliance.telemetry import configure
 from appliance.telephony.childconfig import RTP_PORTS, ChildConfig
-from appliance.telephony.livecall import LiveCall, PjCall
+from appliance.telephony.livecall import CallsOver, LiveCall, PjCall
 from appliance.telephony.mediabridge import Caller
-from appliance.telephony.pjlib import Ports, choose_codecs, private_stdout, start_library
+from appliance.telephony.pjlib import MAX_CALLS, Ports, choose_codecs, private_stdout, start_library
 from appliance.telephony.sdp import RATE_HZ, chosen_codec
 from appliance.telephony.sipmessage import Request, Response, parse, parse_uri, parse_via
 
@@ -34,7 +35,6 @@ _log = logging.getLogger(__name__)
 
 BRIDGE_HZ = 16000
 """Wide enough for G.722; G.711 calls are resampled at their ports."""
-REFUSED_LINGER_S = 1.0
 
 
 class _RefusedError(Exception):
@@ -76,6 +76,10 @@ class Switchboard:
         self._endpoint.audDevManager().setNullDev()
         address = self._endpoint.transportGetInfo(number).localName
         self.sip_port = int(address.rpartition(":")[2])
+        self._hangups = ThreadPoolExecutor(
+            MAX_CALLS, initializer=self._endpoint.libRegisterThread, initargs=("hangups",)
+        )
+        self._calls_over = CallsOver()
         self._account = _Account(self)
         self._account.create(self._account_config())
 
@@ -110,7 +114,7 @@ class Switchboard:
 
             self._loop.call_soon_threadsafe(deliver)
 
-        pj_call = PjCall(account, prm.callId, post)
+        pj_call = PjCall(account, prm.callId, post, self._calls_over)
         text = str(prm.rdata.wholeMsg)
         source = str(prm.rdata.srcAddress)
         sip_call_id = str(pj_call.getInfo().callIdString)
@@ -138,7 +142,14 @@ class Switchboard:
         if source != self.config.proxy:
             raise _RefusedError(403, f"{source} is not our proxy")
         call = LiveCall(
-            self.config, self.ports, self.tell, pj_call, sip_call_id, _read_invite(text)
+            self.config,
+            self.ports,
+            self._hangups,
+            self._calls_over,
+            self.tell,
+            pj_call,
+            sip_call_id,
+            _read_invite(text),
         )
         task = self._loop.create_task(call.run())
         self._calls[task] = call
@@ -152,7 +163,8 @@ class Switchboard:
             pj_call.hangup(prm)
         except pj.Error as e:
             _log.warning("! refusal failed: %s", e.info())
-        self._loop.call_later(REFUSED_LINGER_S, _forget, pj_call)
+        if pj_call.over:
+            self._calls_over.keep(pj_call)
         self.tell({"event": "ended", "sip_call_id": sip_call_id})
 
     def _done(self, task: asyncio.Task[None]) -> None:
@@ -166,10 +178,6 @@ class Switchboard:
             call.shut()
         if self._calls:
             await asyncio.wait(set(self._calls), timeout=1.0)
-
-
-def _forget(pj_call: PjCall) -> None:
-    """Holds a refused call's object until its transaction is over."""
 
 
 def _read_invite(text: str) -> Caller:

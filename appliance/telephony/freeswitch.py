@@ -41,6 +41,8 @@ STREAM_BUG = "audio_stream"
 FETCHED = "ivr_fetched"
 """Variable of a person's channel that a live call has rung; it waits in ``park`` for the caller."""
 TRUNK_PROFILE = "trunks"
+NO_REPLY = "no reply"
+"""Of a command whose answer is empty."""
 LONG_COMMAND_S = 10.0
 UNREGISTER_S = 1.5
 
@@ -252,6 +254,15 @@ class FreeSwitch:
     def domain(self) -> str:
         """The realm our telephones register in."""
         return self._api("global_getvar domain")
+
+    def failure_dial(self) -> str:
+        """Whom FreeSWITCH rings by itself when nobody else can help; empty: nobody."""
+        try:
+            return self._api("global_getvar ivr_failure_dial").strip()
+        except SwitchError as e:
+            if NO_REPLY in str(e):  # so an empty variable is told
+                return ""
+            raise
 
     def _api(self, command: str, timeout_s: float = 3.0) -> str:
         if "\n" in command:

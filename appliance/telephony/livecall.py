@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
 from ipaddress import IPv4Address
 from typing import Any
@@ -16,7 +18,7 @@ from appliance.media.workerlink import WorkerRefused
 from appliance.telemetry import CallLog
 from appliance.telephony.childconfig import ChildConfig
 from appliance.telephony.mediabridge import Caller, MediaBridge
-from appliance.telephony.pjlib import FramePort, Ports
+from appliance.telephony.pjlib import MAX_CALLS, FramePort, Ports
 from appliance.telephony.rtpguard import admit
 
 _log = logging.getLogger(__name__)
@@ -48,17 +50,52 @@ Post = Callable[[Callable[["LiveCall"], None]], None]
 """Has an event handled by its call, on the loop."""
 
 
-class PjCall(pj.Call):
-    """pjsua2's callbacks, handed to the loop; nothing may be raised or waited for in them."""
+class CallsOver:
+    """Calls that are over, kept until they can be destroyed.
 
-    def __init__(self, account: Any, call_id: int, post: Post) -> None:
-        super().__init__(account, call_id)
+    pjsua2 numbers its calls, and gives a number to the next call as soon as one is over. The destructor
+    of a call goes by its number, and would hang up whoever has it by then: it may run at one moment
+    alone, while a later call of that number has just ended, and before that number is free again.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[deque[PjCall], ...] = tuple(deque() for _ in range(MAX_CALLS))
+
+    def keep(self, call: PjCall) -> None:
+        """A call that is over; on the loop."""
+        self._kept[call.number].append(call)
+
+    def destroy(self, number: int) -> None:
+        """In the callback that says that a call of this number has ended."""
+        kept = self._kept[number]
+        while kept:
+            kept.popleft()
+
+
+class PjCall(pj.Call):
+    """pjsua2's callbacks, handed to the loop; nothing may be raised in them, nor anything be
+    waited for but a tick of the bridge."""
+
+    def __init__(self, account: Any, number: int, post: Post, over: CallsOver) -> None:
+        super().__init__(account, number)
+        self.number = number
         self._post = post
+        self._calls_over = over
+        self.over = False
+        """Nothing may be asked of it any more: its number may be another's by now."""
+        self.port: FramePort | None = None
+        """What the call is heard and spoken by, once it is answered."""
+
+    def onStreamDestroyed(self, prm: Any) -> None:
+        if self.port:
+            self.port.outlast_tick()
 
     def onCallState(self, prm: Any) -> None:
         try:
             info = self.getInfo()  # kept: its members die with it
             if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+                self.over = True
+                self._calls_over.destroy(self.number)
                 status, reason = int(info.lastStatusCode), str(info.lastReason)
                 self._post(lambda call: call.on_disconnected(status, reason))
         except Exception:  # C++ above
@@ -101,12 +138,16 @@ class LiveCall:
         self,
         config: ChildConfig,
         ports: Ports,
+        hangups: ThreadPoolExecutor,
+        over: CallsOver,
         tell: Tell,
         pj_call: PjCall,
         sip_call_id: str,
         caller: Caller,
     ) -> None:
         self._config, self._ports, self._tell = config, ports, tell
+        self._hangups, self._calls_over = hangups, over
+        self._hanging_up: asyncio.Future[None] | None = None
         self._pj: PjCall | None = pj_call
         self.sip_call_id = sip_call_id
         self._caller = caller
@@ -138,8 +179,16 @@ class LiveCall:
                 self._port.attach(None, None)
                 self._ports.give_back(self._port, self._caller.rate_hz)
             self._bridge.close(hangup)
-            self._pj = None  # its C++ part goes here, on the loop, never in a callback
+            if self._hanging_up:
+                await asyncio.wait({self._hanging_up}, timeout=HANGUP_TIMEOUT_S)
+            self._let_go()
             self._log.info("= over: %s", hangup.cause)
+            self._tell({"event": "ended", "sip_call_id": self.sip_call_id})
+
+    def _let_go(self) -> None:
+        pj_call, self._pj = self._pj, None
+        if pj_call and pj_call.over:  # else its number is still its own
+            self._calls_over.keep(pj_call)
 
     async def _answer_and_carry(self) -> None:
         try:
@@ -165,6 +214,8 @@ class LiveCall:
             self._hang_up(503)
             return False
         self._port = self._ports.take(self._caller.rate_hz)
+        if self._pj:
+            self._pj.port = self._port
         self._port.attach(self._bridge.take, self._bridge.give)
         self._answer(200)
         self._state = CallState.ANSWERED
@@ -200,12 +251,13 @@ class LiveCall:
 
     def _received_packets(self) -> int | None:
         """RTP packets so far; None while the caller holds."""
+        if (pj_call := self._asked()) is None:
+            return None
         try:
-            assert self._pj is not None
-            info = self._pj.getInfo()
+            info = pj_call.getInfo()
             if info.media[0].status != pj.PJSUA_CALL_MEDIA_ACTIVE:
                 return None
-            return int(self._pj.getStreamStat(0).rtcp.rxStat.pkt)
+            return int(pj_call.getStreamStat(0).rtcp.rxStat.pkt)
         except (pj.Error, IndexError):
             return None
 
@@ -215,7 +267,6 @@ class LiveCall:
         """SIP says that the call is over."""
         if self._over.done():
             return
-        self._tell({"event": "ended", "sip_call_id": self.sip_call_id})
         if self._state is CallState.ENDING and self._wish.done():
             cause = self._wish.result()[0]
         elif self._state is CallState.OFFERED:
@@ -227,28 +278,28 @@ class LiveCall:
 
     def on_media(self) -> None:
         """Media began or changed (answer, hold, re-INVITE): connect the port again."""
-        if self._pj is None or self._port is None or self._over.done():
+        pj_call = self._asked()
+        if pj_call is None or self._port is None:
             return
         try:
-            info = self._pj.getInfo()
+            info = pj_call.getInfo()
             usable = (pj.PJSUA_CALL_MEDIA_ACTIVE, pj.PJSUA_CALL_MEDIA_REMOTE_HOLD)
             if not info.media or info.media[0].status not in usable:
                 return
-            audio = self._pj.getAudioMedia(-1)
+            audio = pj_call.getAudioMedia(-1)
             audio.startTransmit(self._port)
             self._port.startTransmit(audio)
         except pj.Error as e:
             self._log.warning("! media not connected: %s", e.info())
             return
         if self._config.strict_rtp:
-            self._guard_rtp()
+            self._guard_rtp(pj_call)
 
-    def _guard_rtp(self) -> None:
+    def _guard_rtp(self, pj_call: PjCall) -> None:
         """Hear nobody but the caller; a re-INVITE may have named another address of theirs."""
         try:
-            assert self._pj is not None
-            own = self._pj.getMedTransportInfo(0)
-            names = (str(self._pj.getStreamInfo(0).remoteRtpAddress), self._caller.peer)
+            own = pj_call.getMedTransportInfo(0)
+            names = (str(pj_call.getStreamInfo(0).remoteRtpAddress), self._caller.peer)
             hosts = [host for host in map(_host_of, names) if host is not None]
             found = [admit(_place(str(n)), hosts) for n in (own.localRtpName, own.localRtcpName)]
         except (pj.Error, OSError, ValueError) as e:
@@ -272,17 +323,21 @@ class LiveCall:
 
     # -- pjsua2 --------------------------------------------------------------------------------
 
+    def _asked(self) -> PjCall | None:
+        """pjsua2's call, while it may be asked for anything."""
+        return self._pj if self._pj and not self._pj.over else None
+
     def _answer(self, status: int) -> None:
         prm = pj.CallOpParam()
         prm.statusCode = status
         try:
-            if self._pj:
-                self._pj.answer(prm)
+            if pj_call := self._asked():
+                pj_call.answer(prm)
         except pj.Error as e:
             self._log.warning("! %d was not sent: %s", status, e.info())
 
     def _hang_up(self, status: int, cause: str = "") -> None:
-        if self._pj is None or self._state is CallState.OVER:
+        if self._state is CallState.OVER:
             return
         self._state = CallState.ENDING
         prm = pj.CallOpParam()
@@ -292,7 +347,13 @@ class LiveCall:
             header.hName = "Reason"
             header.hValue = f'Q.850;cause={Q850_FAILURE};text="{cause}"'
             prm.txOption.headers.append(header)
+        loop = asyncio.get_running_loop()
+        self._hanging_up = loop.run_in_executor(self._hangups, self._hang_up_now, prm)
+
+    def _hang_up_now(self, prm: Any) -> None:
+        """Waits for the bridge, so not on the loop."""
         try:
-            self._pj.hangup(prm)
+            if pj_call := self._asked():
+                pj_call.hangup(prm)
         except pj.Error as e:
             self._log.warning("! hang-up failed: %s", e.info())

@@ -12,12 +12,13 @@ import logging
 import os
 import time
 import wave
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import gevent
 import orjson
 
+from appliance.engines.key import KeyFor, headers_of, no_key
 from appliance.events import Agent
 from appliance.telephony import greenhttp
 
@@ -39,9 +40,10 @@ LARGEST_BYTES = RATE_HZ * 2 * 120
 class Notices:
     """Renders texts in an agent's voice to WAV files (8 kHz mono) in ``folder``."""
 
-    def __init__(self, folder: Path, voice_urls: Sequence[str]) -> None:
+    def __init__(self, folder: Path, voice_urls: Sequence[str], key_for: KeyFor = no_key) -> None:
         self._folder = folder.resolve()
         self._urls = voice_urls
+        self._key_for = key_for
 
     def path(self, text: str, agent: Agent) -> Path:
         """Where this notice lies, once it has been spoken."""
@@ -80,7 +82,8 @@ class Notices:
     def _spoken(self, text: str, agent: Agent) -> bool:
         for url in self._urls:
             try:
-                self._write(self.path(text, agent), _speak(url, text, agent))
+                headers = headers_of(self._key_for(url))
+                self._write(self.path(text, agent), _speak(url, headers, text, agent))
                 return True
             except greenhttp.FAILURES as e:
                 log.info("= a notice is not spoken by %s: %s", url, e)
@@ -98,7 +101,7 @@ class Notices:
         temporary.replace(path)
 
 
-def _speak(url: str, text: str, agent: Agent) -> bytes:
+def _speak(url: str, headers: Mapping[str, str], text: str, agent: Agent) -> bytes:
     """docs/wires.md §3. Raises one of greenhttp.FAILURES."""
     body = orjson.dumps(
         {
@@ -112,7 +115,7 @@ def _speak(url: str, text: str, agent: Agent) -> bytes:
     )
     status, audio = greenhttp.ask(
         "POST", f"{url.rstrip('/')}/v1/audio/speech", body, connect_timeout_s=CONNECT_TIMEOUT_S,
-        read_timeout_s=READ_TIMEOUT_S, most_bytes=LARGEST_BYTES,
+        read_timeout_s=READ_TIMEOUT_S, most_bytes=LARGEST_BYTES, more=headers,
     )  # fmt: skip
     if status != http.client.OK:
         raise ValueError(f"status {status}")

@@ -28,13 +28,16 @@ from appliance.telephony.destinations import (
 )
 from appliance.telephony.eventsocket import Event
 from appliance.telephony.facts import Facts
+from appliance.telephony.failuredial import check_failure_dial
 from appliance.telephony.freeswitch import TRUNK_PROFILE, FreeSwitch
 from appliance.telephony.hours import parse_hours
 from appliance.telephony.notices import Notices
 from appliance.telephony.playbackports import PlaybackPorts
 from appliance.telephony.switchtelling import SwitchCounts
 from appliance.telephony.tollbook import TollBook
+from appliance.telephony.tollbursts import TollBursts
 from appliance.telephony.tollguard import TollGuard, TollRefusedError
+from appliance.telephony.tollrefusals import TollRefusals
 from appliance.telephony.waiting import WaitingRoom
 from appliance.telephony.workers import Workers
 
@@ -72,6 +75,12 @@ class Office:
     """Who waits for the result of which background job of FreeSWITCH."""
     toll: TollBook = field(default_factory=TollBook)
     """What has been rung through the trunks."""
+    refusals: TollRefusals = field(default_factory=TollRefusals)
+    """What the toll rules have refused."""
+    bursts: TollBursts = field(default_factory=TollBursts)
+    """What of it the audit log is to have."""
+    failure_dial: str = ""
+    """Whom FreeSWITCH rings by itself when nobody else can help, as it says."""
     waiting: WaitingRoom = field(default_factory=lambda: WaitingRoom(0))
     greenlets: Group = field(default_factory=Group)
     """Of the calls: as many as there are calls."""
@@ -140,13 +149,14 @@ class Office:
             without=self.down_trunks,
             full=self.full_trunks(),
             toll=self.toll_guard(facts.agent),
+            refused=lambda refusal: self.note_refused(refusal, facts.agent, facts.call_id),
             carriers=self.carriers,
             variables={"ivr_kind": kind, "ivr_call": facts.call_id},
         )
         try:
             plan = dial_plan(to, dialling)
         except TollRefusedError as e:
-            log.warning("! toll: %s", e, extra={"call": facts.call_id})
+            self.note_refused(e, facts.agent, facts.call_id)
             return None
         except UserError as e:
             log.warning("! nobody can be rung: %s", e, extra={"call": facts.call_id})
@@ -158,6 +168,44 @@ class Office:
     def carriers(self) -> set[str]:
         """Addresses (IP) of the trunks' proxies."""
         return {address for found in self.resolved.values() for address in found}
+
+    def note_refused(self, refusal: TollRefusedError, agent: str, call_id: str) -> None:
+        """A call for ``agent`` (its id; empty: nobody's) was refused by the toll rules; ``call_id``:
+        one in progress or one of the list, empty where it is neither yet."""
+        now_s = time.time()
+        self.refusals.note(refusal, agent, now_s)
+        self.bursts.note(refusal, agent, call_id, now_s)
+
+    def learn_failure_dial(self) -> None:
+        """Whom FreeSWITCH rings by itself, as it knows since it last read its configuration. Raises
+        SwitchError."""
+        before, self.failure_dial = self.failure_dial, self.freeswitch.failure_dial()
+        if self.failure_dial != before:
+            self.tell_of_failure_dial()
+
+    def tell_of_failure_dial(self) -> None:
+        """A log line where ``--failure-dial`` is one that the rules bar."""
+        try:
+            if self.failure_dial:
+                check_failure_dial(self.failure_dial, self.toll_guard(""))
+        except UserError as e:
+            log.error("! --failure-dial rings nobody while ivr switch runs: %s", e)
+
+    def may_ring_failure_dial(self, facts: Facts) -> bool:
+        """Whether FreeSWITCH may ring whom ``--failure-dial`` names, for this call."""
+        if is_rehearsed(facts):
+            return False
+        if not self.failure_dial:
+            return True
+        try:
+            check_failure_dial(self.failure_dial, self.toll_guard(facts.agent), now=True)
+        except TollRefusedError as e:
+            self.note_refused(e, facts.agent, facts.call_id)
+            return False
+        except UserError as e:
+            log.warning("! %s", e, extra={"call": facts.call_id})
+            return False
+        return True
 
     def toll_guard(self, agent: str) -> TollGuard:
         """Whether a number may be rung now for ``agent`` (its id; empty: nobody's)."""

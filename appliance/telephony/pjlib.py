@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ import pjsua2 as pj
 
 from appliance.audio import FRAME_MS, RATES_HZ, frame_bytes
 
+MAX_CALLS = 4
+"""Of one process: what the library is built for."""
 JITTER_INIT_MS = 20
 JITTER_MIN_MS = 20
 JITTER_MAX_PREFETCH_MS = 60
@@ -26,6 +29,12 @@ CODEC_PRIORITY = {"PCMU/8000/1": 132, "PCMA/8000/1": 131, "G722/16000/1": 130}
 """All others are disabled; telephone-event (RFC 4733) is always offered."""
 LOG_LEVEL = 2
 """pjsip's errors (1) and warnings (2)."""
+
+TICKS_TO_OUTLAST = 2
+"""The bridge takes a port out as its next tick begins, and is done with it as that ends."""
+OUTLAST_LIMIT_S = 0.2
+"""A bridge that stands still sends nothing either."""
+OUTLAST_STEP_S = 0.002
 
 Take = Callable[[], bytes]
 Give = Callable[[bytes], None]
@@ -56,7 +65,7 @@ def start_library(*, bridge_hz: int, agent: str) -> pj.Endpoint:
     endpoint.libCreate()
     config = pj.EpConfig()
     config.uaConfig.threadCnt = 1
-    config.uaConfig.maxCalls = 4
+    config.uaConfig.maxCalls = MAX_CALLS
     config.uaConfig.userAgent = agent
     config.logConfig.level = LOG_LEVEL
     config.logConfig.consoleLevel = 0
@@ -120,6 +129,7 @@ class FramePort(pj.AudioMediaPort):
         self._silence = bytes(self._frame_bytes)
         self._out = pj.ByteVector(self._silence)
         self.errors = 0
+        self._ticks = 0
         form = pj.MediaFormatAudio()
         form.init(pj.PJMEDIA_FORMAT_PCM, rate_hz, 1, FRAME_MS * 1000, 16)
         self.createPort(name, form)
@@ -128,6 +138,15 @@ class FramePort(pj.AudioMediaPort):
         """Use it for another call, or for none: a port is never destroyed, for the bridge's thread
         may still be inside of it."""
         self._take, self._give = take, give
+
+    def outlast_tick(self) -> None:
+        """Wait, on the thread that ends a call, until the bridge's thread is through with the stream
+        that has just been taken out. PJSIP 2.15 closes a stream's socket without asking whether that
+        thread is sending on it, and aborts the process, with its other calls, where it was (mended
+        after 2.17: pjproject #5016)."""
+        until, seen = time.monotonic() + OUTLAST_LIMIT_S, self._ticks + TICKS_TO_OUTLAST
+        while self._ticks < seen and time.monotonic() < until:
+            time.sleep(OUTLAST_STEP_S)
 
     def onFrameRequested(self, frame: Any) -> None:
         try:
@@ -139,6 +158,7 @@ class FramePort(pj.AudioMediaPort):
             self.errors += 1
 
     def onFrameReceived(self, frame: Any) -> None:
+        self._ticks += 1
         try:
             if self._give:
                 heard = frame.size == self._frame_bytes

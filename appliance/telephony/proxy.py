@@ -36,6 +36,7 @@ from appliance.telephony.sipmessage import (
     tag,
 )
 from appliance.telephony.siptelling import OTHER, SipCounts
+from appliance.urls import in_url
 
 _log = logging.getLogger(__name__)
 
@@ -333,7 +334,7 @@ class Proxy:
         flow = self._next_hop(headers, request.uri, entry)
         via = Via(
             flow.transport.upper(),
-            _bracketed(self._host),
+            in_url(self._host),
             self._port,
             (("branch", self._branch(request)), ("rport", None)),
         )
@@ -367,7 +368,7 @@ class Proxy:
 
     @property
     def _where(self) -> str:
-        return f"{_bracketed(self._host)}:{self._port}"
+        return f"{in_url(self._host)}:{self._port}"
 
     def _strip_routes(self, headers: Headers) -> Headers:
         routes = headers.listed("route")
@@ -417,7 +418,7 @@ class Proxy:
         theirs, ours = entry.invite.headers, entry.answer.headers
         via = Via(
             entry.flow.transport.upper(),
-            _bracketed(self._host),
+            in_url(self._host),
             self._port,
             (("branch", BRANCH_MARK + self._hash("bye" + entry.call_id)), ("rport", None)),
         )
@@ -470,10 +471,6 @@ def _max_forwards(headers: Headers) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
         raise ProtocolError("SIP Max-Forwards header is malformed")
     return min(int(text), 255)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _flow_token(flow: Flow) -> str:

@@ -23,6 +23,7 @@ from appliance.telephony.sipmessage import (
     parse,
     parse_uri,
 )
+from appliance.urls import in_url
 
 _log = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ class Registration:
 
     def _request(self, expires_s: int, extra: tuple[tuple[str, str], ...]) -> Request:
         host, port = self._public
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        where = f"{in_url(host)}:{port}"
         me = f"<sip:{self._user}@{self._uri.removeprefix('sip:')}>"
         via = f"SIP/2.0/{self._flow.transport.upper()} {where}"
         contact = f"<sip:{self._user}@{where};transport={self._flow.transport}>"

@@ -205,7 +205,7 @@ class SipOffice:
             public=f"{sip.host}:{sip.port}",
             proxy=f"{LOOPBACK}:{inner}",
             rtp_port=sip.rtp_port + index * RTP_PORTS,
-            worker_urls=sip.worker_urls,
+            worker_urls=self._settings.worker.and_spare(sip.worker_urls),
             secret=self._settings.secret(MEDIA_SECRET),
             silent_rtp_s=self._silent_rtp_s,
             log_level=self._settings.log.level,

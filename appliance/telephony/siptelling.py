@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from appliance.telephony.registration import Registration
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+DROPPED = ("network", "malformed", "flood", "scanner")
+"""Why: of a strange network, unreadable, over a budget (``flood.py``), of a scanner by its name."""
 OTHER = "other"
 """A method that is not SIP's own: a stranger may invent as many as they like."""
 
@@ -29,7 +31,7 @@ class SipCounts:
     answers: Counter[int] = field(default_factory=Counter)
     """Final answers to INVITEs, and all of our own, by status."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """Messages not answered: ``network``, ``malformed``."""
+    """Messages not answered, by one of ``DROPPED``."""
     child_calls: Counter[str] = field(default_factory=Counter)
     """``started`` and ``ended``, of all children."""
     child_deaths: int = 0
@@ -70,7 +72,7 @@ def put_sip(sink: Sink, parts: SipParts, registration: Registration | None) -> N
         sink.put("ivr_sip_requests_total", count, method=method)
     for status, count in list(counts.answers.items()):
         sink.put("ivr_sip_answers_total", count, status=status)
-    for why in ("network", "malformed"):
+    for why in DROPPED:
         sink.put("ivr_sip_dropped_total", counts.dropped[why], why=why)
     resident, descriptors = _used_by(child.pid for child in list(parts.children))
     sink.put("ivr_sip_children_resident_bytes", resident)

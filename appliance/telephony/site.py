@@ -18,6 +18,8 @@ from appliance import shipped
 from appliance.errors import UserError
 from appliance.files import write_whole
 from appliance.settings import EVENT_SOCKET_SECRET, Settings
+from appliance.telephony.failuredial import check_failure_dial
+from appliance.telephony.tollguard import TollGuard
 
 SHIPPED = shipped.root()
 """Holds ``freeswitch-conf/`` and ``dialplans/``."""
@@ -119,6 +121,7 @@ def configure(settings: Settings, to: Path, options: Options) -> Configured:
         before = read_variables(path.read_text()) if path.exists() else {}
         variables = merge(before, options) | _from_settings(settings)
         _check(variables)
+        _check_failure_dial(settings, variables["ivr_failure_dial"])
         _copy(to)
         _make_site(site)
         _write(path, render_variables(variables), SECRET_MODE)
@@ -209,6 +212,12 @@ def _from_settings(settings: Settings) -> dict[str, str]:
         "recordings_dir": str(settings.recordings_dir.resolve()),
         "announcements_dir": str(settings.announcements_dir.resolve()),
     }
+
+
+def _check_failure_dial(settings: Settings, dial: str) -> None:
+    """Raises UserError for a person that the toll rules do not let be rung."""
+    if dial:
+        check_failure_dial(dial, TollGuard(settings.toll, settings.switch.country))
 
 
 def _check(variables: Mapping[str, str]) -> None:

@@ -39,6 +39,7 @@ from appliance.telephony.office import Office
 from appliance.telephony.ringing import Ringing
 from appliance.telephony.roster import Roster
 from appliance.telephony.supervision import MODES, supervise
+from appliance.telephony.tollguard import TollRefusedError
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ LARGEST_BODY_BYTES = 64 * 1024
 DATABASE_TIMEOUT_S = 5.0
 MOST_CLIENTS = 64
 """At once; who comes later waits. Each holds a file descriptor that a call may need."""
+MOST_REFUSED_SHOWN = 20
+"""Kinds of refusals, in the status that is asked every few seconds."""
 METRICS = "/metrics"
 CLIENT_TIMEOUT_S = 5.0
 """Without a word from it, a client is left."""
@@ -260,9 +263,13 @@ class SwitchApi:
             self._roster.refresh()  # published just now?
         if asked.agent not in self._office.telephony.agents:
             raise UserError(f"There is no published agent {asked.agent!r}.")
-        self._office.toll_guard(asked.agent).check(
-            e164(asked.number, self._office.site.country)
-        )  # what is refused only now, waits
+        try:
+            self._office.toll_guard(asked.agent).check(
+                e164(asked.number, self._office.site.country)
+            )  # what is refused only now, waits
+        except TollRefusedError as e:
+            self._office.note_refused(e, asked.agent, "")
+            raise
         if not any(trunk.enabled for trunk in self._office.telephony.trunks):
             raise UserError("There is no trunk to dial through; add one with `ivr trunks add`.")
 
@@ -365,6 +372,7 @@ class SwitchApi:
             "ringing": len(office.jobs),
             "down_trunks": sorted(office.down_trunks),
             "blocked_ranges": sorted(office.toll.blocked(time.time())),
+            "toll_refused": self._refused()[:MOST_REFUSED_SHOWN],
         }
 
     def _toll(self) -> Answer:
@@ -376,7 +384,18 @@ class SwitchApi:
                 for key, one in sorted(usage.items())
             },
             "blocked": self._office.toll.blocked(now_s),
+            "refused": self._refused(),
         }
+
+    def _refused(self) -> list[dict[str, Any]]:
+        """Of the last hour, the latest first."""
+        return [
+            {
+                "number": one.number, "who": one.who, "rule": one.rule.value, "why": one.why,
+                "count": one.count, "last_at": one.last_s,
+            }
+            for one in self._office.refusals.recent(time.time())
+        ]  # fmt: skip
 
     def _unblock(self, body: Any) -> Answer:
         asked = Unblock.model_validate(body)

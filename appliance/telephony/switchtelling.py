@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from appliance.metrics.exposition import Exporter, Sink
 from appliance.metrics.looplag import LOOK_EVERY_S
 from appliance.metrics.process import exporter_of, put_queue
 from appliance.store.database import connections_of
+from appliance.telephony.tollguard import Rule
 
 if TYPE_CHECKING:
     from appliance.telephony.office import Office
@@ -81,8 +83,10 @@ def _calls(sink: Sink, office: Office) -> None:
         sink.put("ivr_switch_calls_ended_total", counts.ended[direction], direction=direction)
     sink.put("ivr_switch_ringing", len(list(office.ringing())))
     sink.put("ivr_switch_worker_room", office.workers.room)
+    spare = office.settings.worker.spare_urls()
     for worker in office.workers.states():
-        sink.put("ivr_switch_worker_healthy", bool(worker["healthy"]), worker=worker["url"])
+        if worker["healthy"] or worker["url"] not in spare:  # nobody misses that one
+            sink.put("ivr_switch_worker_healthy", bool(worker["healthy"]), worker=worker["url"])
 
 
 def _trunks(sink: Sink, office: Office, roster: Roster) -> None:
@@ -101,6 +105,9 @@ def _trunks(sink: Sink, office: Office, roster: Roster) -> None:
 
 
 def _stores(sink: Sink, office: Office, records: Records, engine: Engine) -> None:
+    for rule in Rule:
+        sink.put("ivr_toll_refused_total", office.refusals.counts[rule], rule=rule.value)
+    sink.put("ivr_toll_ranges_stopped", len(office.toll.blocked(time.time())))
     put_queue(sink, "legs", records.waiting, records.most)
     put_queue(sink, "callers", office.waiting.count, office.waiting.most)
     put_queue(sink, "playback ports", office.ports.in_use, office.settings.switch.playback_ports)

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from appliance.errors import UserError
-from appliance.numbers import country_code, e164, is_premium, is_public
+from appliance.numbers import (
+    country_code,
+    e164,
+    is_premium,
+    is_premium_short,
+    is_public,
+    is_shared_cost,
+)
 from appliance.settings import CallLimits, Toll
 from appliance.telephony.tollranges import RANGES, range_of
 
 LONGEST_SHORT_CODE = 6
 """Digits; what is longer and no public number is rung by nobody."""
+LEAST_PREMIUM_DIGITS = 3
+"""Of an entry of ``toll.allow`` that means a premium short code too: 118 in Britain, say."""
 FOREIGN = "foreign"
 """Key of all calls to other countries together."""
 BURST_DIGITS = 6
@@ -25,12 +35,40 @@ SHOWN_DIGITS = 6
 """Of a number in a log line."""
 
 
+class Rule(StrEnum):
+    """What keeps a number from being rung."""
+
+    ALLOW = "allow"
+    """No prefix of ``toll.allow`` fits it."""
+    DENY = "deny"
+    RANGE = "range"
+    """It lies in a known range of fraud, and no longer prefix of ``toll.allow`` fits it."""
+    PREMIUM = "premium"
+    SHAPE = "shape"
+    """It is no public number, nor a short code."""
+    CARRIER = "carrier"
+    """A SIP address at a carrier."""
+    WORKER = "worker"
+    """A worker asked for somebody whom the agent does not name."""
+    NIGHT = "night"
+    BURST = "burst"
+    LIMIT = "limit"
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it refuses later too, as long as the settings stand."""
+        return self not in (Rule.NIGHT, Rule.LIMIT)
+
+
 class TollRefusedError(UserError):
     """A number that may not be rung; ``lasting``: not later either, as long as the settings stand."""
 
-    def __init__(self, message: str, *, lasting: bool) -> None:
+    def __init__(self, message: str, rule: Rule, number: str) -> None:
         super().__init__(message)
-        self.lasting = lasting
+        self.rule = rule
+        self.lasting = rule.lasting
+        self.number = shown(number)
+        """As much of it as a log may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +107,12 @@ class TollGuard:
 
     def check(self, number: str) -> None:
         """Raises TollRefusedError where ``number`` may not be rung through any trunk, ever."""
-        if why := _barred(number, self.rules, self.country):
+        if barred := _barred(number, self.rules, self.country):
+            rule, why = barred
             raise TollRefusedError(
                 f"{shown(number)} may not be rung: {why}. The setting toll.allow says what may.",
-                lasting=True,
+                rule,
+                number,
             )
 
     def check_now(self, number: str, trunk: str) -> None:
@@ -87,19 +127,22 @@ class TollGuard:
         for key, limits in keys.items():
             if why := _over(self.usage.get(key, Usage()), limits):
                 raise TollRefusedError(
-                    f"{shown(number)} is not rung now: {key} has {why}.", lasting=False
+                    f"{shown(number)} is not rung now: {key} has {why}.", Rule.LIMIT, number
                 )
 
     def _check_foreign(self, number: str) -> None:
         if self.is_night:
             raise TollRefusedError(
-                f"{shown(number)} is not rung now: it is outside toll.foreign_hours.", lasting=False
+                f"{shown(number)} is not rung now: it is outside toll.foreign_hours.",
+                Rule.NIGHT,
+                number,
             )
         if burst_range(number, self.country) in self.blocked:
             raise TollRefusedError(
                 f"{shown(number)} is not rung: a burst of short calls has stopped its range."
                 " See `ivr trunks toll`.",
-                lasting=True,
+                Rule.BURST,
+                number,
             )
 
 
@@ -120,33 +163,38 @@ def shown(number: str) -> str:
     return number if len(number) <= SHOWN_DIGITS + 1 else f"{number[: SHOWN_DIGITS + 1]}…"
 
 
-def _barred(number: str, rules: Toll, country: str) -> str:
-    """Why never, or an empty string."""
+def _barred(number: str, rules: Toll, country: str) -> tuple[Rule, str] | None:
+    """Why never."""
     if not is_public(number, country):
-        return _barred_short(number, rules)
+        return _barred_short(number, rules, country)
     whole = e164(number, country)
     allowed = _longest(whole, rules.allow)
     denied = _longest(whole, [entry for entry in rules.deny if entry.startswith("+")])
     known = range_of(whole)
     if denied and len(denied) >= len(allowed):
-        return f"toll.deny names {denied}"
+        return Rule.DENY, f"toll.deny names {denied}"
     if not allowed:
-        return "no prefix of toll.allow fits it"
+        return Rule.ALLOW, "no prefix of toll.allow fits it"
     if known and len(known) > len(allowed):
-        return f"{known} is {RANGES[known]}"
-    if is_premium(whole) and len(allowed) <= len(country_code(whole)):
-        return "it is a premium number"
-    return ""
+        return Rule.RANGE, f"{known} is {RANGES[known]}"
+    costs_more = is_premium(whole) or (is_foreign(whole, country) and is_shared_cost(whole))
+    if costs_more and len(allowed) <= len(country_code(whole)):
+        return Rule.PREMIUM, "it is a premium number"
+    return None
 
 
-def _barred_short(number: str, rules: Toll) -> str:
+def _barred_short(number: str, rules: Toll, country: str) -> tuple[Rule, str] | None:
     if not (number.isascii() and number.isdigit()) or len(number) > LONGEST_SHORT_CODE:
-        return "it is no public number, nor a short code"
+        return Rule.SHAPE, "it is no public number, nor a short code"
     allowed = _longest(number, [entry for entry in rules.allow if not entry.startswith("+")])
     denied = _longest(number, [entry for entry in rules.deny if not entry.startswith("+")])
     if denied and len(denied) >= len(allowed):
-        return f"toll.deny names {denied}"
-    return "" if allowed else "no short code of toll.allow fits it"
+        return Rule.DENY, f"toll.deny names {denied}"
+    if not allowed:
+        return Rule.ALLOW, "no short code of toll.allow fits it"
+    if len(allowed) < LEAST_PREMIUM_DIGITS and is_premium_short(number, country):
+        return Rule.PREMIUM, "it is a premium short code"
+    return None
 
 
 def _longest(number: str, prefixes: Collection[str]) -> str:

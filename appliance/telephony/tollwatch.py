@@ -19,6 +19,8 @@ from appliance.telephony.hours import parse_hours
 from appliance.telephony.legs import leg_of
 from appliance.telephony.office import Office
 from appliance.telephony.tollbook import DAY_S, TollLeg
+from appliance.telephony.tollbursts import RangeStop
+from appliance.telephony.tollrefusals import LINE_EVERY_S
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,8 @@ class TollWatch:
                 log.debug("! the last day's calls out are not known yet: %s", reason_of(e))
                 gevent.sleep(RETRY_S)
         while True:  # a greenlet that ends is a fault to the control
-            gevent.sleep(DAY_S)
+            gevent.sleep(LINE_EVERY_S)
+            self._office.refusals.say(time.time())
 
     def on_event(self, name: str, event: Event) -> None:
         """An event of any channel; those we do not ring through a trunk are nothing to us."""
@@ -65,8 +68,7 @@ class TollWatch:
         leg = leg_of(event, trunk)
         if not trunk:
             return  # a telephone of our own
-        call = self._office.calls.get(leg.call_id)
-        agent = event.get("variable_ivr_agent") or (call.facts.agent if call else "")
+        agent = self._agent_of(event, leg.call_id)
         tenant = self._office.telephony.tenants.get(agent, "")
         number = e164(leg.callee, self._office.site.country)
         self._office.toll.began(TollLeg(leg.leg_id, leg.call_id, number, trunk, tenant, now_s))
@@ -82,6 +84,14 @@ class TollWatch:
                 "! toll: %s… is stopped for %g h: %d calls of less than %d s to it in %d minutes",
                 stopped, rules.block_hours, rules.burst_calls, rules.short_s, rules.burst_minutes,
             )  # fmt: skip
+            agent = self._agent_of(event, leg.call_id)
+            stop = RangeStop(stopped, rules.block_hours, leg.call_id, agent)
+            self._office.bursts.stopped(stop)
+
+    def _agent_of(self, event: Event, call_id: str) -> str:
+        """Whose call a leg belongs to."""
+        call = self._office.calls.get(call_id)
+        return event.get("variable_ivr_agent") or (call.facts.agent if call else "")
 
     def _read(self) -> None:
         since = self._since - timedelta(seconds=DAY_S)
