@@ -29,7 +29,6 @@ from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.settings import Backup, Database, Settings
 from appliance.store.database import migrate
 
-FRAME_S = 0.02
 RECORDING_BYTES = 400_000
 """12 s of two channels at 16 kHz."""
 DIMENSIONS = 384

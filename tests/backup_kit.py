@@ -83,7 +83,9 @@ def a_box(folder: Path, url: str, embedded_dir: Path, backups: Path | None = Non
 def a_key(box: Box) -> Identity:
     """As `ivr backup key --out` writes it."""
     path = box.folder / "identity.txt"
-    path.write_text(keys.make(box.settings, "box").text)
+    made = keys.make(box.settings, "box")
+    path.write_text(made.text)
+    keys.keep(box.settings, made)
     return keys.read_identity(path)
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.__main__ import main
 from appliance.errors import UserError
 from appliance.jobs.backup import make_backup
 from appliance.ops.alarms import Severity, of_backups
-from appliance.ops.backup import create, keys, pool, state
+from appliance.ops.backup import keys, modest, pool, state
 from appliance.ops.backup.ciphering import Pace
 from appliance.ops.backup.state import BackupLook, State, look_at_backups, read_state
 from appliance.ops.backup.target import Target
@@ -101,7 +103,7 @@ async def test_nothing_in_the_open_names_a_call_or_a_secret(engine: AsyncEngine,
     await asyncio.to_thread(box.create)
     media = box.settings.secret("media")
     for name, data in files_below(box.backups).items():
-        for word in (*life.calls, "9876543210", media, "Asha", "fee"):
+        for word in (*life.calls, "9876543210", media, "Asha", "The fee is"):
             assert word.encode() not in data and word not in name, (name, word)
     for path in (box.backups, *box.backups.rglob("*")):
         assert not path.stat().st_mode & 0o077, path
@@ -149,7 +151,7 @@ async def test_one_at_a_time_and_once_a_day(engine: AsyncEngine, box: Box) -> No
 
 @server
 async def test_commands(engine: AsyncEngine, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(create, "be_modest", lambda: None)  # it would be the tests that are
+    monkeypatch.setattr(modest, "be_modest", lambda: None)  # it would be the tests that are
     await live_on(box, engine, calls=1)
     runner = CliRunner()
     out = box.folder / "usb" / "identity.txt"
@@ -181,6 +183,40 @@ async def test_commands(engine: AsyncEngine, box: Box, monkeypatch: pytest.Monke
     assert said("prune")["removed"] == []
     await engine.dispose()
     assert "not empty" in ivr("restore", "--identity", str(out), "--json", status=2)
+
+
+NO_DATABASE = {"IVR_DATABASE__URL": "postgresql://a:b@127.0.0.1:1/c"}
+
+
+def test_a_key_whose_identity_reaches_nobody_is_none(tmp_path: Path) -> None:
+    """Every backup would be made for it, and nobody could read one."""
+    environment = {**os.environ, **NO_DATABASE, "IVR_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "appliance", "backup", "key"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode and "No key was made" in done.stderr
+    assert not (tmp_path / "backup" / "recipient").exists()
+
+
+def test_the_key_of_before_stays_where_another_cannot_be_kept(tmp_path: Path) -> None:
+    def key(*words: str) -> Result:
+        environment = {**NO_DATABASE, "IVR_DATA_DIR": str(tmp_path)}
+        return CliRunner().invoke(main, ["backup", "key", *words], env=environment)
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert key("--out", str(first)).exit_code == 0
+    recipient = tmp_path / "backup" / "recipient"
+    before = recipient.read_text()
+    assert f"# public key: {before}" in first.read_text()
+    failed = key("--replace", "--out", str(first / "below-a-file"))
+    assert failed.exit_code == 2 and "No key was made" in failed.output
+    assert recipient.read_text() == before
+    recipient.unlink()
+    recipient.mkdir()
+    failed = key("--replace", "--out", str(second))
+    assert failed.exit_code == 2 and "No key was made" in failed.output and not second.exists()
 
 
 def site(**fields: object) -> Site:

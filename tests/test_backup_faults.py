@@ -21,7 +21,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.errors import UserError
-from appliance.ops.backup import boxfiles, keys
+from appliance.ops.backup import boxfiles, database, keys
+from appliance.ops.backup.journal import JOURNAL_FILE, Journal
 from appliance.ops.backup.keys import Identity
 from appliance.ops.backup.manifest import Contents, Manifest, read_manifest
 from appliance.ops.backup.placing import Stage, Tree
@@ -371,6 +372,30 @@ async def test_a_backup_whose_rows_stop_coming_is_none_and_says_so(
     assert status == 2 and said.startswith("ivr: pg_dump did not end well")
     assert Target.of(box.settings).names() == []
     assert not any(path.name.startswith(".partial-") for path in box.backups.iterdir())
+
+
+@server
+def test_what_is_taken_aside_outlives_a_power_cut(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the only copy, and the journal says from then on that it is there."""
+    synced: dict[int, int] = {}
+
+    def fsync(descriptor: int) -> None:
+        sync(descriptor)
+        there = os.fstat(descriptor)
+        synced[there.st_ino] = there.st_size
+
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", fsync)
+    aside = tmp_path / "before-x"
+    database.take_aside(database_url, aside)
+    (dump,) = (path.stat() for path in aside.iterdir())
+    assert synced.get(dump.st_ino) == dump.st_size > 0
+    assert {aside.stat().st_ino, tmp_path.stat().st_ino} <= synced.keys()
+    synced.clear()
+    Journal(name="x", stamp="x", dumped=True).write(tmp_path / JOURNAL_FILE)
+    assert (tmp_path / JOURNAL_FILE).stat().st_ino in synced and tmp_path.stat().st_ino in synced
 
 
 @server

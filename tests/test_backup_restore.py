@@ -136,6 +136,8 @@ async def test_root_restores_as_the_user_whose_data_it_is(
 # --- with calls -----------------------------------------------------------------------------------
 
 SERVERS = {"stt": 1, "tts": 1, "turn": 1, "embed": 1}
+RECORDED_S = 10.0
+"""The first second of a recording is written when it is over."""
 
 
 def short(sample: Agent) -> dict[str, Agent]:
@@ -157,6 +159,9 @@ async def test_a_box_that_was_restored_answers_calls(
         await asyncio.to_thread(old.open, short)
         async with ringing(old) as call:
             await call.event("turn_over")
+            async with asyncio.timeout(RECORDED_S):
+                while not files_below(old.settings.recordings_dir):
+                    await asyncio.sleep(0.1)
             made = await asyncio.to_thread(box.create)  # a call is in progress
             await call.said(script.parent / "hours.wav")
             await call.event("turn_over")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from appliance.commands.common import JSON, settings_of, tell_children
+from appliance.commands.common import JSON, note_or_say, settings_of, tell_children
 
 IDENTITY = click.option(
     "--identity", type=click.Path(path_type=Path), help="The file that `ivr backup key` made."
@@ -40,7 +40,9 @@ def backup_key(ctx: click.Context, out: Path | None, replace: bool, as_json: boo
     """
     from appliance.ops.backup import command
 
-    command.print_key(settings_of(ctx), out, replace=replace, as_json=as_json)
+    settings = settings_of(ctx)
+    command.print_key(settings, out, replace=replace, as_json=as_json)
+    note_or_say(settings, "backup.key", "new")
 
 
 @backup.command("create")
@@ -144,7 +146,9 @@ def backup_restore(
     Example: ivr backup restore /media/usb/ivr/20261121T023000Z --identity /media/usb/identity.txt
     """
     from appliance.ops.backup import command, keys
+    from appliance.ops.backup.owner import as_owner_of
     from appliance.ops.backup.restore import Wanted
+    from appliance.ops.backup.running import database_runs
 
     tell_children(ctx)
     if replace and not yes and not as_json:
@@ -154,7 +158,10 @@ def backup_restore(
     wanted = Wanted(
         name, keys.read_identity(identity), replace, unsealed, keep_settings=keep_settings
     )
-    command.print_restore(settings_of(ctx), wanted, as_json=as_json)
+    settings = settings_of(ctx)
+    command.print_restore(settings, wanted, as_json=as_json)
+    with as_owner_of(settings.data_dir), database_runs(settings):
+        note_or_say(settings, "backup.restore", name or "newest")
 
 
 @backup.command("prune")

@@ -17,14 +17,13 @@ SYSTEMD_SAYS = "INVOCATION_ID"
 """Set by systemd in everything that it runs; there ivr-backup.timer makes the backups."""
 LONGEST_S = 6 * 3600.0
 TERMINATE_S = 30.0
-RECIPIENT = "recipient"
 
 _log = logging.getLogger(__name__)
 
 
 async def make_backup(engine: AsyncEngine, settings: Settings) -> None:
     """`ivr backup create --scheduled`, unless systemd does it, or nobody has made a key yet."""
-    has_key = settings.backup.recipients or (settings.backup_state_dir / RECIPIENT).exists()
+    has_key = settings.backup.recipients or settings.backup_recipient_file.exists()
     if not settings.backup.by_jobs or not has_key or SYSTEMD_SAYS in os.environ:
         return
     process = await asyncio.create_subprocess_exec(

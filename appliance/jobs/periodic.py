@@ -45,6 +45,7 @@ PERIODIC = (
     Periodic("campaigns", "appliance.outreach.campaigns.feeder:feed", EVERY_S, SOON),
     Periodic("webhooks", "appliance.outreach.webhooks.messenger:deliver", 5, OUT),
     Periodic("webhooks-late", "appliance.outreach.webhooks.messenger:find_late", 600),
+    Periodic("plan", "appliance.capacity.planning:renew_plan", 300),
     Periodic("answers", "appliance.review.common:make_answers", 600),
     Periodic("golden", "appliance.review.golden:ask_golden"),
     Periodic("erase", "appliance.privacy.retention:erase_old"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.beat import Service
-from celery.exceptions import SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
 from appliance import readiness
 from appliance.errors import UserError
@@ -89,7 +89,7 @@ def _tick(app: Celery, settings: Settings) -> None:
 
 
 def _worker(app: Celery, queue: str, processes: int) -> Any:
-    return app.Worker(
+    worker = app.Worker(
         queues=[queue],
         concurrency=processes,
         pool="prefork",
@@ -100,6 +100,10 @@ def _worker(app: Celery, queue: str, processes: int) -> Any:
         without_mingle=True,
         without_heartbeat=True,
     )
+    # Of what becomes the default in Celery 6, each time that Redis is lost: we have chosen. Its making
+    # turned them on.
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)
+    return worker
 
 
 def _tell_when_ready(settings: Settings) -> None:

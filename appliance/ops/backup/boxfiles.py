@@ -20,9 +20,8 @@ import pyrage
 
 from appliance.errors import UserError
 from appliance.ops.backup.ciphering import Measured, Pace, Written, decrypt, encrypt
-from appliance.ops.backup.keys import RECIPIENT_FILE
 from appliance.ops.backup.manifest import LARGEST_CONTENTS_BYTES, Contents, read_contents
-from appliance.settings import DEFAULT_FILE, Settings
+from appliance.settings import Settings
 
 CONTENTS = "contents.json"
 FOLDERS = ("settings", "secrets", "tls", "spool", "backup", "certificates")
@@ -41,11 +40,6 @@ class Small:
     path: Path
 
 
-def settings_file() -> Path:
-    """Where this process has its settings from, whether or not it is there."""
-    return Path(os.environ.get("IVR_SETTINGS", DEFAULT_FILE)).absolute()
-
-
 def small_files(settings: Settings, file: Path) -> Iterator[Small]:
     """All that there are; ``file`` is the settings file. Links are followed for single files alone."""
     named = [(SETTINGS_NAME, file), (ANSWERS_NAME, file.with_name("install.answers"))]
@@ -53,7 +47,8 @@ def small_files(settings: Settings, file: Path) -> Iterator[Small]:
         named.append((CERTIFICATE, Path(settings.admin.certificate)))
     if settings.admin.key:
         named.append((KEY, Path(settings.admin.key)))
-    named.append((f"backup/{RECIPIENT_FILE}", settings.backup_state_dir / RECIPIENT_FILE))
+    recipient = settings.backup_recipient_file
+    named.append((f"backup/{recipient.name}", recipient))
     yield from (Small(name, path) for name, path in named if path.is_file())
     folders = {
         "secrets": settings.secrets_dir,
@@ -114,7 +109,7 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes, mode: int, mtime: flo
 
 
 def unpack(
-    path: Path, identity: pyrage.x25519.Identity, take: Callable[[str, bytes, int], None] | None
+    path: Path, identity: pyrage.x25519.Identity, take: Callable[[str, bytes, int], None]
 ) -> Contents:
     """The archive in ``path``, its list of contents and, for each file, ``take(name, data, mode)``.
 
@@ -149,7 +144,7 @@ def unpack(
     return contents
 
 
-def _take_all(source: IO[bytes], take: Callable[[str, bytes, int], None] | None) -> Contents:
+def _take_all(source: IO[bytes], take: Callable[[str, bytes, int], None]) -> Contents:
     contents = None
     with tarfile.open(fileobj=source, mode="r|") as archive:
         for number, entry in enumerate(archive):
@@ -158,7 +153,7 @@ def _take_all(source: IO[bytes], take: Callable[[str, bytes, int], None] | None)
             data = _checked(archive, entry, is_first=number == 0)
             if number == 0:
                 contents = read_contents(data)
-            elif take is not None:
+            else:
                 take(entry.name, data, entry.mode & 0o777)
     if contents is None:
         raise UserError("The archive of settings and secrets is empty.")

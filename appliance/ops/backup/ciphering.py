@@ -171,6 +171,13 @@ def checksum(path: Path, pace: Pace) -> Written:
     return Written(source.bytes, source.sha256)
 
 
+def write_all(sink: Writer, data: bytes) -> None:
+    """``data`` into a raw file or pipe, which may take a part at a time."""
+    view = memoryview(data)
+    while view:
+        view = view[sink.write(view) :]  # type: ignore[arg-type]
+
+
 class _Whole:
     """A raw file that takes all of what it is given: a disk that is nearly full takes a part first."""
 
@@ -178,9 +185,7 @@ class _Whole:
         self._file = file
 
     def write(self, data: bytes, /) -> int:
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]  # type: ignore[arg-type]
+        write_all(self._file, data)
         return len(data)
 
     def flush(self) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from appliance.errors import UserError
 from appliance.files import write_whole
 from appliance.ops.backup import create as creating
-from appliance.ops.backup import keys, pruning
+from appliance.ops.backup import keys, modest, pruning
 from appliance.ops.backup import restore as restoring
 from appliance.ops.backup import verify as verifying
 from appliance.ops.backup.rotation import longest_days
@@ -62,7 +62,7 @@ def print_create(settings: Settings, wanted: creating.Wanted, *, as_json: bool) 
     ):  # alarms say so, a timer need not fail
         print_json({"name": None}) if as_json else print("No backup: there is no key for them yet.")
         return 0
-    creating.be_modest()
+    modest.be_modest()
     with _ending_whole():
         made = creating.create(settings, wanted, tell)
     if as_json:
@@ -151,7 +151,7 @@ def print_verify(
     settings: Settings, where: str, identity: Path | None, *, unsealed: bool, as_json: bool
 ) -> int:
     """Returns the exit status: 1 where something is not as it was. Raises UserError."""
-    creating.be_modest()
+    modest.be_modest()
     known = keys.read_identity(identity) if identity else None
     with _ending_whole():
         found = verifying.verify(settings, where, known, tell, unsealed=unsealed)
@@ -209,24 +209,44 @@ def print_key(settings: Settings, out: Path | None, *, replace: bool, as_json: b
     if out is not None and out.exists():
         raise UserError(f"{out} is there already, and an identity may be in it. Name another file.")
     made = keys.make(settings, gethostname(), replace=replace)
-    if out is not None:
-        try:
+    with _no_key_without_an_identity(out):
+        if out is not None:
             write_whole(out, made.text.encode(), mode=keys.PRIVATE_MODE, sync=True)
-        except OSError as e:  # without it nothing could ever be read again
-            (settings.backup_state_dir / keys.RECIPIENT_FILE).unlink(missing_ok=True)
-            raise UserError(f"{out} cannot be written: {e.strerror}. No key was made.") from e
+        else:
+            _show_identity(made, as_json=as_json)
+        keys.keep(settings, made)
+    if out is None:
+        return
     if as_json:
-        print_json({"recipient": made.recipient, "identity_file": str(out) if out else None}
-                   | ({} if out else {"identity": made.text}))  # fmt: skip
+        print_json({"recipient": made.recipient, "identity_file": str(out)})
         return
     print(f"Public key, kept here: {made.recipient}")
-    if out is not None:
-        print(
-            f"The identity is in {out}. Move it off this box, to two places; it is shown nowhere."
-        )
+    print(f"The identity is in {out}. Move it off this box, to two places; it is shown nowhere.")
+
+
+@contextmanager
+def _no_key_without_an_identity(out: Path | None) -> Iterator[None]:
+    """Each half without the other is worth nothing: where one fails, the key of before stays."""
+    try:
+        yield
+    except OSError as e:
+        if out is not None:
+            with suppress(OSError):
+                out.unlink()
+        where = e.filename or "the screen"
+        raise UserError(f"{where} cannot be written: {e.strerror}. No key was made.") from e
+
+
+def _show_identity(made: keys.MadeKey, *, as_json: bool) -> None:
+    """On the screen, or to whoever reads it from here; it has gone there on return. Raises OSError."""
+    if as_json:
+        told = {"recipient": made.recipient, "identity_file": None, "identity": made.text}
+        print_json(told)
     else:
+        print(f"Public key, kept here: {made.recipient}")
         print("The identity, shown this once. Keep it off this box, in two places:" + os.linesep)
         print(made.text)
+    sys.stdout.flush()
 
 
 def print_prune(settings: Settings, *, as_json: bool) -> None:

@@ -7,13 +7,11 @@ row of that moment names is there; the small files, the manifest, and last the n
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from socket import gethostname
 from zoneinfo import ZoneInfo
 
@@ -21,8 +19,9 @@ from appliance import __version__
 from appliance.errors import UserError
 from appliance.ops.backup import boxfiles, scratch
 from appliance.ops.backup.ciphering import Measured, Pace, Written, checksum, encrypt
-from appliance.ops.backup.drilling import Drill
-from appliance.ops.backup.dumping import dump, programs
+from appliance.ops.backup.clients import programs
+from appliance.ops.backup.drilling import Drill, is_due
+from appliance.ops.backup.dumping import dump
 from appliance.ops.backup.gathering import Tell, Work, keep_files, known_objects, models_of
 from appliance.ops.backup.keys import parsed, recipients_of, seal_of
 from appliance.ops.backup.manifest import (
@@ -38,22 +37,14 @@ from appliance.ops.backup.manifest import (
 from appliance.ops.backup.pool import Object, Pool, find, write_list
 from appliance.ops.backup.pruning import prune
 from appliance.ops.backup.state import State, read_state, write_state
-from appliance.ops.backup.target import NAME_FORM, Backup, Target
-from appliance.settings import BACKUP_SEAL_SECRET, Settings
+from appliance.ops.backup.target import GB, NAME_FORM, Backup, Target
+from appliance.settings import BACKUP_SEAL_SECRET, Settings, settings_file
 from appliance.store import backing
 from appliance.store.backing import Moment, TableSum
 from appliance.store.database import database_url
 
-NICENESS = 15
-GB = 1e9
 DUMP_SHARE = 0.8
 """Of the database's size on disk that a dump takes at most: it holds no indexes and is compressed."""
-DRILL_EVERY = {
-    "always": timedelta(0),
-    "weekly": timedelta(days=6.5),
-    "monthly": timedelta(days=29.5),
-}
-IONICE_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +142,7 @@ def _create(settings: Settings, wanted: Wanted, began: datetime, state: State, t
 
 def _fill(work: Work, wanted: Wanted, began: datetime, state: State) -> Backup:
     settings = work.settings
-    drills = _drills(settings, wanted, began, state)
+    drills = is_due(settings, began, state) if wanted.drill is None else wanted.drill
     known = known_objects(work)
     with backing.held(database_url(settings)) as moment:
         _check_room(work, moment, drills, known)
@@ -167,10 +158,8 @@ def _fill(work: Work, wanted: Wanted, began: datetime, state: State) -> Backup:
         host=gethostname(), data_dir=str(settings.data_dir.absolute()),
     )  # fmt: skip
     work.tell("Settings and secrets.")
-    file = boxfiles.settings_file()
-    files = boxfiles.pack(
-        contents, boxfiles.small_files(settings, file), work.partial / FILES, work.keys, work.pace
-    )
+    small = boxfiles.small_files(settings, settings_file().absolute())
+    files = boxfiles.pack(contents, small, work.partial / FILES, work.keys, work.pace)
     work.wrote(files.bytes, files.bytes)
     count, total = write_list(work.partial / OBJECTS, objects)
     listed = checksum(work.partial / OBJECTS, Pace(0))
@@ -212,15 +201,6 @@ def _database(
     return tools.major, written
 
 
-def _drills(settings: Settings, wanted: Wanted, began: datetime, state: State) -> bool:
-    if wanted.drill is not None:
-        return wanted.drill
-    every = DRILL_EVERY.get(settings.backup.drill)
-    if every is None:
-        return False
-    return state.drilled_at is None or began - state.drilled_at >= every
-
-
 # --- around it ------------------------------------------------------------------------------------
 
 
@@ -260,14 +240,3 @@ def _rotate(work: Work, now: datetime) -> tuple[str, ...]:
     except (UserError, OSError) as e:
         work.warnings.append(f"Older backups were not removed: {e}")
     return tuple(removed)
-
-
-def be_modest() -> None:
-    """Behind everybody else, for cores and for the disk; children inherit it."""
-    with suppress(OSError):
-        os.nice(max(0, NICENESS - os.nice(0)))
-    with suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run(
-            ["ionice", "-c", "3", "-p", str(os.getpid())],
-            capture_output=True, timeout=IONICE_TIMEOUT_S,
-        )  # fmt: skip

@@ -6,13 +6,31 @@ The box cannot read its own backups, so the only moment at which it can prove on
 from __future__ import annotations
 
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 
 from appliance.errors import UserError
 from appliance.ops.backup import scratch
 from appliance.ops.backup.ciphering import Reader
-from appliance.ops.backup.dumping import Loading, programs
+from appliance.ops.backup.clients import programs
+from appliance.ops.backup.loading import Loading
+from appliance.ops.backup.state import State
 from appliance.settings import Settings
 from appliance.store.backing import TableSum
+
+EVERY = {
+    "always": timedelta(0),
+    "weekly": timedelta(days=6.5),
+    "monthly": timedelta(days=29.5),
+}
+"""By ``backup.drill``; one that is not here: never."""
+
+
+def is_due(settings: Settings, now: datetime, state: State) -> bool:
+    """Whether the settings want one with the backup that begins ``now``."""
+    every = EVERY.get(settings.backup.drill)
+    if every is None:
+        return False
+    return state.drilled_at is None or now - state.drilled_at >= every
 
 
 class Drill:

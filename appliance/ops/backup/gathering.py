@@ -23,8 +23,9 @@ SETTLED = timedelta(hours=1)
 """A recording without a row that is so old belongs to rows which still wait; a younger one, to a
 call that began after the database's moment."""
 TELL_EVERY = 500
-
+"""Files, from one line to the next."""
 Tell = Callable[[str], None]
+"""Takes a line of progress."""
 
 
 @dataclass(slots=True)

@@ -22,8 +22,6 @@ from appliance.errors import UserError
 from appliance.files import write_whole
 from appliance.settings import BACKUP_SEAL_SECRET, Settings
 
-RECIPIENT_FILE = "recipient"
-"""In ``backup_state_dir``; public."""
 PRIVATE_MODE = 0o600
 LARGEST_IDENTITY_BYTES = 1 << 16
 _SEAL = re.compile(r"^# seal: (\S{16,200})$", re.MULTILINE)
@@ -53,17 +51,16 @@ class MadeKey:
 
 
 def make(settings: Settings, host: str, *, replace: bool = False) -> MadeKey:
-    """A new pair; its public half is kept here, from now on every backup is made for it.
+    """A new pair. Bring its text to rest, then :func:`keep` it.
 
     Raises UserError when there is one and ``replace`` is not set: what was made for the old one is
     read by the old one alone.
     """
-    path = settings.backup_state_dir / RECIPIENT_FILE
     if settings.backup.recipients:
         raise UserError(
             "backup.recipients in the settings says who reads the backups; take it out first."
         )
-    if path.exists() and not replace:
+    if settings.backup_recipient_file.exists() and not replace:
         raise UserError(
             "There is a key for backups already. A new one (--replace) reads only the backups that are"
             " made from then on: keep the old identity as long as you keep the old ones."
@@ -73,7 +70,6 @@ def make(settings: Settings, host: str, *, replace: bool = False) -> MadeKey:
     probe = os.urandom(64)  # a pair that does not fit would be found out on the worst of days
     if pyrage.decrypt(pyrage.encrypt(probe, [secret.to_public()]), [secret]) != probe:
         raise UserError("The pair of keys does not fit together; the age library is broken.")
-    write_whole(path, f"{recipient}\n".encode(), sync=True)
     text = (
         f"# Reads the backups of {host}. Keep it off that box, in two places:"
         " without it they are lost.\n"
@@ -85,12 +81,18 @@ def make(settings: Settings, host: str, *, replace: bool = False) -> MadeKey:
     return MadeKey(recipient, text)
 
 
+def keep(settings: Settings, made: MadeKey) -> None:
+    """From now on every backup is made for it: not before somebody has its identity, for without that
+    nobody could read them. Raises OSError; the key before is in force then."""
+    write_whole(settings.backup_recipient_file, f"{made.recipient}\n".encode(), sync=True)
+
+
 def recipients_of(settings: Settings) -> tuple[str, ...]:
     """The public keys that backups are made for; empty: there is none yet."""
     if settings.backup.recipients:
         return settings.backup.recipients
     try:
-        return ((settings.backup_state_dir / RECIPIENT_FILE).read_text(encoding="ascii").strip(),)
+        return (settings.backup_recipient_file.read_text(encoding="ascii").strip(),)
     except FileNotFoundError:
         return ()
     except (OSError, ValueError) as e:

@@ -16,7 +16,6 @@ from appliance.ops.backup.keys import sealed
 
 FORMAT = 1
 MANIFEST, DATABASE, FILES, OBJECTS = "manifest.json", "database.age", "files.age", "objects"
-PARTS = (DATABASE, FILES, OBJECTS)
 LARGEST_MANIFEST_BYTES = 1 << 20
 LARGEST_CONTENTS_BYTES = 1 << 29
 """Two million recordings."""

@@ -12,9 +12,10 @@ from appliance.errors import UserError
 from appliance.ops.backup import pool
 from appliance.ops.backup.ciphering import Pace, Sunk, Writer, checksum, decrypt
 from appliance.ops.backup.keys import Identity, seal_of
-from appliance.ops.backup.manifest import Kept
+from appliance.ops.backup.manifest import Kept, Manifest
 from appliance.ops.backup.target import POOL, Backup, Target, read_backup
 from appliance.settings import Settings
+from appliance.store import schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,17 @@ def check_seal(
             f"The backup {backup.manifest.name} does not carry the seal of this key: another box made"
             " it, or somebody changed it. Use the identity file that belongs to it; if you are certain"
             " where it comes from, --unsealed takes it."
+        )
+
+
+def check_release(manifest: Manifest) -> None:
+    """Raises UserError when only a newer release can read it."""
+    known = [revision.id for revision in schema.revisions()]
+    if manifest.revision and manifest.revision not in known:
+        raise UserError(
+            f"The backup {manifest.name} was made by release {manifest.release}, whose database"
+            f" (revision {manifest.revision}) is newer than what this release knows ({known[-1]})."
+            f" Install release {manifest.release} first (`ivr upgrade`), then restore."
         )
 
 

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import pyrage
 
 from appliance.errors import UserError
+from appliance.files import sync_folder
+from appliance.ops.backup.gathering import TELL_EVERY, Tell
 from appliance.ops.backup.manifest import Contents, Kept
 from appliance.ops.backup.opening import read_object
-from appliance.ops.backup.target import Backup, sync_folder
+from appliance.ops.backup.target import Backup
 from appliance.settings import Settings
 
 STAGE = ".restoring"
 """Ends the name of a folder that is being filled, beside its place."""
-TELL_EVERY = 500
-SECRET_TREES = ("secrets", "tls", "spool", "backup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +99,16 @@ class Stage:
 
     def put(self, name: str, relative: str, data: bytes, mode: int) -> None:
         """A small file. Raises OSError, UserError."""
-        _write(self.file(name, relative), data, mode)
+        with _new(self.file(name, relative)) as file:
+            file.write(data)
+            os.fchmod(file.fileno(), mode)
 
     def fill(
         self,
         backup: Backup,
         contents: Contents,
         identity: pyrage.x25519.Identity,
-        tell: Callable[[str], None],
+        tell: Tell,
     ) -> int:
         """All large files, each proven; how many. Raises UserError for the first that is damaged."""
         for number, kept in enumerate(contents.kept):
@@ -117,8 +119,7 @@ class Stage:
 
     def _fill_one(self, backup: Backup, kept: Kept, identity: pyrage.x25519.Identity) -> None:
         path = self.file(kept.tree, kept.path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with open(os.open(path, flags, 0o600), "wb") as file:
+        with _new(path) as file:
             why = read_object(backup, kept, identity, file)
         if why:
             raise UserError(f"{kept.tree}/{kept.path} cannot be restored: {why}")
@@ -140,14 +141,13 @@ class Stage:
                 elif tree.place.exists():
                     tree.place.rename(before)
                 tree.stage.rename(tree.place)
-                sync_folder(tree.place.parent)
+                sync_folder(tree.place.parent, if_it_can=True)
             if before.exists():
                 aside.append(before)
         return aside
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
+def _new(path: Path) -> IO[bytes]:
+    """A file that was not there, for its owner alone."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with open(os.open(path, flags, 0o600), "wb") as file:
-        file.write(data)
-        os.fchmod(file.fileno(), mode)
+    return open(os.open(path, flags, 0o600), "wb")

@@ -18,10 +18,11 @@ from typing import Literal
 import pyrage
 
 from appliance.errors import UserError
+from appliance.files import sync_folder
 from appliance.ops.backup.ciphering import Measured, Pace, Written, encrypt
 from appliance.ops.backup.keys import sealed
 from appliance.ops.backup.manifest import OBJECTS, Kept
-from appliance.ops.backup.target import Backup, Target, sync_folder
+from appliance.ops.backup.target import Backup, Target
 
 Tree = Literal["recordings", "announcements", "models"]
 ID_LETTERS = 40
@@ -122,8 +123,8 @@ class Pool:
         """The names of new objects survive a power cut."""
         for folder in self._target.pool.iterdir():
             if folder.is_dir():
-                sync_folder(folder)
-        sync_folder(self._target.pool)
+                sync_folder(folder, if_it_can=True)
+        sync_folder(self._target.pool, if_it_can=True)
 
 
 def object_path(pool: Path, id_: str) -> Path:

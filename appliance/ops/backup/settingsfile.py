@@ -7,11 +7,14 @@ passwords.
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 from appliance.errors import UserError
+from appliance.files import write_whole
 
 OF_THE_BOX = ("database", "redis", "backup")
 DATA_DIR = "data_dir"
@@ -36,6 +39,37 @@ def merged(theirs: str, ours: str) -> str:
     if _values(text, "the settings put together") != wanted:
         raise UserError("the two settings files are written too differently to be put together")
     return text
+
+
+def put(theirs: str, file: Path, before: str, otherwise: Path) -> tuple[Path, str]:
+    """``theirs`` into ``file``, merged with what is there; where it stands, and what a person must do.
+
+    What was there is kept beside it, ``before`` at the end of its name. Where the two cannot be put
+    together or ``file`` cannot be written, they are in ``otherwise``. Raises OSError: nor there.
+    """
+    text = theirs
+    try:
+        if file.exists():
+            ours = file.read_text(encoding="utf-8")
+            text = merged(theirs, ours)
+            if text == ours:
+                return file, ""
+            _write_like(file.with_name(f"{file.name}.{before}"), ours, file)
+        _write_like(file, text, file)
+    except (UserError, OSError) as e:
+        write_whole(otherwise, text.encode(), mode=0o600, sync=True)
+        return otherwise, (
+            f"The settings were not written to {file} ({e}). They are in {otherwise}: put them there."
+        )
+    return file, ""
+
+
+def _write_like(path: Path, text: str, like: Path) -> None:
+    """``text`` into ``path``, with the owner of ``like`` where root writes it."""
+    owner = like.stat() if like.exists() else None
+    write_whole(path, text.encode(), mode=0o640, sync=True)
+    if owner is not None and os.geteuid() == 0:
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _values(text: str, what: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.errors import UserError
+from appliance.files import sync_folder
 from appliance.ops.backup.manifest import (
     LARGEST_MANIFEST_BYTES,
     MANIFEST,
@@ -32,6 +33,7 @@ GOING = ".going-"
 """A backup that is being removed: no longer complete, whatever is still in it."""
 LOCK = ".lock"
 FOLDER_MODE = 0o700
+GB = 1e9
 NAME_FORM = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"\d{8}T\d{6}Z")
 
@@ -150,10 +152,10 @@ class Target:
             file.write(manifest.to_bytes())
             file.flush()
             os.fsync(descriptor)
-        sync_folder(partial)
+        sync_folder(partial, if_it_can=True)
         final = self.folder / manifest.name
         partial.rename(final)
-        sync_folder(self.folder)
+        sync_folder(self.folder, if_it_can=True)
         return Backup(final, manifest)
 
     def remove(self, backup: Backup) -> None:
@@ -194,13 +196,3 @@ def read_backup(folder: Path) -> Backup:
             f"The backup in {folder} is called {manifest.name}: give its folder that name again."
         )
     return Backup(folder, manifest)
-
-
-def sync_folder(folder: Path) -> None:
-    """Names in ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with suppress(OSError):  # not every file system of a share can
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,31 +8,22 @@ writes it anew, as long as its recording is still on the box.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pyrage
 
-from appliance.access import audit
 from appliance.errors import UserError
-from appliance.ops.backup import boxfiles, opening, pool, scratch
-from appliance.ops.backup.ciphering import Pace, checksum, decrypt
-from appliance.ops.backup.dumping import Loading, programs
+from appliance.ops.backup import boxfiles, database, opening, pool, scratch
+from appliance.ops.backup.ciphering import Pace, checksum
+from appliance.ops.backup.gathering import TELL_EVERY, Tell
 from appliance.ops.backup.keys import Identity, opened, seal_of
-from appliance.ops.backup.manifest import DATABASE, FILES, Contents
+from appliance.ops.backup.manifest import FILES, Contents
 from appliance.ops.backup.opening import Bad
-from appliance.ops.backup.restore import check_release
 from appliance.ops.backup.target import Backup, Target
 from appliance.settings import Database, Settings
-from appliance.store.backing import TableSum
-from appliance.store.database import answer, migrate
 
 DAMAGED = ".damaged"
-AUDIT_TIMEOUT_S = 3600.0
-TELL_EVERY = 500
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +123,7 @@ def _listed(settings: Settings, target: Target, backup: Backup) -> dict[str, set
 def _whole(
     settings: Settings, backup: Backup, identity: pyrage.x25519.Identity, tell: Tell, began: float
 ) -> Report:
-    check_release(backup.manifest)
+    opening.check_release(backup.manifest)
     names: list[str] = []
 
     def take(name: str, data: bytes, mode: int) -> None:
@@ -142,13 +133,16 @@ def _whole(
     bad = _recordings(backup, contents, identity, tell)
     tell("The database, into a scratch database.")
     rows, why, broken = _database(settings, backup, contents, identity)
-    manifest = backup.manifest
-    return Report(
-        manifest.name, manifest.made_at, manifest.release, manifest.revision, True,
-        time.monotonic() - began, manifest.object_count, len(contents.tables),
-        sum(one.rows for one in contents.tables), len(contents.kept), len(names), rows, why,
-        (*bad, *broken),
-    )  # fmt: skip
+    count, found = backup.manifest.object_count, (*bad, *broken)
+    return replace(
+        _report(backup, began, objects=count, with_identity=True, bad=found),
+        tables=len(contents.tables),
+        rows=sum(one.rows for one in contents.tables),
+        files=len(contents.kept),
+        small_files=len(names),
+        audit_rows=rows,
+        audit_why=why,
+    )
 
 
 class _Nowhere:
@@ -179,19 +173,13 @@ def _database(
     """Rows of the audit log, what is wrong with its chain, and what with the dump."""
     folder = scratch.folder_of(settings)
     scratch.clear(folder, settings)
-    sums = [TableSum(one.name, one.rows, one.sum) for one in contents.tables]
     with scratch.scratch_server(folder, settings) as server:
-        tools = programs(scratch.SERVER_VERSION, least=backup.manifest.tool_version)
         try:
-            with Loading(tools, server.url, scratch.SERVER_VERSION, sums) as loading:
-                decrypt(backup.folder / DATABASE, loading, identity)
-                loading.finish()
+            database.load(server.url, scratch.SERVER_VERSION, backup, contents, identity)
         except UserError as e:
             return 0, "", (Bad("database", str(e)),)
         if not backup.manifest.revision:
             return 0, "", ()
-        migrate(server.url)
         there = settings.model_copy(update={"database": Database(url=server.url)})
-        expect = contents.audit_head
-        found = answer(there, lambda engine: audit.verify(engine, expect), AUDIT_TIMEOUT_S)
+        found = database.bring_up(there, server.url, contents)
     return found.rows, found.why, ()
