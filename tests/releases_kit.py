@@ -1,9 +1,10 @@
 """Releases and services for tests of upgrades: a service manager that keeps to the unit files, and a
 small release whose ``ivr`` is a program of a few lines.
 
-Run as a program it upgrades small releases, and kills itself at the moment that a test names:
+Run as a program it upgrades small releases, and kills itself at the moment that a test names: before
+the n-th thing that it does, or before what is written so:
 
-    python -m tests.releases_kit ROOT run|resume [KILL_AT]
+    python -m tests.releases_kit ROOT run|resume|finish [KILL_AT]
 """
 
 from __future__ import annotations
@@ -184,10 +185,16 @@ elif words == ["worker"]:
         sys.exit("sick")
     import http.server, threading
     status, calls = "ok", root / ("calls-" + os.environ["IVR_WORKER__PORT"])
+    def live():
+        try:
+            return int(calls.read_text())
+        except FileNotFoundError:
+            return 0
+        except ValueError:
+            return 1  # it is just being written
     class Health(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            n = int(calls.read_text()) if calls.exists() else 0
-            body = json.dumps({{"status": status, "calls": n, "version": version}}).encode()
+            body = json.dumps({{"status": status, "calls": live(), "version": version}}).encode()
             self.send_response(200 if status == "ok" else 503)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -199,7 +206,7 @@ elif words == ["worker"]:
         global status
         status = "draining"
         def wait():
-            while calls.exists() and int(calls.read_text()):
+            while live():
                 time.sleep(0.02)
             server.shutdown()
         threading.Thread(target=wait).start()
@@ -247,15 +254,18 @@ class SmallSource:
         return release
 
 
-def small_settings(root: Path, ports: list[int]) -> Settings:
-    """Settings of a box whose workers have these ports; no database answers."""
-    urls = orjson.dumps([f"ws://127.0.0.1:{port}" for port in ports]).decode()
+def small_settings(root: Path, ports: list[int], workers: int) -> Settings:
+    """Settings of a box with so many workers on the first ports, and a spare one on the next, if there
+    is one; no database answers."""
+    urls = orjson.dumps([f"ws://127.0.0.1:{port}" for port in ports[:workers]]).decode()
     (root / "data").mkdir(parents=True, exist_ok=True)
     environment = {
         "IVR_DATA_DIR": str(root / "data"),
         "IVR_DATABASE__URL": "postgresql://ivr@127.0.0.1:1/ivr",
         "IVR_SIP__WORKER_URLS": urls,
         "IVR_SWITCH__WORKER_URLS": urls,
+        "IVR_WORKER__SPARE_PORT": str(next(iter(ports[workers:]), 0)),
+        "IVR_BACKUP__RECIPIENTS": '["one"]',
     }
     return load(environ=environment)
 
@@ -265,7 +275,7 @@ def small_box(
 ) -> None:
     """A box with the small release :data:`OLD` in force, its services running."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / PORTS_FILE).write_bytes(orjson.dumps(ports))
+    (root / PORTS_FILE).write_bytes(orjson.dumps([ports, workers]))
     place = Place(root)
     SmallSource(OLD).lay(place)
     place.point(OLD)
@@ -283,31 +293,33 @@ def _environ() -> dict[str, str]:
 class Tool:
     """An upgrade of small releases, as `ivr upgrade` would run it."""
 
-    def __init__(self, root: Path, kill_at: int = 0, options: Options | None = None) -> None:
+    def __init__(self, root: Path, kill_at: str = "", options: Options | None = None) -> None:
         self.events: list[str] = []
         self._kill_at = kill_at
         self.place = Place(root)
-        ports = orjson.loads((root / PORTS_FILE).read_bytes())
-        settings = small_settings(root, ports)
+        ports, workers = orjson.loads((root / PORTS_FILE).read_bytes())
+        settings = small_settings(root, ports, workers)
         self.units = ProcessUnits(root, _environ(), self.event)
         self.work = Upgrade(
             self.place, settings, self.units, Doctor(self.place, settings.data_dir),
-            options or Options(quiet_s=2.0), self.event,
+            options or Options(quiet_s=2.0, settle_s=0.2), self.event,
         )  # fmt: skip
 
     def event(self, text: str) -> None:
         """Note what is about to happen; die where the test says so."""
         self.events.append(text)
         print(text, flush=True)
-        if len(self.events) == self._kill_at:
+        if self._kill_at in (str(len(self.events)), text):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def run(self, what: str) -> Done:
+        if what == "finish":
+            return self.work.finish()
         return self.work.resume() if what == "resume" else self.work.run(SmallSource(NEW))
 
 
 if __name__ == "__main__":
     try:
-        Tool(Path(sys.argv[1]), int((sys.argv[3:] or ["0"])[0])).run(sys.argv[2])
+        Tool(Path(sys.argv[1]), (sys.argv[3:] or [""])[0]).run(sys.argv[2])
     except UserError as e:
         sys.exit(f"ivr: {e}")

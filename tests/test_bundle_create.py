@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from appliance import __version__, shipped
 from appliance.__main__ import main
 from appliance.errors import UserError
-from appliance.ops.releases import bundle, bundlefile, wheelhouse
+from appliance.ops.releases import about, bundle, bundlefile, wheelhouse
 from appliance.ops.releases.laying import BundleSource
 from appliance.ops.releases.release import Place
 from appliance.ops.releases.signing import PublicKey, make_keys
@@ -99,8 +99,11 @@ def test_it_becomes_a_release_without_a_network(
     (model / "sub").mkdir(parents=True)
     (model / "sub" / "weights.bin").write_bytes(b"w" * 3_000_000)
     debs.mkdir()
-    (debs / "mod-audio-stream_1.0.0-3_amd64.deb").write_bytes(b"deb")
-    file = vendor.create(models=(model,), debs=debs)
+    (debs / "mod-audio-stream_1%3a1.0.0-3_amd64.deb").write_bytes(b"deb")
+    cuda = wheel(vendor.wheels, "cuda", "LicenseRef-NVIDIA-Proprietary")
+    for name, wheels in (("tts", [cuda]), ("stt", [cuda, wheel(vendor.wheels, "ears", "MIT")])):
+        (vendor.checkout / f"requirements-{name}.lock").write_text(lock(*wheels))
+    file = vendor.create(models=(model,), debs=debs, engines=("tts", "stt"))
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/nothing")  # nobody is asked
 
     place = Place(tmp_path / "opt")
@@ -115,16 +118,22 @@ def test_it_becomes_a_release_without_a_network(
     found = subprocess.run(asked, capture_output=True, text=True, cwd="/", check=True)
     assert found.stdout.startswith(str(folder))
 
-    sbom = json.loads((folder / "about" / bundle.SBOM).read_bytes())
+    sbom = json.loads((folder / "about" / about.SBOM).read_bytes())
     kinds = {one["name"]: one for one in sbom["components"]}
     assert sbom["bomFormat"] == "CycloneDX" and sbom["specVersion"] == "1.6"
     assert sbom["metadata"]["component"]["version"] == __version__
     assert kinds["brings"]["purl"] == "pkg:pypi/brings@1.0"
     assert kinds["brings"]["licenses"] == [{"license": {"id": "MIT"}}]
-    assert kinds["mod-audio-stream"]["purl"] == "pkg:deb/debian/mod-audio-stream@1.0.0-3"
+    assert kinds["cuda"]["bom-ref"] == "engines:pkg:pypi/cuda@1.0"
+    assert kinds["mod-audio-stream"]["purl"] == "pkg:deb/debian/mod-audio-stream@1:1.0.0-3"
     weights = kinds["tiny-model/sub/weights.bin"]
     assert weights["hashes"][0]["content"] == hashlib.sha256(b"w" * 3_000_000).hexdigest()
-    assert "brings 1.0: MIT (allowed)" in (folder / "about" / bundle.LICENCES).read_text()
+    licences = (folder / "about" / about.LICENCES).read_text()
+    assert "brings 1.0: MIT (allowed)" in licences
+    assert "cuda 1.0: LicenseRef-NVIDIA-Proprietary (separate)" in licences
+    wanted = {n: (folder / "about" / f"engines-{n}.txt").read_text() for n in ("tts", "stt")}
+    assert [len(text.splitlines()) for text in wanted.values()] == [1, 2]
+    assert "cuda" not in (folder / "about" / about.REQUIREMENTS).read_text()
     with pytest.raises(UserError, match="lies there already"):
         BundleSource(file, vendor.public, tmp_path / "models").lay(place)
 

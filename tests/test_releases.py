@@ -18,6 +18,7 @@ from appliance.ops.doctor.check import State
 from appliance.ops.doctor.releases import look
 from appliance.ops.releases import laying
 from appliance.ops.releases.journal import Journal, Progress, Step, Way
+from appliance.ops.releases.listing import previous
 from appliance.ops.releases.release import Place, Release
 from appliance.ops.releases.units import Unit, release_of
 
@@ -81,6 +82,43 @@ def test_two_old_ones_stay_and_what_runs(tmp_path: Path) -> None:
     place.remove("0.5.0")
     with pytest.raises(UserError, match="no release"):
         place.remove("0.5.0")
+
+
+def test_what_was_gone_back_from_is_not_gone_back_to(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    for minor in range(5):
+        put(place, f"0.{minor}.0")
+    place.point("0.4.0")
+    place.reject("0.3.0", "sick")
+    place.reject("0.2.0", "sick")
+    place.reject("0.9.0", "gone")
+    assert place.rejected("0.3.0") and not place.folder("0.9.0").exists()
+    assert previous(place) == "0.1.0"
+    place.approve("0.2.0")
+    assert previous(place) == "0.2.0"
+    assert place.prune(["0.0.0"]) == ["0.3.0"]
+    assert [one.name for one in place.known()] == ["0.0.0", "0.1.0", "0.2.0", "0.4.0"]
+    for one in ("0.0.0", "0.1.0", "0.2.0"):
+        place.reject(one, "sick")
+    with pytest.raises(UserError, match="no older release"):
+        previous(place)
+
+
+def test_whose_packages_another_uses_stays(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    for minor in range(6):
+        put(place, f"0.{minor}.0")
+    packages = place.folder("0.5.0") / ".venv/lib/python3.11/site-packages"
+    packages.mkdir(parents=True)
+    shared = place.folder("0.1.0") / ".venv/lib/python3.11/site-packages"
+    (packages / "shared.pth").write_text(f"{shared}\n")
+    place.point("0.5.0")
+    with pytest.raises(UserError, match=r"0\.5\.0 use the packages of release 0\.1\.0"):
+        place.remove("0.1.0")
+    assert place.prune([]) == ["0.0.0", "0.2.0"]
+    place.point("0.4.0")
+    place.remove("0.5.0")
+    place.remove("0.1.0")
 
 
 def test_the_journal_is_what_was_written(tmp_path: Path) -> None:

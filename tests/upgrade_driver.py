@@ -28,7 +28,9 @@ def say(text: str) -> None:
 def main(root: Path, checkout: Path) -> None:
     settings, place = load(), Place(root)
     units = ProcessUnits(root, os.environ, lambda text: None)
-    options = Options(reason="a test's box has no firewall", backup=False, quiet_s=60.0)
+    options = Options(
+        reason="a test's box has no firewall", backup=False, quiet_s=60.0, settle_s=20.0
+    )
     doctor = Doctor(place, settings.data_dir)
     done = Upgrade(place, settings, units, doctor, options, say).run(CheckoutSource(checkout))
     say(orjson.dumps(asdict(done)).decode())

@@ -18,12 +18,13 @@ from appliance.ops.keeping.ports import free_ports
 from appliance.settings import ENV_PREFIX, Settings, load
 from appliance.store.database import database_url
 from tests.appliance_kit import ROOT, rows_of
+from tests.process_kit import children_of
 from tests.sipkit import free_port
 
 START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 40.0
+STOP_TIMEOUT_S = 120.0
 COMMAND_TIMEOUT_S = 120.0
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 120.0
 RTP_PORTS = (13000, 17800, 200)
 POLL_S = 0.05
 PORTS = ("postgres", "redis", "worker", "stt", "tts", "turn", "embed", "admin")
@@ -132,7 +133,7 @@ class UpSite:
     def kill(self) -> None:
         """``kill -9`` of ``ivr up``: the kernel ends its children."""
         assert self._up is not None and self._up.stdout is not None
-        children = _children(self._up.pid)
+        children = children_of(self._up.pid)
         self._up.kill()
         self._up.wait()
         self._up.stdout.close()
@@ -172,20 +173,13 @@ class UpSite:
     def everyone(self) -> list[int]:
         """Pids of ``ivr up`` and of its children."""
         assert self._up is not None
-        return [self._up.pid, *_children(self._up.pid)]
+        return [self._up.pid, *children_of(self._up.pid)]
 
     def children(self, name: str) -> list[int]:
         """Pids of the children of ``ivr up`` whose command line ends with ``name``, or whose program
         is so called."""
         assert self._up is not None
-        return [pid for pid in _children(self._up.pid) if name in _command(pid)]
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return found
+        return [pid for pid in children_of(self._up.pid) if name in _command(pid)]
 
 
 def _command(pid: int) -> str:

@@ -52,6 +52,13 @@ def keygen(file: Path, as_json: bool) -> None:
 @click.option(
     "--with-models", "models", type=FOLDER, multiple=True, help="Folder of a model; repeatable."
 )
+@click.option(
+    "--with-engines",
+    "engines",
+    default="",
+    metavar="LIST",
+    help="Packages of engines' environments, for PROFILE=gpu: stt,wav2vec2,tts,llm.",
+)
 @JSON
 def create(
     out: Path,
@@ -61,6 +68,7 @@ def create(
     own: Path | None,
     debs: Path | None,
     models: tuple[Path, ...],
+    engines: str,
     as_json: bool,
 ) -> None:
     """Make the bundle OUT of this source, every package of the lock checked by its hash.
@@ -69,7 +77,9 @@ def create(
     """
     from appliance.ops.releases import bundle as command
 
-    contents = command.Contents(checkout or command.default_checkout(), wheels, own, debs, models)
+    checkout = checkout or command.default_checkout()
+    named = tuple(name.strip() for name in engines.split(",") if name.strip())
+    contents = command.Contents(checkout, wheels, own, debs, models, named)
     command.print_created(contents, out, key, as_json=as_json)
 
 
@@ -107,8 +117,6 @@ def audit(ctx: click.Context, advisories: Path, locks: tuple[Path, ...], as_json
     from appliance import shipped
     from appliance.ops.releases import advisories as command
 
-    ours = locks or (
-        shipped.shipped("requirements.lock"),
-        shipped.shipped("requirements-weights.lock"),
-    )
+    every = (name for name in shipped.NAMES if name.endswith(".lock"))
+    ours = locks or tuple(shipped.shipped(name) for name in every)
     ctx.exit(command.print_audit(ours, advisories, as_json=as_json))

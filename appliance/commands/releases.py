@@ -27,6 +27,14 @@ QUIET = click.option(
     "--quiet-s", type=click.FloatRange(0, 86_400), default=600.0, show_default=True,
     help="How long a moment without calls is waited for.",
 )  # fmt: skip
+SETTLE = click.option(
+    "--settle-s", type=click.FloatRange(0, 3600), default=180.0, show_default=True,
+    help="How long services that have just started may look sick.",
+)  # fmt: skip
+
+BACK_STATUS = 3
+"""Exit status of an upgrade that took the release before back into force: 1 is what a crash leaves, and
+ivr-upgrade-resume.service tries again after that."""
 
 
 @click.command()
@@ -37,7 +45,7 @@ QUIET = click.option(
 )  # fmt: skip
 @click.option(
     "--key", type=click.Path(path_type=Path, dir_okay=False),
-    help="Public key of whoever makes the bundles; only the first time, then it is kept.",
+    help="FILE.pub of `ivr bundle keygen FILE`; only the first time, then it is kept.",
 )  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with an upgrade that was cut short.")
 @click.option(
@@ -48,6 +56,7 @@ QUIET = click.option(
 @click.option("--no-call", is_flag=True, help="Do not ring the box after the switch.")
 @FORCE
 @QUIET
+@SETTLE
 @ROOT
 @JSON
 @click.pass_context
@@ -62,13 +71,14 @@ def upgrade(
     no_call: bool,
     reason: str,
     quiet_s: float,
+    settle_s: float,
     root: Path,
     as_json: bool,
 ) -> None:
     """Put the release in BUNDLE in force, without losing a call; back by itself if it is not well.
 
-    Status 0: it is in force; 1: it was, was not well, and the old one is in force again; 2: nothing
-    was changed.
+    Status 0: it is in force (of --resume also: it was half laid, and is cleared away); 3: it was, was
+    not well, and the old one is in force again; 2: nothing was changed.
 
     Example: ivr upgrade ivr-0.2.0.tar
     """
@@ -77,7 +87,7 @@ def upgrade(
     if sum((bundle is not None, checkout is not None, resume, finish)) != 1:
         raise UserError("Name a BUNDLE, or one of --checkout, --resume and --finish.")
     settings = settings_of(ctx)
-    options = Options(reason, not no_backup, not no_call, quiet_s)
+    options = Options(reason, not no_backup, not no_call, quiet_s, settle_s)
     work = _upgrade(root, settings, options, as_json)
     if resume:
         done = work.resume()
@@ -235,7 +245,7 @@ def _source(
 
 def _tell(ctx: click.Context, done: Done, as_json: bool) -> None:
     _say_done(done, as_json)
-    ctx.exit(1 if done.why else 0)
+    ctx.exit(BACK_STATUS if done.why else 0)
 
 
 def _say_done(done: Done, as_json: bool) -> None:

@@ -199,7 +199,8 @@ def _time(text: object) -> datetime | None:
 
 def print_audit(locks: Sequence[Path], data: Path, *, as_json: bool) -> int:
     """``ivr bundle audit``; returns the exit status: 1 vulnerabilities, 3 none but the data is old."""
-    locked = [one for lock in locks for one in read_lock(lock)]
+    every = (one for lock in locks for one in read_lock(lock))
+    locked = list({(one.name, one.version): one for one in every}.values())  # in several locks
     done = audit(locked, data)
     stale = done.is_stale(datetime.now(UTC))
     if as_json:

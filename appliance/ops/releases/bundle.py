@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,15 +15,15 @@ import orjson
 from appliance import shipped
 from appliance.errors import UserError
 from appliance.ops.releases import bundlefile, licences, wheelhouse
+from appliance.ops.releases.about import About
 from appliance.ops.releases.bundlefile import Progress, entry_of, no_progress
 from appliance.ops.releases.laying import copy_share
-from appliance.ops.releases.manifest import Entry, Manifest
+from appliance.ops.releases.manifest import EPOCH, EPOCH_OF_APT, Entry, Manifest
 from appliance.ops.releases.marks import contractions, expansions
 from appliance.ops.releases.signing import read_private
 from appliance.store.schema import Phase, revisions
 
 GIT_TIMEOUT_S = 10.0
-SBOM, LICENCES, REQUIREMENTS = "sbom.cdx.json", "licences.txt", "requirements.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,8 @@ class Contents:
     """Folder of Debian packages."""
     models: tuple[Path, ...] = ()
     """Folders of models, each named as `ivr models list` shows it."""
+    engines: tuple[str, ...] = ()
+    """Whose environments' wheels go in: of ``wheelhouse.ENGINES``."""
 
 
 def create(
@@ -54,18 +55,21 @@ def create(
         (staged / "wheels").mkdir()
         own = _own_wheel(contents, staged / "wheels")
         wheels = wheelhouse.gather(contents.checkout, staged / "wheels", contents.wheels)
+        engines = _gather_engines(staged, contents)
         copy_share(contents.checkout, staged / "share")
         files = _files(staged, contents)
         entries = [entry_of(path, file) for path, file in files.items()]
-        files |= _about(staged, wheels, entries, version := _version(own), made_at := _now())
-        about = [entry_of(path, file) for path, file in files.items() if path.startswith("about/")]
+        about = About(staged, entries, _version(own), _now())
+        about.write(wheels, engines)
+        files |= _below(about.folder, "about")
+        first = [entry_of(path, file) for path, file in files.items() if path.startswith("about/")]
         manifest = Manifest(
-            version=version,
+            version=about.version,
             commit=_commit(contents.checkout),
             schema=revisions(contents.checkout / "migrations")[-1].id,
             python="{}.{}".format(*sys.version_info[:2]),
-            made_at=made_at.isoformat(),
-            files=(*about, *sorted(entries, key=_order)),
+            made_at=about.made_at.isoformat(),
+            files=(*first, *sorted(entries, key=_order)),
         )
         bundlefile.write(out, manifest, files, key, progress)
     return manifest
@@ -78,6 +82,16 @@ def _own_wheel(contents: Contents, out: Path) -> Path:
     if (there := _version(contents.own)) != wanted:
         raise UserError(f"{contents.own} is version {there}, the checkout {wanted}; build it anew.")
     return Path(shutil.copy2(contents.own, out / contents.own.name))
+
+
+def _gather_engines(staged: Path, contents: Contents) -> dict[str, tuple[Path, ...]]:
+    """The wheels of each engine's environment."""
+    folder = staged / "engines"
+    folder.mkdir()
+    return {
+        name: wheelhouse.gather_engine(contents.checkout, folder, contents.wheels, name)
+        for name in contents.engines
+    }
 
 
 def check_marks(scripts: Path) -> None:
@@ -97,16 +111,19 @@ def check_marks(scripts: Path) -> None:
 
 def _order(entry: Entry) -> tuple[int, str]:
     """Small things first, models last: a broken download is noticed early."""
-    return ("share", "wheels", "debs", "models").index(entry.path.partition("/")[0]), entry.path
+    return ("share", "wheels", "debs", "engines", "models").index(
+        entry.path.partition("/")[0]
+    ), entry.path
 
 
 def _files(staged: Path, contents: Contents) -> dict[str, Path]:
     """Every file but those of ``about``, by its path in the bundle."""
     files: dict[str, Path] = {}
-    for folder in (staged / "wheels", staged / "share"):
+    for folder in (staged / "wheels", staged / "share", staged / "engines"):
         files |= _below(folder, folder.name)
     if contents.debs:
-        found = {f"debs/{file.name}": file for file in sorted(contents.debs.glob("*.deb"))}
+        packages = sorted(contents.debs.glob("*.deb"))
+        found = {f"debs/{file.name.replace(EPOCH_OF_APT, EPOCH)}": file for file in packages}
         if not found:
             raise UserError(f"{contents.debs} holds no .deb.")
         files |= found
@@ -123,26 +140,6 @@ def _below(folder: Path, name: str) -> dict[str, Path]:
         for file in sorted(folder.rglob("*"))
         if file.is_file()
     }
-
-
-def _about(
-    staged: Path, wheels: Sequence[Path], entries: list[Entry], version: str, made_at: datetime
-) -> dict[str, Path]:
-    """SBOM, licences and what pip installs. Raises UserError for a licence that forbids import."""
-    from appliance.ops.releases.sbom import sbom  # its library is only where bundles are made
-
-    found = {wheel.name: licences.licensed(licences.metadata_of(wheel)) for wheel in wheels}
-    listed = sorted(found.values(), key=lambda one: one.name)
-    licences.refuse_forbidden(listed)
-    hashes = {
-        e.path.removeprefix("wheels/"): e.sha256 for e in entries if e.path.startswith("wheels/")
-    }
-    about = staged / "about"
-    about.mkdir()
-    (about / SBOM).write_bytes(sbom(version, made_at, found, entries))
-    (about / LICENCES).write_text(licences.as_text(listed))
-    (about / REQUIREMENTS).write_text(wheelhouse.requirements(hashes))
-    return _below(about, "about")
 
 
 def _version(wheel: Path) -> str:
@@ -190,7 +187,7 @@ def summary(manifest: Manifest) -> dict[str, object]:
     """What a bundle is, in short."""
     counts = {
         name: len({e.path.split("/")[1] for e in manifest.under(name)})
-        for name in ("wheels", "debs", "models")
+        for name in ("wheels", "debs", "engines", "models")
     }
     return {
         "version": manifest.version,

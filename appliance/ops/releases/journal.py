@@ -1,4 +1,6 @@
-"""What an upgrade in progress has done: one small file, on disk before the next step begins.
+"""What an upgrade in progress has done: one small file, on disk before the next step begins. Another
+names the one service that is stopped at this moment: nobody sees of a service that does not run
+that it should.
 
 Whoever comes after a power cut or a ``kill -9`` reads in it how far it came and which way it was going.
 """
@@ -16,8 +18,8 @@ from typing import Any
 import orjson
 
 from appliance.errors import UserError
-from appliance.files import write_whole
-from appliance.ops.releases.release import Place, sync_folder
+from appliance.files import sync_folder, write_whole
+from appliance.ops.releases.release import Place
 
 
 class Step(StrEnum):
@@ -69,6 +71,7 @@ class Journal:
 
     def __init__(self, place: Place) -> None:
         self._file = place.journal
+        self._stopped = place.stopped
         self._root = place.root
 
     def read(self) -> Progress | None:
@@ -97,6 +100,22 @@ class Journal:
     def end(self) -> None:
         """No upgrade is under way any more."""
         self._file.unlink(missing_ok=True)
+        sync_folder(self._root)
+
+    def stopped(self) -> str:
+        """The service that somebody who was cut short had stopped, and may not have started again;
+        empty: none."""
+        try:
+            return self._stopped.read_text().strip()
+        except FileNotFoundError:
+            return ""
+
+    def note_stopped(self, name: str) -> None:
+        """Have on disk that a service is about to be stopped; empty: it runs again."""
+        if name:
+            write_whole(self._stopped, name.encode(), mode=0o644, sync=True)
+        else:
+            self._stopped.unlink(missing_ok=True)
         sync_folder(self._root)
 
 

@@ -19,7 +19,7 @@ from appliance.errors import UserError
 from appliance.ops.releases import bundlefile, wheelhouse
 from appliance.ops.releases.bundlefile import Progress, no_progress
 from appliance.ops.releases.manifest import Manifest
-from appliance.ops.releases.release import Place, Release
+from appliance.ops.releases.release import SHARED, Place, Release
 from appliance.ops.releases.signing import PublicKey
 from appliance.store.schema import head_of
 
@@ -96,14 +96,23 @@ class CheckoutSource:
         copy_share(self.checkout, folder / "share")
         _environment(folder, "--without-pip")
         purelib = next((folder / ".venv" / "lib").glob("python*")) / "site-packages"
-        shared = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
-        (purelib / "shared.pth").write_text("\n".join(shared) + "\n")
+        (purelib / SHARED).write_text(_shared_packages())
         with tempfile.TemporaryDirectory(prefix="ivr-wheel-") as made:
             wheel = wheelhouse.build(self.checkout, Path(made))
             into = ("--python", str(folder / ".venv" / "bin" / "python"), "install", "--quiet")
             offline = ("--no-index", "--no-deps", "--no-compile", "--ignore-installed", str(wheel))
             wheelhouse.pip(*into, *offline, timeout_s=INSTALL_TIMEOUT_S)
         return _complete(place, version, "", datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _shared_packages() -> str:
+    """Lines of a .pth: the folders that hold our third-party packages. A release that was itself made
+    from a checkout has none, and names those that it shares."""
+    own = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    for folder in own:
+        if (found := Path(folder, SHARED)).exists():
+            return found.read_text()
+    return "\n".join(sorted(own)) + "\n"
 
 
 def copy_share(root: Path, share: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from email.parser import BytesParser
 from enum import StrEnum
@@ -98,6 +98,15 @@ def licensed(metadata: Message) -> Licensed:
     else:
         verdict = Verdict.SEPARATE if name in SEPARATE else Verdict.REFUSED
     return Licensed(name, str(metadata["Version"]), licence, verdict)
+
+
+def in_engine(metadata: Message) -> Licensed:
+    """The same, of an engine's environment: what we may not import belongs to the engine's own program
+    there (CUDA's libraries, which NVIDIA lets be passed on unaltered)."""
+    found = licensed(metadata)
+    if found.verdict is Verdict.REFUSED:
+        return replace(found, verdict=Verdict.SEPARATE)
+    return found
 
 
 def _licence(metadata: Message) -> str:

@@ -29,7 +29,7 @@ def print_releases(place: Place, units: Units, *, as_json: bool) -> None:
         print_json(
             {
                 "in_force": now,
-                "releases": [_facts(one, services) for one in place.known()],
+                "releases": [_facts(place, one, services) for one in place.known()],
                 "cut_short": asdict(under_way) if under_way else None,
             }
         )
@@ -37,7 +37,7 @@ def print_releases(place: Place, units: Units, *, as_json: bool) -> None:
     rows = [
         (
             "*" if one.name == now else "", one.name, one.schema, one.made_at[:10], one.commit[:12],
-            ", ".join(unit.name.removesuffix(".service") for unit in _of(one, services)) or "-",
+            _runs(place, one, services),
         )
         for one in place.known()
     ]  # fmt: skip
@@ -47,8 +47,16 @@ def print_releases(place: Place, units: Units, *, as_json: bool) -> None:
         print(f"An upgrade to {under_way.new} was cut short: `ivr upgrade --resume`.")
 
 
-def _facts(release: Release, services: tuple[Unit, ...]) -> dict[str, object]:
-    return asdict(release) | {"units": [unit.name for unit in _of(release, services)]}
+def _facts(place: Place, release: Release, services: tuple[Unit, ...]) -> dict[str, object]:
+    units = [unit.name for unit in _of(release, services)]
+    return asdict(release) | {"units": units, "rejected": place.rejected(release.name)}
+
+
+def _runs(place: Place, release: Release, services: tuple[Unit, ...]) -> str:
+    names = [unit.name.removesuffix(".service") for unit in _of(release, services)]
+    if place.rejected(release.name):
+        names.append("(gone back from)")
+    return ", ".join(names) or "-"
 
 
 def _of(release: Release, services: tuple[Unit, ...]) -> list[Unit]:
@@ -70,12 +78,12 @@ def remove(place: Place, units: Units, name: str) -> None:
 
 
 def previous(place: Place) -> str:
-    """The latest release before the one in force. Raises UserError where there is none."""
-    now = place.in_force()
-    older = [one.name for one in place.known() if one.order < now.order]
-    if not older:
+    """The latest release before the one in force that the box did not go back from. Raises UserError
+    where there is none."""
+    earlier = place.earlier()
+    if not earlier:
         raise UserError("There is no older release to go back to; `ivr releases list` shows them.")
-    return older[-1]
+    return earlier[-1]
 
 
 def migrate(settings: Settings, under: str | None) -> str:

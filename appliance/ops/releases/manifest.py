@@ -26,8 +26,12 @@ LARGEST_FILE_BYTES = 1 << 40
 LONGEST_PATH_BYTES = 512
 LONGEST_MEMBER_BYTES = 100
 """Of a tar header's name field (POSIX.1-1988); what is longer goes by its hash."""
-FOLDERS = ("wheels", "share", "debs", "models", "about")
-"""What the first part of a path may be: ``about`` holds the SBOM and the licences."""
+FOLDERS = ("wheels", "share", "debs", "engines", "models", "about")
+"""What the first part of a path may be: ``engines`` holds the wheels of the engines' environments,
+``about`` the SBOM, the licences and what pip installs."""
+EPOCH_OF_APT, EPOCH = "%3a", "@"
+"""The colon of a Debian version (deb-version(7)) in the name of a file: as apt writes it, and as it may
+stand in a path of ours."""
 _PART = re.compile(r"[A-Za-z0-9._+~=@,-][A-Za-z0-9._+~=@, -]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REVISION = re.compile(r"[A-Za-z0-9_]{1,32}")

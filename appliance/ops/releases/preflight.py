@@ -36,10 +36,9 @@ def look(health: Health, old: str, roller: Roller, reason: str) -> tuple[str, ..
         )
     if not reason and roller.needs_spare():
         raise UserError(
-            "One worker carries all calls, and none could stand in for it. Name a second port in"
-            " sip.worker_urls and switch.worker_urls (ws://127.0.0.1:7001) and restart `ivr sip`"
-            " and `ivr switch` at a quiet hour, or go on with --force REASON: new calls are then"
-            " refused while the live ones end."
+            "One worker carries all calls, and none could stand in for it. Set worker.spare_port to"
+            " a free port (7099) and restart `ivr sip` and `ivr switch` at a quiet hour, or go on"
+            " with --force REASON: new calls are then refused while the live ones end."
         )
     return bad
 

@@ -1,6 +1,7 @@
 """The releases that lie on this box, and which one is in force.
 
-/opt/ivr/releases/VERSION/   .venv, share/, RELEASE (written last: without it the folder is half made)
+/opt/ivr/releases/VERSION/   .venv, share/, RELEASE (written last: without it the folder is half made),
+                             REJECTED where the box went back from it
 /opt/ivr/current             symlink to the one in force; to switch is to rename a symlink over it
 """
 
@@ -17,12 +18,16 @@ import orjson
 from packaging.version import Version
 
 from appliance.errors import UserError
-from appliance.files import write_whole
+from appliance.files import sync_folder, write_whole
 
 OPT = Path("/opt/ivr")
 KEPT = 2
 """Old releases that stay beside the one in force."""
 MARK = "RELEASE"
+REJECTED = "REJECTED"
+"""In the folder of a release that the box went back from: no rollback goes to it by itself."""
+SHARED = "shared.pth"
+"""In an environment made from a checkout: the packages of which other environments it shares."""
 _KEYS = ("version", "commit", "schema", "made_at")
 _NAME = re.compile(r"[0-9][A-Za-z0-9.+!-]{0,99}")
 
@@ -56,6 +61,8 @@ class Place:
         self.current = root / "current"
         self.journal = root / "upgrade.json"
         """What an upgrade in progress has done."""
+        self.stopped = root / "upgrade.stopped"
+        """Which service is stopped, to be started again as the release in force."""
         self.lock = root / "upgrade.lock"
 
     def folder(self, name: str) -> Path:
@@ -117,32 +124,61 @@ class Place:
         temporary.replace(self.current)
         sync_folder(self.root)
 
+    def reject(self, name: str, why: str) -> None:
+        """Note that the box went back from a release; nothing, where it is not there any more."""
+        if (folder := self.folder(name)).is_dir():
+            write_whole(folder / REJECTED, f"{why}\n".encode(), mode=0o644, sync=True)
+            sync_folder(folder)
+
+    def approve(self, name: str) -> None:
+        """Note that calls were answered by it: whatever was said of it before is over."""
+        (self.folder(name) / REJECTED).unlink(missing_ok=True)
+
+    def rejected(self, name: str) -> bool:
+        """Whether the box went back from it, and has not gone on from it since."""
+        return (self.folder(name) / REJECTED).exists()
+
+    def earlier(self) -> list[str]:
+        """What can be gone back to: older than the one in force and not rejected, the oldest first."""
+        now = self.in_force()
+        older = (one.name for one in self.known() if one.order < now.order)
+        return [name for name in older if not self.rejected(name)]
+
+    def sharers(self, name: str) -> list[str]:
+        """Other releases, whole ones, that use the packages of this one's environment."""
+        own = f"{self.folder(name)}/"
+        return [
+            one.name
+            for one in self.known()
+            if one.name != name
+            for file in (self.folder(one.name) / ".venv" / "lib").glob(f"*/site-packages/{SHARED}")
+            if any(line.startswith(own) for line in file.read_text().splitlines())
+        ]
+
     def remove(self, name: str) -> None:
-        """Delete a release that is not in force."""
+        """Delete a release that is not in force, and whose packages no other one uses."""
         folder = self.folder(name)
         if self.current.is_symlink() and Path(os.readlink(self.current)).name == name:
             raise UserError(f"Release {name} is in force; roll back or upgrade first.")
         if not folder.is_dir():
             raise UserError(f"There is no release {name}; `ivr releases list` shows which are.")
+        if sharers := self.sharers(name):
+            raise UserError(
+                f"{', '.join(sharers)} use the packages of release {name}; remove them first."
+            )
         (folder / MARK).unlink(missing_ok=True)  # half removed is half made
         sync_folder(folder)
         shutil.rmtree(folder)
 
     def prune(self, running: Iterable[str]) -> list[str]:
-        """Delete what is older than the :data:`KEPT` latest before the one in force, but for what
-        still runs; returns the names."""
+        """Delete what is older than the one in force, but for the :data:`KEPT` latest that can be gone
+        back to, what still runs, and whose packages others use; returns the names."""
         now = self.in_force()
+        kept = {*self.earlier()[-KEPT:], *running}
         older = [one.name for one in self.known() if one.order < now.order]
-        gone = [name for name in older[:-KEPT] if name not in set(running)]
-        for name in gone:
-            self.remove(name)
-        return gone
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        gone = []
+        for name in reversed(older):  # who shares packages is the later one
+            if name not in kept and not self.sharers(name):
+                self.remove(name)
+                gone.append(name)
+        return gone[::-1]

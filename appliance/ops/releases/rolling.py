@@ -1,31 +1,32 @@
 """Brings the services to the release in force, one by one, so that there is always one for a call.
 
-Workers first: each refuses new calls and finishes its own, while the others (and a spare one, where
-the settings name a port for it) take what comes. Then what restarts without a call noticing. Last, in
+Workers first: each refuses new calls and finishes its own, while the others and a spare one
+(``worker.spare_port``) take what comes. Then what restarts without a call noticing. Last, in
 a moment without calls, what calls hang on and there is one of: `ivr sip`, engine servers, databases.
 """
 
 from __future__ import annotations
 
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import orjson
 
+from appliance import direct
 from appliance.errors import UserError
 from appliance.ops.releases.laying import Say
 from appliance.ops.releases.units import Unit, Units
 from appliance.ops.sitelook import worker_urls
 from appliance.settings import Settings
+from appliance.urls import in_url
 
 READY_TIMEOUT_S = 150.0
 """A worker waits 20 s for engines, and warms up every agent."""
 POLL_S = 0.2
 HTTP_TIMEOUT_S = 2.0
+HEALTH_BYTES = 1 << 16
 QUIET_POLLS = 3
 """So many looks in a row without a call are a quiet moment."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -51,21 +52,29 @@ class Roller:
     def __init__(
         self, units: Units, settings: Settings, *, quiet_s: float, say: Say,
         note_spare: Callable[[str], None] = lambda name: None,
+        note_stopped: Callable[[str], None] = lambda name: None,
     ) -> None:  # fmt: skip
         """``quiet_s``: how long a moment without calls is waited for; ``note_spare``: told which
-        spare worker is about to run, and (empty) that none does any more."""
+        spare worker is about to run, and (empty) that none does any more; ``note_stopped``: which
+        unit is about to be stopped, and (empty) that it runs again."""
         self._units = units
-        self._urls = worker_urls(settings)
+        self._host = settings.worker.reached
+        self._urls = dict.fromkeys((*settings.worker.spare_urls(), *worker_urls(settings)))
         self._quiet_s = quiet_s
         self._say = say
         self._note_spare = note_spare
+        self._note_stopped = note_stopped
 
-    def roll(self, release: str, spare: str = "") -> Rolled:
+    def roll(self, release: str, spare: str = "", stopped: str = "") -> Rolled:
         """Bring every unit to ``release``, which is in force by now. ``spare``: a stand-in of an
-        earlier try, which may still run.
+        earlier try, which may still run; ``stopped``: a unit that it stopped, and may not have started.
 
         Raises UserError for a unit that does not come up; the others stay as they are.
         """
+        if stopped:
+            self._say(f"{stopped} was cut short in its restart.")
+            self._start(Unit(stopped, ""))
+            self._note_stopped("")
         moved = self._workers(release, spare)
         moved += self._one_by_one(release)
         left = self._stale(release, QUIET)
@@ -74,11 +83,12 @@ class Roller:
         return Rolled(tuple(moved), tuple(unit.name for unit in self._stale(release)))
 
     def spare_port(self) -> int | None:
-        """A port that the settings name for a worker and where none runs."""
+        """A port for a worker where none runs: ``worker.spare_port``, else one of ``worker_urls``."""
         taken = {unit.port for unit in self._units.running() if unit.kind == "worker"}
         for url in self._urls:
             where = urlsplit(url)
-            free = where.hostname in LOOPBACK and where.port and where.port not in taken
+            is_here = where.hostname in LOOPBACK or in_url(where.hostname or "") == self._host
+            free = is_here and where.port and where.port not in taken
             if free and self._health(where.port or 0) is None:
                 return where.port
         return None
@@ -124,8 +134,10 @@ class Roller:
         )
 
     def _move(self, unit: Unit) -> str:
+        self._note_stopped(unit.name)
         self._units.stop(unit.name)
         self._start(unit)
+        self._note_stopped("")
         return unit.name
 
     def _start(self, unit: Unit) -> None:
@@ -169,16 +181,10 @@ class Roller:
 
     def _health(self, port: int) -> dict[str, object] | None:
         """What a worker says of itself, also when it says that it drains; None: nobody there."""
-        url = f"http://127.0.0.1:{port}/health"
+        url = f"http://{self._host}:{port}/health"
         try:
-            with urllib.request.urlopen(url, timeout=HTTP_TIMEOUT_S) as answer:
-                said = answer.read()
-        except urllib.error.HTTPError as e:
-            said = e.read()
-        except OSError:
-            return None
-        try:
-            told = orjson.loads(said)
-        except orjson.JSONDecodeError:
+            said = direct.get(url, timeout_s=HTTP_TIMEOUT_S, most_bytes=HEALTH_BYTES)
+            told = orjson.loads(said.body)
+        except (OSError, orjson.JSONDecodeError):
             return None
         return told if isinstance(told, dict) else None

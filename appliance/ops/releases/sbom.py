@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from appliance.errors import UserError
 from appliance.ops.releases.licences import OURS, Licensed
-from appliance.ops.releases.manifest import Entry
+from appliance.ops.releases.manifest import EPOCH, Entry
 
 try:
     from cyclonedx.contrib.license.factories import LicenseFactory
@@ -30,7 +30,8 @@ def sbom(
     wheels: Mapping[str, Licensed],
     entries: Iterable[Entry],
 ) -> bytes:
-    """The JSON. ``wheels``: what each file of ``wheels/`` is; ``entries``: every file of the bundle."""
+    """The JSON. ``wheels``: what each file of ``wheels/`` and ``engines/`` is; ``entries``: every
+    file of the bundle."""
     bom = Bom(serial_number=uuid5(NAMESPACE_URL, f"{OURS} {version} {made_at.isoformat()}"))
     bom.metadata.timestamp = made_at
     bom.metadata.component = Component(
@@ -38,8 +39,8 @@ def sbom(
     )
     for entry in entries:
         folder, _, name = entry.path.partition("/")
-        if folder == "wheels" and name in wheels:
-            bom.components.add(_package(wheels[name], entry))
+        if folder in ("wheels", "engines") and name in wheels:
+            bom.components.add(_package(wheels[name], entry, folder))
         elif folder == "debs":
             bom.components.add(_deb(name, entry))
         elif folder == "models":
@@ -48,7 +49,7 @@ def sbom(
     return JsonV1Dot6(bom).output_as_string(indent=1).encode()
 
 
-def _package(one: Licensed, entry: Entry) -> Component:
+def _package(one: Licensed, entry: Entry, folder: str) -> Component:
     licences = [LicenseFactory().make_from_string(one.licence)] if one.licence else []
     purl = PackageURL("pypi", name=one.name, version=one.version)
     return Component(
@@ -56,7 +57,7 @@ def _package(one: Licensed, entry: Entry) -> Component:
         version=one.version,
         type=ComponentType.LIBRARY,
         purl=purl,
-        bom_ref=str(purl),
+        bom_ref=str(purl) if folder == "wheels" else f"{folder}:{purl}",
         licenses=licences,
         hashes=_hashes(entry),
         properties=[Property(name="ivr:use", value=str(one.verdict))],
@@ -65,8 +66,8 @@ def _package(one: Licensed, entry: Entry) -> Component:
 
 def _deb(file: str, entry: Entry) -> Component:
     name, _, rest = Path(file).stem.partition("_")
-    version = rest.rpartition("_")[0] or rest
-    purl = PackageURL("deb", "debian", name, version.replace("%3a", ":"))
+    version = (rest.rpartition("_")[0] or rest).replace(EPOCH, ":")
+    purl = PackageURL("deb", "debian", name, version)
     return Component(
         name=name, version=version, type=ComponentType.LIBRARY, purl=purl,
         bom_ref=f"deb:{file}", hashes=_hashes(entry),

@@ -13,14 +13,15 @@ import signal
 import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 
 import orjson
 
+from appliance import direct
 from appliance.errors import UserError
 from appliance.ops.keeping.ports import free_ports
 from appliance.ops.releases.health import ring
@@ -79,6 +80,7 @@ def _environment(
         "IVR_DATABASE__URL": database_url(settings),
         "IVR_WORKER__HOST": "127.0.0.1",
         "IVR_WORKER__PORT": str(worker),
+        "IVR_WORKER__SPARE_PORT": "0",
         "IVR_WORKER__RECORDINGS": "false",
         "IVR_WORKER__DRAIN_TIMEOUT_S": "0",
         "IVR_SIP__HOST": "127.0.0.1",
@@ -139,7 +141,7 @@ def _until_ready(log: _Log, ready: Callable[[], bool], name: str) -> None:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:  # URLError is one
+        answer = direct.get(f"http://127.0.0.1:{port}/health", timeout_s=2.0, most_bytes=0)
+    except OSError:
         return False
+    return answer.status == HTTPStatus.OK

