@@ -29,14 +29,16 @@ from tests.doctor_kit import look, trouble
 ROOT = Path(__file__).parent.parent
 
 
-def check(code: str, finding: Finding | Exception | None, wait_s: float = 0.0) -> Check:
+def check(
+    code: str, finding: Finding | Exception | None, wait_s: float = 0.0, timeout_s: float = 20.0
+) -> Check:
     async def ask(box: Box) -> Sequence[Finding]:
         await asyncio.sleep(wait_s)
         if isinstance(finding, Exception):
             raise finding
         return [finding] if finding else []
 
-    return Check(code, code.title(), Group.MACHINE, ask, timeout_s=0.2)
+    return Check(code, code.title(), Group.MACHINE, ask, timeout_s=timeout_s)
 
 
 def ivr(*arguments: str, environment: dict[str, str], status: int) -> str:
@@ -78,7 +80,7 @@ def test_a_finding_is_a_template_with_values_or_a_plain_text() -> None:
 
 async def test_no_check_fails_another_and_each_has_its_time(tmp_path: Path) -> None:
     checks = (
-        check("slow", None, wait_s=5),
+        check("slow", None, wait_s=60, timeout_s=0.2),
         check("good", Finding("good", State.GOOD, "Well.")),
         check("wrong", UserError("The disk is gone.")),
         check("away", OSError("no route")),

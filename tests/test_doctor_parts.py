@@ -26,7 +26,7 @@ from appliance.ops.doctor.check import State
 from appliance.ops.doctor.numbers import STUCK_S
 from appliance.settings import EVENT_SOCKET_SECRET, Settings
 from appliance.store.database import unmigrate
-from appliance.store.health import schema_head
+from appliance.store.schema import head_of
 from appliance.telephony.eventprobe import MODULES, SHIPPED_PASSWORD
 from tests.doctor_kit import look, trouble
 from tests.redis_server import RedisProcess
@@ -44,7 +44,7 @@ async def test_tables_that_are_behind(database_url: str, tmp_path: Path) -> None
     assert [f.state for f in await look(settings, "schema")] == [State.GOOD]
     await asyncio.to_thread(unmigrate, database_url, "-1")
     found = await trouble(settings, "schema")
-    assert schema_head() in found.told and "ivr db upgrade" in found.advice
+    assert head_of() in found.told and "ivr db upgrade" in found.advice
 
 
 async def test_a_database_without_tables(empty_database_url: str, tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from appliance.ops.doctor.box import open_box
 from appliance.ops.doctor.check import State
 from appliance.ops.doctor.selfcall.command import verdict
@@ -15,17 +13,20 @@ from appliance.ops.doctor.selfcall.targets import FREESWITCH, targets
 from appliance.rehearsal.questions import of_sound
 from appliance.store.phonebook import Trunk
 from tests.doctor_kit import look
-from tests.freeswitch_kit import needs_freeswitch
-from tests.switch_place import DID, Place, agents, environment, hours, place, script, site
+from tests.switch_place import (
+    DID,
+    THROUGH_FREESWITCH,
+    Place,
+    agents,
+    environment,
+    hours,
+    place,
+    script,
+    site,
+)
 
 FIXTURES = (agents, environment, script, hours, place, site)
-pytestmark = [
-    needs_freeswitch,
-    pytest.mark.long,
-    pytest.mark.server,
-    pytest.mark.sip,
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = THROUGH_FREESWITCH
 QUESTION = "What are your opening hours on Saturday?"
 
 

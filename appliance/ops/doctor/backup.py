@@ -12,7 +12,9 @@ from appliance.ops import alarms
 from appliance.ops.backup.target import FOLDER_MODE, Target
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State, Step
+from appliance.ops.doctor.errors import said
 from appliance.ops.doctor.parts import of_alarm
+from appliance.ops.doctor.sentences import words
 
 LAST, PLACE = "backup", "backup-place"
 OTHERS = 0o077
@@ -25,7 +27,7 @@ async def look_at_last(box: Box) -> Sequence[Finding]:
     if found or site.backup is None:
         return found or [Finding(LAST, State.SKIPPED, "Nobody looked at the backups.")]
     state = site.backup.state
-    drilled = f"{state.drilled_at:%Y-%m-%d}" if state.drilled_at else "never"
+    drilled = f"{state.drilled_at:%Y-%m-%d}" if state.drilled_at else words("never")
     age = site.backup.age_hours(site.at_s) or 0.0
     return [
         Finding(
@@ -48,7 +50,7 @@ def _place(box: Box) -> list[Finding]:
     try:
         target.check_mount()
     except UserError as e:
-        return [Finding(PLACE, State.BAD, str(e), code="backup-not-mounted")]
+        return [Finding(PLACE, State.BAD, said(str(e)), code="backup-not-mounted")]
     try:
         status = target.folder.stat()
     except FileNotFoundError:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from appliance.ops.alarms import Severity
+from appliance.ops.doctor.sentences import Translate, in_words, worded
 
 if TYPE_CHECKING:
     from appliance.ops.doctor.box import Box
@@ -53,8 +54,8 @@ class Group(StrEnum):
 class Finding:
     """One thing that a check found.
 
-    ``what`` and ``do`` are sentences, so that the console can say them in other languages: with
-    ``values`` they are templates with ``{name}`` in them, without they are taken as they stand.
+    ``what`` and ``do`` are whole sentences, or made by ``sentences.worded``, so that the console can
+    say them in other languages; with ``values`` they are templates with ``{name}`` in them.
     """
 
     check: str
@@ -73,12 +74,23 @@ class Finding:
     @property
     def told(self) -> str:
         """How it stands, in English."""
-        return self.what.format_map(self.values) if self.values else self.what
+        return self.told_in(str)
 
     @property
     def advice(self) -> str:
         """What to do, in English."""
-        return self.do.format_map(self.values) if self.values else self.do
+        return self.advice_in(str)
+
+    def told_in(self, t: Translate) -> str:
+        """How it stands, in the language of ``t``."""
+        return self._in(self.what, t)
+
+    def advice_in(self, t: Translate) -> str:
+        """What to do, in the language of ``t``."""
+        return self._in(self.do, t)
+
+    def _in(self, text: str, t: Translate) -> str:
+        return in_words(worded(text, **self.values) if self.values else text, t)
 
     def facts(self) -> dict[str, Any]:
         """For JSON."""

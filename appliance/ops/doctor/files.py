@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State, Step
+from appliance.ops.doctor.sentences import worded, words
 from appliance.ops.doctor.settings import file_in_force
 from appliance.settings import Settings
 
@@ -41,11 +42,15 @@ async def look(box: Box) -> Sequence[Finding]:
     found = await asyncio.to_thread(lambda: list(troubles(box.settings)))
     named = [
         Finding(
-            "files", State.BAD, f"{one.path} {one.what}.", _remedy(one),
-            detail={"path": str(one.path)}, code="owner" if one.owner else "mode",
+            "files",
+            State.BAD,
+            worded("{path} {what}.", path=one.path, what=words(one.what)),
+            _remedy(one),
+            detail={"path": str(one.path)},
+            code="owner" if one.owner else "mode",
         )
         for one in found
-    ]  # fmt: skip
+    ]
     good = "Settings, secrets, keys and callers' data are closed to other users."
     return named or [Finding("files", State.GOOD, good)]
 
@@ -122,7 +127,10 @@ def _owners(settings: Settings) -> Iterator[Trouble]:
         except OSError:
             continue
         if there.st_uid != owner.st_uid and owner.st_uid != 0:
-            what = f"belongs to user {there.st_uid}, {settings.data_dir} to {owner.st_uid}"
+            what = worded(
+                "belongs to user {uid}, {folder} to {wanted}",
+                uid=there.st_uid, folder=settings.data_dir, wanted=owner.st_uid,
+            )  # fmt: skip
             yield Trouble(path, what, owner=(owner.st_uid, owner.st_gid))
 
 
@@ -133,7 +141,9 @@ def _private_folder(folder: Path) -> Iterator[Trouble]:
 def _closed(path: Path, mask: int, what: str) -> Iterator[Trouble]:
     mode = _mode(path)
     if mode is not None and mode & mask:
-        yield Trouble(path, f"{what} (mode {mode:04o})", mode & ~mask)
+        yield Trouble(
+            path, worded("{what} (mode {mode})", what=words(what), mode=f"{mode:04o}"), mode & ~mask
+        )
 
 
 def _files(folder: Path) -> list[Path]:
@@ -153,8 +163,12 @@ def _mode(path: Path) -> int | None:
 
 def _remedy(one: Trouble) -> str:
     if one.owner:
-        return f"chown {one.owner[0]}:{one.owner[1]} {one.path}, or `ivr doctor --fix` as root."
-    return f"chmod {one.mode:04o} {one.path}, or `ivr doctor --fix`."
+        uid, gid = one.owner
+        remedy = "chown {uid}:{gid} {path}, or `ivr doctor --fix` as root."
+        return worded(remedy, uid=uid, gid=gid, path=one.path)
+    return worded(
+        "chmod {mode} {path}, or `ivr doctor --fix`.", mode=f"{one.mode:04o}", path=one.path
+    )
 
 
 def _step(one: Trouble) -> Step:

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from appliance.ops.diagnosis import checks_of
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State
+from appliance.ops.doctor.sentences import worded
 from appliance.ops.keeping import probe
 from appliance.settings import EVENT_SOCKET_SECRET, Settings
 from appliance.store.database import in_database
@@ -31,21 +32,27 @@ async def look_at_event_socket(box: Box) -> Sequence[Finding]:
         told = await asyncio.to_thread(_ask, settings)
     except RefusedError:
         do = "Run `ivr switch configure` for its configuration folder, and restart FreeSWITCH."
-        what = f"The event socket {where} refuses our password."
+        what = worded("The event socket {where} refuses our password.", where=where)
         return [Finding("event-socket", State.BAD, what, do, code="event-socket-password")]
     except OSError as e:
         do = "Start FreeSWITCH; see that mod_event_socket is loaded and switch.esl_port is right."
-        what = f"The event socket {where} does not answer ({e.strerror or e})."
+        what = worded(
+            "The event socket {where} does not answer ({why}).", where=where, why=e.strerror or e
+        )
         return [Finding("event-socket", State.BAD, what, do)]
     if told is None:
         do = "Run `ivr switch configure`, which makes a password of its own; restart FreeSWITCH."
-        what = f"The event socket {where} takes the password that everybody knows."
+        what = worded(
+            "The event socket {where} takes the password that everybody knows.", where=where
+        )
         return [Finding("event-socket", State.BAD, what, do, code="default-password")]
     if told.missing:
-        what = f"FreeSWITCH lacks {', '.join(told.missing)}: calls are not carried."
+        what = worded(
+            "FreeSWITCH lacks {modules}: calls are not carried.", modules=", ".join(told.missing)
+        )
         do = "Install it (mod_audio_stream: package mod-audio-stream) and restart FreeSWITCH."
         return [Finding("event-socket", State.BAD, what, do, code="module-missing")]
-    good = f"{told.version}; the modules that calls need are loaded."
+    good = worded("{version}; the modules that calls need are loaded.", version=told.version)
     return [Finding("event-socket", State.GOOD, good)]
 
 
@@ -85,11 +92,24 @@ def _trunks(settings: Settings) -> list[Trunk]:
 def _diagnosed(settings: Settings, trunk: Trunk) -> list[Finding]:
     checks = list(checks_of(settings, trunk))
     bad = [
-        Finding("trunks", State.BAD, f"Trunk {trunk.name}, {one.name}: {one.what}", one.remedy)
-        for one in checks if one.ok is False
-    ]  # fmt: skip
+        Finding(
+            "trunks",
+            State.BAD,
+            worded(
+                "Trunk {trunk}, {check}: {what}", trunk=trunk.name, check=one.name, what=one.what
+            ),
+            one.remedy,
+        )
+        for one in checks
+        if one.ok is False
+    ]
     seen = sum(one.ok is True for one in checks)
-    good = f"Trunk {trunk.name}: {seen} of {len(checks)} checks are well, none is bad."
+    good = worded(
+        "Trunk {trunk}: {seen} of {total} checks are well, none is bad.",
+        trunk=trunk.name,
+        seen=seen,
+        total=len(checks),
+    )
     return bad or [Finding("trunks", State.GOOD, good)]
 
 
@@ -99,14 +119,24 @@ async def look_at_sip(box: Box) -> Sequence[Finding]:
     transport = "udp" if "udp" in sip.transports else "tcp"
     where = f"{sip.host}:{sip.port} ({transport})"
     if await probe.sip_ok(sip.host, sip.port, transport):
-        return [Finding("sip", State.GOOD, f"SIP is answered at {where}.")]
+        return [Finding("sip", State.GOOD, worded("SIP is answered at {where}.", where=where))]
     if site.switch.up or site.expects_switch:
         return [Finding("sip", State.SKIPPED, "FreeSWITCH answers SIP here: see switch.")]
     if not any(ip_address(sip.host) in network for network in sip.allow):
-        what = f"This machine's own address is in none of sip.allow, so {where} does not answer it."
+        what = worded(
+            "This machine's own address is in none of sip.allow, so {where} does not answer it.",
+            where=where,
+        )
         return [Finding("sip", State.SKIPPED, what)]
     do = "Start `ivr sip` (or `ivr up`); sip.host must be an address of this machine."
-    return [Finding("sip", State.BAD, f"Nothing answers SIP at {where}: no call comes in.", do)]
+    return [
+        Finding(
+            "sip",
+            State.BAD,
+            worded("Nothing answers SIP at {where}: no call comes in.", where=where),
+            do,
+        )
+    ]
 
 
 def _no_switch(check: str) -> Finding:

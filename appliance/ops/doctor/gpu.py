@@ -11,6 +11,7 @@ from appliance.checkpoints.gpu import NVIDIA_SMI, ask
 from appliance.checkpoints.presence import runs
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State
+from appliance.ops.doctor.sentences import worded, words
 
 FIELDS = (
     "index,name,driver_version,memory.total,memory.used,temperature.gpu,"
@@ -62,11 +63,17 @@ async def look(box: Box) -> Sequence[Finding]:
 def _none(wanted: Sequence[str]) -> Finding:
     there = shutil.which(NVIDIA_SMI) is not None
     if wanted:
-        what = "nvidia-smi tells of no GPU" if there else "There is no nvidia-smi"
+        what = words("nvidia-smi tells of no GPU" if there else "There is no nvidia-smi")
         return Finding(
-            "gpu", State.BAD, f"{what}, and {', '.join(wanted)} asks for one (device = \"cuda\").",
+            "gpu",
+            State.BAD,
+            worded(
+                '{what}, and {stages} asks for one (device = "cuda").',
+                what=what,
+                stages=", ".join(wanted),
+            ),
             "Install the driver (apt-get install nvidia-driver) and start again, or set device to cpu.",
-        )  # fmt: skip
+        )
     if there:
         do = "`nvidia-smi` says why: often a driver that does not fit the kernel; start again."
         return Finding("gpu", State.WARNING, "nvidia-smi is there and tells of no GPU.", do)
@@ -79,29 +86,67 @@ def judge(gpu: Gpu) -> list[Finding]:
     found = []
     major = gpu.driver.partition(".")[0]
     if major.isdigit() and int(major) < LEAST_DRIVER:
-        do = f"Install driver {LEAST_DRIVER} or later: engines are built for CUDA 12."
+        do = worded(
+            "Install driver {driver} or later: engines are built for CUDA 12.", driver=LEAST_DRIVER
+        )
         found.append(
-            Finding("gpu", State.BAD, f"{name} has driver {gpu.driver}.", do, code="driver")
+            Finding(
+                "gpu",
+                State.BAD,
+                worded("{name} has driver {driver}.", name=name, driver=gpu.driver),
+                do,
+                code="driver",
+            )
         )
     if gpu.ecc_errors:
         found.append(
             Finding(
-                "gpu", State.BAD, f"{name} had {gpu.ecc_errors} memory errors beyond correction.",
+                "gpu",
+                State.BAD,
+                worded(
+                    "{name} had {errors} memory errors beyond correction.",
+                    name=name,
+                    errors=gpu.ecc_errors,
+                ),
                 "Stop what runs on it and reset it (`nvidia-smi -r`); if they come back, replace it.",
                 code="ecc",
             )
-        )  # fmt: skip
+        )
     if gpu.celsius is not None and (gpu.celsius >= HOT_C or gpu.slowed):
         state = State.BAD if gpu.slowed or gpu.celsius >= TOO_HOT_C else State.WARNING
-        slower = ", and runs slower for it" if gpu.slowed else ""
+        slower = words(", and runs slower for it") if gpu.slowed else ""
         do = "Look at its fans and the air around it."
-        found.append(Finding("gpu", state, f"{name} has {gpu.celsius} °C{slower}.", do, code="hot"))
+        found.append(
+            Finding(
+                "gpu",
+                state,
+                worded(
+                    "{name} has {celsius} °C{slower}.",
+                    name=name,
+                    celsius=gpu.celsius,
+                    slower=slower,
+                ),
+                do,
+                code="hot",
+            )
+        )
     if gpu.total_mib and gpu.used_mib is not None and gpu.used_mib > FULL * gpu.total_mib:
         do = "`ivr models plan` says what fits; engines.llm.gpu_share takes less."
-        what = f"{name}'s memory is full: {gpu.used_mib} of {gpu.total_mib} MiB."
+        what = worded(
+            "{name}'s memory is full: {used} of {total} MiB.",
+            name=name,
+            used=gpu.used_mib,
+            total=gpu.total_mib,
+        )
         found.append(Finding("gpu", State.WARNING, what, do, code="gpu-memory"))
-    used = f"{gpu.used_mib} of {gpu.total_mib} MiB in use"
-    good = f"{name}: driver {gpu.driver}, {used}, {gpu.celsius} °C."
+    used = worded("{used} of {total} MiB in use", used=gpu.used_mib, total=gpu.total_mib)
+    good = worded(
+        "{name}: driver {driver}, {used}, {celsius} °C.",
+        name=name,
+        driver=gpu.driver,
+        used=used,
+        celsius=gpu.celsius,
+    )
     return found or [Finding("gpu", State.GOOD, good)]
 
 

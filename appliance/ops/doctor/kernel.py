@@ -10,6 +10,7 @@ from pathlib import Path
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State
 from appliance.ops.doctor.processes import Process, limits, processes
+from appliance.ops.doctor.sentences import worded
 
 FILES_A_CALL, FILES_ELSE = 8, 256
 """Open files: media websocket, engines, recording, spool; and what a process has anyway."""
@@ -38,8 +39,11 @@ async def look_at_open_files(box: Box) -> Sequence[Finding]:
             found.append(
                 Finding(
                     "open-files", State.WARNING,
-                    f"ivr {process.ours} may open {soft} files; {wanted} are wanted for"
-                    f" {box.settings.worker.max_calls} calls.",
+                    worded(
+                        "{process} may open {limit} files; {wanted} are wanted for {calls} calls.",
+                        process=f"ivr {process.ours}", limit=soft, wanted=wanted,
+                        calls=box.settings.worker.max_calls,
+                    ),
                     "LimitNOFILE= in its unit, or `ulimit -n` before it is started.",
                 )
             )  # fmt: skip
@@ -48,9 +52,18 @@ async def look_at_open_files(box: Box) -> Sequence[Finding]:
         if 0 <= hard < wanted:
             do = "Raise it: LimitNOFILE= in the units, or /etc/security/limits.conf."
             found.append(
-                Finding("open-files", State.WARNING, f"{hard} files at most are open.", do)
+                Finding(
+                    "open-files",
+                    State.WARNING,
+                    worded("{limit} files at most are open.", limit=hard),
+                    do,
+                )
             )
-    good = f"{wanted} files are wanted for {box.settings.worker.max_calls} calls, and allowed."
+    good = worded(
+        "{wanted} files are wanted for {calls} calls, and allowed.",
+        wanted=wanted,
+        calls=box.settings.worker.max_calls,
+    )
     return found or [Finding("open-files", State.GOOD, good)]
 
 
@@ -68,12 +81,16 @@ async def look_at_core_dumps(box: Box) -> Sequence[Finding]:
     names = ", ".join(sorted({f"ivr {process.ours}" for process in dumping}))
     return [
         Finding(
-            "core-dumps", State.WARNING,
-            f"When it crashes, the memory of {names} goes to {pattern.strip()[:60]}, callers' words in"
-            " it.",
+            "core-dumps",
+            State.WARNING,
+            worded(
+                "When it crashes, the memory of {names} goes to {place}, callers' words in it.",
+                names=names,
+                place=pattern.strip()[:60],
+            ),
             "LimitCORE=0 in the units, or Storage=none in /etc/systemd/coredump.conf.",
         )
-    ]  # fmt: skip
+    ]
 
 
 async def look_at_huge_pages(box: Box) -> Sequence[Finding]:
@@ -84,7 +101,9 @@ async def look_at_huge_pages(box: Box) -> Sequence[Finding]:
         return [Finding("huge-pages", State.SKIPPED, "This kernel has no transparent huge pages.")]
     mode = text.partition("[")[2].partition("]")[0]
     if mode != "always":
-        return [Finding("huge-pages", State.GOOD, f"Transparent huge pages: {mode}.")]
+        return [
+            Finding("huge-pages", State.GOOD, worded("Transparent huge pages: {mode}.", mode=mode))
+        ]
     return [
         Finding(
             "huge-pages", State.WARNING,
@@ -100,11 +119,15 @@ async def look_at_udp(box: Box) -> Sequence[Finding]:
     counts = await asyncio.to_thread(udp_counts)
     got, lost = counts.get("InDatagrams", 0), counts.get("RcvbufErrors", 0)
     share = lost / (got + lost) if got + lost else 0.0
-    told = f"{lost} of {got + lost} UDP packets were lost for want of buffer since the start"
+    told = worded(
+        "{lost} of {total} UDP packets were lost for want of buffer since the start",
+        lost=lost,
+        total=got + lost,
+    )
     if got + lost >= LEAST_PACKETS and share > LOST:
         do = "sysctl -w net.core.rmem_default=1048576 net.core.rmem_max=4194304, then start ours again."
-        return [Finding("udp", State.WARNING, f"{told}.", do, detail=counts)]
-    return [Finding("udp", State.GOOD, f"{told}.", detail=counts)]
+        return [Finding("udp", State.WARNING, worded("{told}.", told=told), do, detail=counts)]
+    return [Finding("udp", State.GOOD, worded("{told}.", told=told), detail=counts)]
 
 
 def udp_counts() -> dict[str, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State, Step
 from appliance.ops.doctor.kernel import our_processes
+from appliance.ops.doctor.sentences import worded
 from appliance.settings import Settings
 
 HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{16}")
@@ -24,18 +25,33 @@ async def look(box: Box) -> Sequence[Finding]:
     settings = box.settings
     if not settings.data_dir.is_dir():
         do = "`ivr up` makes it, or `ivr doctor --fix`; data_dir in the settings names it."
-        return [Finding("data", State.WARNING, f"There is no folder {settings.data_dir} yet.", do)]
+        return [
+            Finding(
+                "data",
+                State.WARNING,
+                worded("There is no folder {folder} yet.", folder=settings.data_dir),
+                do,
+            )
+        ]
     found = []
     old = await asyncio.to_thread(lambda: list(half_written(settings)))
     if old:
-        what = f"{len(old)} files were begun and never finished, {old[0]} among them."
+        what = worded(
+            "{count} files were begun and never finished, {one} among them.",
+            count=len(old),
+            one=old[0],
+        )
         do = "`ivr doctor --fix` removes them: whoever wrote them has ended."
         found.append(Finding("data", State.WARNING, what, do, code="half-written"))
     if await _stale_mark(box):
-        what = f"{settings.jobs_ready_file} says that ivr jobs runs, and it does not."
+        what = worded(
+            "{file} says that ivr jobs runs, and it does not.", file=settings.jobs_ready_file
+        )
         do = "`ivr doctor --fix` removes it; start `ivr jobs`."
         found.append(Finding("data", State.WARNING, what, do, code="stale-mark"))
-    return found or [Finding("data", State.GOOD, f"{settings.data_dir} is in order.")]
+    return found or [
+        Finding("data", State.GOOD, worded("{folder} is in order.", folder=settings.data_dir))
+    ]
 
 
 async def fix(box: Box) -> Sequence[Step]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State
+from appliance.ops.doctor.sentences import worded, words
 
 SUPPORTED = {("debian", "12"), ("ubuntu", "24.04")}
 LEAST_CORES = 4
@@ -35,7 +36,12 @@ async def look_at_system(box: Box) -> Sequence[Finding]:
     """/etc/os-release, and what systemd-detect-virt says."""
     release = await asyncio.to_thread(os_release)
     name = release.get("PRETTY_NAME", "an unknown system")
-    what = f"{name}, Linux {platform.release()}, {platform.machine()}."
+    what = worded(
+        "{name}, Linux {kernel}, {machine}.",
+        name=name,
+        kernel=platform.release(),
+        machine=platform.machine(),
+    )
     known = (release.get("ID", ""), release.get("VERSION_ID", "")) in SUPPORTED
     do = "" if known else "Debian 12 and Ubuntu 24.04 are what it is tested on; others may do."
     state = State.GOOD if known else State.WARNING
@@ -48,13 +54,25 @@ async def _virtualisation(box: Box) -> Finding:
     stolen = await asyncio.to_thread(stolen_share)
     if stolen > STOLEN:
         return Finding(
-            "system", State.WARNING,
-            f"The host took {100 * stolen:.1f} % of this machine's processor time ({kind}).",
+            "system",
+            State.WARNING,
+            worded(
+                "The host took {share} % of this machine's processor time ({kind}).",
+                share=f"{100 * stolen:.1f}",
+                kind=kind,
+            ),
             "Give the virtual machine processors of its own: audio goes late meanwhile.",
-            code="steal", detail={"stolen": stolen, "virtualisation": kind},
-        )  # fmt: skip
-    told = "No virtualisation" if kind == "none" else f"Virtualised by {kind}"
-    what = f"{told}; {100 * stolen:.1f} % of processor time went to others."
+            code="steal",
+            detail={"stolen": stolen, "virtualisation": kind},
+        )
+    told = (
+        words("No virtualisation") if kind == "none" else worded("Virtualised by {kind}", kind=kind)
+    )
+    what = worded(
+        "{told}; {share} % of processor time went to others.",
+        told=told,
+        share=f"{100 * stolen:.1f}",
+    )
     return Finding("system", State.GOOD, what, code="virtualisation", detail={"kind": kind})
 
 
@@ -72,17 +90,32 @@ async def look_at_processors(box: Box) -> Sequence[Finding]:
             )
         )  # fmt: skip
     if cores < LEAST_CORES:
-        do = f"Give it {LEAST_CORES} cores or more; docs/performance.md says what calls need."
-        found.append(Finding("cpu", State.WARNING, f"{cores} cores are few for calls.", do))
+        do = worded(
+            "Give it {cores} cores or more; docs/performance.md says what calls need.",
+            cores=LEAST_CORES,
+        )
+        found.append(
+            Finding(
+                "cpu", State.WARNING, worded("{cores} cores are few for calls.", cores=cores), do
+            )
+        )
     if load > cores:
         found.append(
             Finding(
-                "cpu", State.WARNING, f"{load:.1f} processes wanted one of {cores} cores lately.",
+                "cpu",
+                State.WARNING,
+                worded(
+                    "{load} processes wanted one of {cores} cores lately.",
+                    load=f"{load:.1f}",
+                    cores=cores,
+                ),
                 "See what runs beside the calls (`top`); audio goes late when cores are short.",
                 code="load",
             )
-        )  # fmt: skip
-    good = f"{cores} cores, load {load:.1f} in the last five minutes."
+        )
+    good = worded(
+        "{cores} cores, load {load} in the last five minutes.", cores=cores, load=f"{load:.1f}"
+    )
     return found or [Finding("cpu", State.GOOD, good, detail={"cores": cores, "load": load})]
 
 
@@ -91,23 +124,35 @@ async def look_at_memory(box: Box) -> Sequence[Finding]:
     memory = await asyncio.to_thread(meminfo)
     total, free = memory.get("MemTotal", 0), memory.get("MemAvailable", 0)
     swapped = memory.get("SwapTotal", 0) - memory.get("SwapFree", 0)
-    told = f"{total / 1e9:.1f} GB, {free / 1e9:.1f} GB of it free"
+    told = worded(
+        "{total} GB, {free} GB of it free",
+        total=f"{total / 1e9:.1f}",
+        free=f"{free / 1e9:.1f}",
+    )
     found = []
     if free < LOW_MEMORY * total:
         do = "Stop what else runs here, or run fewer engine servers ([engines])."
-        found.append(Finding("memory", State.BAD, f"Memory is nearly full: {told}.", do))
+        found.append(
+            Finding("memory", State.BAD, worded("Memory is nearly full: {told}.", told=told), do)
+        )
     if total < LEAST_MEMORY_BYTES:
         do = "8 GB is the least for the engines that come with it; models need more."
-        found.append(Finding("memory", State.WARNING, f"There is little memory: {told}.", do))
+        found.append(
+            Finding(
+                "memory", State.WARNING, worded("There is little memory: {told}.", told=told), do
+            )
+        )
     if swapped > SWAPPED_BYTES:
         found.append(
             Finding(
-                "memory", State.WARNING, f"{swapped / 1e9:.1f} GB of memory lies on the disk (swap).",
+                "memory",
+                State.WARNING,
+                worded("{gb} GB of memory lies on the disk (swap).", gb=f"{swapped / 1e9:.1f}"),
                 "A frame that waits for the disk is late: give the machine more memory, or less to do.",
                 code="swap",
             )
-        )  # fmt: skip
-    return found or [Finding("memory", State.GOOD, f"{told}.", detail=memory)]
+        )
+    return found or [Finding("memory", State.GOOD, worded("{told}.", told=told), detail=memory)]
 
 
 async def look_at_clock(box: Box) -> Sequence[Finding]:
@@ -129,7 +174,7 @@ async def look_at_clock(box: Box) -> Sequence[Finding]:
         if state != State.GOOD
         else ""
     )
-    what = f"Kept right by a time server, within {clock.error_us / 1000:.0f} ms."
+    what = worded("Kept right by a time server, within {ms} ms.", ms=f"{clock.error_us / 1000:.0f}")
     return [Finding("clock", state, what, do, detail={"error_us": clock.error_us})]
 
 

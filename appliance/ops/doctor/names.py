@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State
+from appliance.ops.doctor.sentences import worded, words
 from appliance.rehearsal.sip_message import address_of
 from appliance.settings import Settings
 from appliance.telephony.dnssrv import nameservers
@@ -28,9 +29,19 @@ async def look(box: Box) -> Sequence[Finding]:
     if own is not None:
         troubles.append(own)
     servers = [host for host, _ in await asyncio.to_thread(nameservers)]
-    told = f"Name servers: {', '.join(servers)}. " if servers else "No name server is set. "
-    known = f"{len(names)} names of the settings are known." if names else "The settings hold none."
-    return troubles or [Finding("dns", State.GOOD, told + known)]
+    told = (
+        worded("Name servers: {servers}.", servers=", ".join(servers))
+        if servers
+        else words("No name server is set.")
+    )
+    known = (
+        worded("{count} names of the settings are known.", count=len(names))
+        if names
+        else words("The settings hold no name.")
+    )
+    return troubles or [
+        Finding("dns", State.GOOD, worded("{servers} {names}", servers=told, names=known))
+    ]
 
 
 def names_in(settings: Settings) -> dict[str, str]:
@@ -59,17 +70,31 @@ async def _asked(name: str, setting: str) -> Finding | None:
             await loop.getaddrinfo(name, None)
     except (OSError, UnicodeError):  # TimeoutError is an OSError
         if not setting:
-            do = f"Add a line to /etc/hosts: 127.0.1.1 {name}"
-            what = f"This machine's own name, {name}, is not known: programs wait for it."
+            do = worded("Add a line to /etc/hosts: 127.0.1.1 {name}", name=name)
+            what = worded(
+                "This machine's own name, {name}, is not known: programs wait for it.", name=name
+            )
             return Finding("dns", State.WARNING, what, do, code="own-name")
-        do = f"Check its spelling and /etc/resolv.conf, or write the address in {setting}."
-        return Finding("dns", State.BAD, f"The name {name} ({setting}) is not known.", do)
+        do = worded(
+            "Check its spelling and /etc/resolv.conf, or write the address in {setting}.",
+            setting=setting,
+        )
+        return Finding(
+            "dns",
+            State.BAD,
+            worded("The name {name} ({setting}) is not known.", name=name, setting=setting),
+            do,
+        )
     took_s = time.monotonic() - began_s
     if took_s < SLOW_S:
         return None
     do = "The first name server in /etc/resolv.conf may be gone."
     return Finding(
-        "dns", State.WARNING, f"To find {name} took {took_s:.1f} s.", do, code="slow-dns"
+        "dns",
+        State.WARNING,
+        worded("To find {name} took {seconds} s.", name=name, seconds=f"{took_s:.1f}"),
+        do,
+        code="slow-dns",
     )
 
 

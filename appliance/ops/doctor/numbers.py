@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State
+from appliance.ops.doctor.sentences import worded
 from appliance.settings import Settings
 from appliance.store.health import read_numbers
 
@@ -23,14 +24,22 @@ async def look_at_numbers(box: Box) -> Sequence[Finding]:
     found = []
     if numbers.nowhere:
         named = ", ".join(f"{did} ({agent})" for did, agent in numbers.nowhere[:MOST_NAMED])
-        what = f"{len(numbers.nowhere)} numbers lead to an agent that was never published: {named}."
+        what = worded(
+            "{count} numbers lead to an agent that was never published: {named}.",
+            count=len(numbers.nowhere),
+            named=named,
+        )
         do = "Publish it (console, Agents), or give the number to another: ivr numbers."
         found.append(Finding("numbers", State.BAD, what, do, code="number-nowhere"))
     if not numbers.numbers:
         do = "`ivr seed` publishes a sample; else the console, Agents, then Numbers."
         what = "No number is answered by an agent: every call is refused."
         found.append(Finding("numbers", State.BAD, what, do, code="no-number"))
-    good = f"{numbers.numbers} numbers lead to {numbers.agents} published agents."
+    good = worded(
+        "{numbers} numbers lead to {agents} published agents.",
+        numbers=numbers.numbers,
+        agents=numbers.agents,
+    )
     return found or [Finding("numbers", State.GOOD, good)]
 
 
@@ -39,7 +48,11 @@ async def look_at_spool(box: Box) -> Sequence[Finding]:
     stuck, size = await asyncio.to_thread(stuck_spool, box.settings)
     if not stuck:
         return [Finding("spool", State.GOOD, "No row waits on the disk for long.")]
-    what = f"{stuck} files with {size / 1e3:.0f} kB of call rows lie on the disk for minutes."
+    what = worded(
+        "{files} files with {kb} kB of call rows lie on the disk for minutes.",
+        files=stuck,
+        kb=f"{size / 1e3:.0f}",
+    )
     do = "If Postgres answers, start a worker: it writes what others left; else see its log."
     return [Finding("spool", State.WARNING, what, do, detail={"files": stuck, "bytes": size})]
 

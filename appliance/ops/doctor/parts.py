@@ -8,6 +8,7 @@ from appliance.ops import alarms
 from appliance.ops.alarms import Alarm
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State, state_of
+from appliance.ops.doctor.sentences import worded
 from appliance.ops.sitelook import Site
 
 Good = tuple[State, str]
@@ -39,25 +40,36 @@ def _check(
 def _workers(site: Site) -> Good:
     places = sum(worker.capacity for worker in site.workers)
     calls = sum(worker.calls for worker in site.workers)
-    return State.GOOD, f"{len(site.workers)} answer: {calls} of {places} places taken."
+    return State.GOOD, worded(
+        "{count} answer: {calls} of {places} places taken.",
+        count=len(site.workers),
+        calls=calls,
+        places=places,
+    )
 
 
 def _stages(site: Site) -> Good:
     if not site.stages:
         return State.SKIPPED, "The settings name no engine server."
     told = ", ".join(f"{stage.name} {len(stage.up)}" for stage in site.stages)
-    return State.GOOD, f"Servers that answer: {told}."
+    return State.GOOD, worded("Servers that answer: {told}.", told=told)
 
 
 def _telephony(site: Site) -> Good:
     if not site.switch.up:
         return State.SKIPPED, "No ivr switch has been here; calls come through ivr sip."
     up = sum(trunk.up for trunk in site.switch.trunks)
-    return State.GOOD, f"FreeSWITCH is there; {up} of {len(site.switch.trunks)} trunks are up."
+    return State.GOOD, worded(
+        "FreeSWITCH is there; {up} of {total} trunks are up.", up=up, total=len(site.switch.trunks)
+    )
 
 
 def _database(site: Site) -> Good:
-    return State.GOOD, f"Postgres {site.database.version} answered in {site.database.ms:.0f} ms."
+    return State.GOOD, worded(
+        "Postgres {version} answered in {ms} ms.",
+        version=site.database.version,
+        ms=f"{site.database.ms:.0f}",
+    )
 
 
 def _jobs(site: Site) -> Good:
@@ -72,14 +84,20 @@ def _calls(site: Site) -> Good:
         return State.SKIPPED, "Postgres could not tell of the last calls."
     return (
         State.GOOD,
-        f"{recent.calls} calls and {recent.turns} turns ended in 15 minutes as meant.",
+        worded(
+            "{calls} calls and {turns} turns ended in 15 minutes as meant.",
+            calls=recent.calls,
+            turns=recent.turns,
+        ),
     )
 
 
 def _certificate(site: Site) -> Good:
     if site.certificate_ends is None:
         return State.SKIPPED, "The console has no certificate yet, or TLS is off."
-    return State.GOOD, f"The console's ends on {site.certificate_ends:%Y-%m-%d}."
+    return State.GOOD, worded(
+        "The console's ends on {day}.", day=f"{site.certificate_ends:%Y-%m-%d}"
+    )
 
 
 CHECKS = (

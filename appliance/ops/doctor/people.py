@@ -9,7 +9,9 @@ import aiohttp
 
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State
+from appliance.ops.doctor.sentences import worded
 from appliance.store.health import read_people
+from appliance.urls import in_url, reached
 
 MOST_NAMED = 5
 TIMEOUT_S = 4.0
@@ -23,15 +25,22 @@ async def look_at_people(box: Box) -> Sequence[Finding]:
         people = await read_people(connection)
     found = []
     if not people.operators:
-        do = "Make one: ivr users add NAME --role operator"
+        do = "Make one: ivr users create NAME --role operator"
         what = "No operator can log in to the console."
         found.append(Finding("users", State.WARNING, what, do, code="no-operator"))
     if bare := people.powerful_without_factor:
         named = ", ".join(bare[:MOST_NAMED])
-        what = f"{len(bare)} operators and admins have no second factor: {named}."
+        what = worded(
+            "{count} operators and admins have no second factor: {named}.",
+            count=len(bare),
+            named=named,
+        )
         do = 'Each enrols under My account; admin.second_factor = "required" makes them.'
         found.append(Finding("users", State.WARNING, what, do, code="no-second-factor"))
-    good = f"{people.enabled} people may log in; operators and admins have a second factor."
+    good = worded(
+        "{count} people may log in; operators and admins have a second factor.",
+        count=people.enabled,
+    )
     return found or [Finding("users", State.GOOD, good)]
 
 
@@ -40,7 +49,7 @@ async def look_at_console(box: Box) -> Sequence[Finding]:
     admin = box.settings.admin
     if not admin.enabled:
         return [Finding("console", State.SKIPPED, "admin.enabled is off.")]
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(admin.host, admin.host)
+    host = in_url(reached(admin.host))
     url = f"{'https' if admin.tls else 'http'}://{host}:{admin.port}/health"
     # whose certificate it is, is not asked here: it may be one of our own making
     context = ssl.create_default_context()
@@ -51,13 +60,21 @@ async def look_at_console(box: Box) -> Sequence[Finding]:
             status = response.status
     except (aiohttp.ClientError, TimeoutError, OSError):
         do = "Start `ivr admin` (or `ivr up`); its log says why it ended. Calls go on without it."
-        what = f"The console does not answer at {url}."
+        what = worded("The console does not answer at {url}.", url=url)
         return [Finding("console", State.WARNING, what, do)]
     if status >= 500:
         do = "See the log of `ivr admin`."
-        return [Finding("console", State.WARNING, f"The console answers {status}.", do)]
+        return [
+            Finding(
+                "console", State.WARNING, worded("The console answers {status}.", status=status), do
+            )
+        ]
     return [
-        Finding("console", State.GOOD, f"The console answers at {url.removesuffix('/health')}.")
+        Finding(
+            "console",
+            State.GOOD,
+            worded("The console answers at {url}.", url=url.removesuffix("/health")),
+        )
     ]
 
 

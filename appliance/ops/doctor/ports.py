@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from appliance.metrics.access import is_local
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State
 from appliance.ops.doctor.processes import Listener, listeners
-from appliance.ops.doctor.settings import is_loopback
+from appliance.ops.doctor.sentences import worded
 from appliance.settings import Settings
 
 POSTGRES_PROGRAMS = ("postgres", "postmaster")
@@ -44,7 +45,11 @@ async def look_at_holders(box: Box) -> Sequence[Finding]:
     wanted = places(box.settings)
     strangers = [finding for place in wanted for finding in _strangers(place, found)]
     held = sum(any(one.kind == p.kind and one.port == p.port for one in found) for p in wanted)
-    good = f"{held} of {len(wanted)} ports are held, all by ours; the others are free."
+    good = worded(
+        "{held} of {total} ports are held, all by ours; the others are free.",
+        held=held,
+        total=len(wanted),
+    )
     return strangers or [Finding("ports", State.GOOD, good)]
 
 
@@ -101,7 +106,7 @@ def _local_port(url: str, default: int) -> int:
     """The port of a server on this machine; 0: it is on another one."""
     parts = urlsplit(url)
     host = parts.hostname or "localhost"
-    return (parts.port or default) if is_loopback(host) else 0
+    return (parts.port or default) if is_local(host) else 0
 
 
 def _strangers(place: Place, found: Sequence[Listener]) -> Iterator[Finding]:
@@ -129,7 +134,7 @@ def _exposed(settings: Settings, place: Place, found: Sequence[Listener]) -> Ite
     for one in found:
         if (one.kind, one.port) != (place.kind, place.port) or one.address.is_loopback:
             continue
-        meant = place.setting == "worker.port" and not is_loopback(settings.worker.host)
+        meant = place.setting == "worker.port" and not is_local(settings.worker.host)
         yield Finding(
             "exposure", State.WARNING if meant else State.BAD,
             "{kind} port {port} ({setting}) can be reached on {address}, not from this machine alone.",

@@ -7,9 +7,10 @@ import ssl
 from collections.abc import Sequence
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from appliance.metrics.access import is_local
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State
-from appliance.ops.doctor.settings import is_loopback
+from appliance.ops.doctor.sentences import worded
 from appliance.settings import REDIS_SECRET, Settings
 from appliance.store.health import dead_deliveries
 from appliance.store.queue import redis_url
@@ -30,7 +31,11 @@ async def look_at_redis(box: Box) -> Sequence[Finding]:
         bare = await _say(parts, b"PING\r\n")
     except OSError as e:
         why = getattr(e, "strerror", None) or "no answer"
-        return [Finding("redis", State.SKIPPED, f"Redis does not answer ({why}): see jobs.")]
+        return [
+            Finding(
+                "redis", State.SKIPPED, worded("Redis does not answer ({why}): see jobs.", why=why)
+            )
+        ]
     found = [] if bare.startswith(b"-NOAUTH") else [_open(parts)]
     if parts.password:
         answer = await _say(parts, _login(parts) + b"INFO memory\r\n")
@@ -42,18 +47,26 @@ async def look_at_redis(box: Box) -> Sequence[Finding]:
 
 
 def _open(parts: SplitResult) -> Finding:
-    state = State.WARNING if is_loopback(parts.hostname or "localhost") else State.BAD
+    state = State.WARNING if is_local(parts.hostname or "localhost") else State.BAD
     do = "Set requirepass in redis.conf, and the password in redis.url: redis://:PASSWORD@HOST:PORT/0"
-    what = f"Redis at {parts.hostname}:{parts.port} asks for no password: any program adds jobs."
+    what = worded(
+        "Redis at {host}:{port} asks for no password: any program adds jobs.",
+        host=parts.hostname,
+        port=parts.port,
+    )
     return Finding("redis", state, what, do, code="redis-open")
 
 
 def _refused(settings: Settings, answer: bytes) -> Finding:
     where = (
-        "redis.url" if settings.redis.url else f"the secret {settings.secrets_dir / REDIS_SECRET}"
+        "redis.url"
+        if settings.redis.url
+        else worded("the secret {file}", file=settings.secrets_dir / REDIS_SECRET)
     )
-    what = f"Redis refuses the password: {answer[1:80].split(chr(13).encode())[0].decode()}."
-    do = f"Mend {where}, or stop the other Redis that stands on this port."
+    what = worded(
+        "Redis refuses the password: {why}.", why=answer[1:80].split(chr(13).encode())[0].decode()
+    )
+    do = worded("Mend {where}, or stop the other Redis that stands on this port.", where=where)
     return Finding("redis", State.BAD, what, do, code="redis-password")
 
 
@@ -96,7 +109,7 @@ async def look_at_dead_letters(box: Box) -> Sequence[Finding]:
         dead = await dead_deliveries(connection)
     if not dead:
         return [Finding("dead-letters", State.GOOD, "No delivery of a webhook was given up.")]
-    what = f"{dead} deliveries of webhooks were given up."
+    what = worded("{dead} deliveries of webhooks were given up.", dead=dead)
     do = "Console, Webhooks: each tells why; mend the receiver, then send them again there."
     return [Finding("dead-letters", State.WARNING, what, do, detail={"dead": dead})]
 

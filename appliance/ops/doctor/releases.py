@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from appliance.errors import UserError
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State
+from appliance.ops.doctor.sentences import worded
 from appliance.ops.releases.journal import Journal
 from appliance.ops.releases.release import Place
 from appliance.ops.releases.units import Systemctl, Units
@@ -27,7 +28,9 @@ async def look_at_releases(box: Box) -> Sequence[Finding]:
 def look(place: Place, units: Units) -> list[Finding]:
     """What is to be told of ``place``. Raises UserError."""
     if (progress := Journal(place).read()) is not None:
-        what = f"An upgrade to {progress.new} is under way, or was cut short."
+        what = worded(
+            "An upgrade to {release} is under way, or was cut short.", release=progress.new
+        )
         do = "If none is at work: `ivr upgrade --resume`."
         return [Finding(CODE, State.WARNING, what, do, code="upgrade-cut-short")]
     now = place.in_force().name
@@ -36,10 +39,14 @@ def look(place: Place, units: Units) -> list[Finding]:
     except UserError:
         others = []  # no service manager to ask
     if others:
-        what = f"{', '.join(others)} run another release than {now}, which is in force."
+        what = worded(
+            "{services} run another release than {release}, which is in force.",
+            services=", ".join(others),
+            release=now,
+        )
         do = "`ivr upgrade --finish` moves them in a moment without calls."
         return [Finding(CODE, State.WARNING, what, do, code="older-services")]
-    return [Finding(CODE, State.GOOD, f"Release {now} is in force.")]
+    return [Finding(CODE, State.GOOD, worded("Release {release} is in force.", release=now))]
 
 
 CHECKS = (

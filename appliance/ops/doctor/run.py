@@ -14,6 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from appliance.errors import UserError, reason_of
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State, Step, worst
+from appliance.ops.doctor.errors import said
+from appliance.ops.doctor.sentences import worded, words
 
 MOST_AT_ONCE = 12
 """Checks; they wait more than they work."""
@@ -80,20 +82,31 @@ async def _look(box: Box, check: Check) -> tuple[Finding, ...]:
         async with asyncio.timeout(check.timeout_s):
             return tuple(await check.look(box))
     except TimeoutError:
-        values = {
-            "title": check.title, "seconds": f"{check.timeout_s:.0f}", "check": check.code,
-        }  # fmt: skip
-        return (Finding(check.code, State.WARNING, *SLOW, values, code="slow"),)
+        what, do = SLOW
+        values = {"title": words(check.title), "seconds": f"{check.timeout_s:.0f}"}
+        return (
+            Finding(
+                check.code, State.WARNING, worded(what, **values), worded(do, check=check.code),
+                code="slow",
+            ),
+        )  # fmt: skip
     except UserError as e:
-        return (Finding(check.code, State.BAD, str(e)),)
+        return (Finding(check.code, State.BAD, said(str(e))),)
     except (OSError, SQLAlchemyError) as e:
         why = reason_of(getattr(e, "orig", None) or e).rstrip(".")
         return (
-            Finding(check.code, State.SKIPPED, f"{check.title} could not be looked at: {why}."),
+            Finding(
+                check.code,
+                State.SKIPPED,
+                worded("{title} could not be looked at: {why}.", title=words(check.title), why=why),
+            ),
         )
     except Exception:  # the border of a check: the others go on
         _log.exception("! doctor: the check %s failed", check.code)
-        what = f"{check.title} could not be looked at: the check itself failed; see the log."
+        what = worded(
+            "{title} could not be looked at: the check itself failed; see the log.",
+            title=words(check.title),
+        )
         return (Finding(check.code, State.WARNING, what, code="failed"),)
 
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State, Step
+from appliance.ops.doctor.sentences import worded, words
 from appliance.store.database import database_url, migrate
-from appliance.store.health import Server, read_server, schema_head, schema_revision
-from appliance.store.schema import Phase, pending, revisions
+from appliance.store.health import Server, read_server, schema_revision
+from appliance.store.schema import Phase, head_of, pending, revisions
 
 LEAST_VERSION = 150_000
 """Postgres 15."""
@@ -26,7 +27,11 @@ async def look_at_server(box: Box) -> Sequence[Finding]:
         server = await read_server(connection)
         ours = datetime.now(UTC)
     found = [*_versions(server), *_clock(server, ours), *_connections(server)]
-    good = f"pgvector {server.pgvector}, {server.bytes / 1e6:.0f} MB, clocks agree."
+    good = worded(
+        "pgvector {version}, {mb} MB, clocks agree.",
+        version=server.pgvector,
+        mb=f"{server.bytes / 1e6:.0f}",
+    )
     return found or [Finding("postgres", State.GOOD, good, detail={"bytes": server.bytes})]
 
 
@@ -34,12 +39,17 @@ def _versions(server: Server) -> list[Finding]:
     found = []
     if server.version < LEAST_VERSION:
         do = "Move to Postgres 15 or later; 18 comes with the appliance."
-        what = f"Postgres {server.version // 10_000} is too old."
+        what = worded("Postgres {version} is too old.", version=server.version // 10_000)
         found.append(Finding("postgres", State.BAD, what, do, code="old-postgres"))
     if server.encoding != "UTF8":
         do = "Make the database anew with ENCODING 'UTF8'; Hindi cannot be kept otherwise."
         found.append(
-            Finding("postgres", State.BAD, f"The database's encoding is {server.encoding}.", do)
+            Finding(
+                "postgres",
+                State.BAD,
+                worded("The database's encoding is {encoding}.", encoding=server.encoding),
+                do,
+            )
         )
     if not server.pgvector:
         there = bool(server.pgvector_available)
@@ -51,7 +61,9 @@ def _versions(server: Server) -> list[Finding]:
         found.append(Finding("postgres", State.BAD, "pgvector is not there.", do, code="pgvector"))
     elif tuple(int(part) for part in server.pgvector.split(".")[:2]) < LEAST_PGVECTOR:
         do = "Install a newer one, then: ALTER EXTENSION vector UPDATE."
-        what = f"pgvector {server.pgvector} is too old for our indexes (0.5)."
+        what = worded(
+            "pgvector {version} is too old for our indexes (0.5).", version=server.pgvector
+        )
         found.append(Finding("postgres", State.BAD, what, do, code="pgvector"))
     return found
 
@@ -61,30 +73,47 @@ def _clock(server: Server, ours: datetime) -> list[Finding]:
     if abs(skew_s) < SKEW_WARNING_S:
         return []
     state = State.BAD if abs(skew_s) >= SKEW_BAD_S else State.WARNING
-    way = "ahead of" if skew_s > 0 else "behind"
+    way = words("ahead of" if skew_s > 0 else "behind")
     return [
         Finding(
-            "postgres", state, f"The clock of Postgres is {abs(skew_s):.0f} s {way} ours.",
-            "Have both machines follow one time server.", code="skew",
+            "postgres",
+            state,
+            worded(
+                "The clock of Postgres is {seconds} s {way} ours.",
+                seconds=f"{abs(skew_s):.0f}",
+                way=way,
+            ),
+            "Have both machines follow one time server.",
+            code="skew",
         )
-    ]  # fmt: skip
+    ]
 
 
 def _connections(server: Server) -> list[Finding]:
     if server.connections < CONNECTIONS_FULL * server.most_connections:
         return []
-    what = f"{server.connections} of {server.most_connections} connections of Postgres are taken."
+    what = worded(
+        "{taken} of {total} connections of Postgres are taken.",
+        taken=server.connections,
+        total=server.most_connections,
+    )
     do = "Raise max_connections, or see who holds them (pg_stat_activity)."
     return [Finding("postgres", State.WARNING, what, do, code="connections")]
 
 
 async def look_at_schema(box: Box) -> Sequence[Finding]:
     """The revision of the tables against the one that this version wants."""
-    head = await asyncio.to_thread(schema_head)
+    head = await asyncio.to_thread(head_of)
     async with box.engine.connect() as connection:
         there = await schema_revision(connection)
     if there == head:
-        return [Finding("schema", State.GOOD, f"The tables are at {head}, as this version wants.")]
+        return [
+            Finding(
+                "schema",
+                State.GOOD,
+                worded("The tables are at {head}, as this version wants.", head=head),
+            )
+        ]
     if there and (found := await asyncio.to_thread(_between_releases, there)):
         return [found]
     if not there:
@@ -96,7 +125,7 @@ async def look_at_schema(box: Box) -> Sequence[Finding]:
         "Run `ivr db upgrade` (or `ivr doctor --fix --yes`). If a newer version wrote them, install"
         " that version instead."
     )
-    what = f"The tables are at {there}; this version wants {head}."
+    what = worded("The tables are at {there}; this version wants {head}.", there=there, head=head)
     return [Finding("schema", State.BAD, what, do, detail={"there": there, "head": head})]
 
 
@@ -104,16 +133,19 @@ def _between_releases(there: str) -> Finding | None:
     """What is as an upgrade or a rollback leaves it (docs/upgrade.md); None: it is not."""
     known = revisions()
     if there not in {revision.id for revision in known}:
-        what = (
-            f"The tables are at {there}, which a newer version brought; this one goes on with them."
+        what = worded(
+            "The tables are at {there}, which a newer version brought; this one goes on with them.",
+            there=there,
         )
         do = "After a rollback that is as it should be. Otherwise install the newer version."
         return Finding("schema", State.WARNING, what, do, code="newer-tables")
     left = pending(known, there)
     if any(revision.phase is not Phase.CONTRACT for revision in left):
         return None
-    what = (
-        f"The tables are at {there}; {len(left)} more revisions wait until no way back is wanted."
+    what = worded(
+        "The tables are at {there}; {count} more revisions wait until no way back is wanted.",
+        there=there,
+        count=len(left),
     )
     return Finding("schema", State.GOOD, what, "`ivr upgrade --finish` applies them.")
 

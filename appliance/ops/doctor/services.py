@@ -8,6 +8,7 @@ from pathlib import Path
 
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State
+from appliance.ops.doctor.sentences import worded
 
 SYSTEMD = Path("/run/systemd/system")
 JOURNAL = Path("/var/log/journal")
@@ -43,7 +44,11 @@ async def look_at_units(box: Box) -> Sequence[Finding]:
     troubles = [finding for unit in found for finding in _judged(unit)]
     running = sum(unit.get("ActiveState") == "active" for unit in found)
     return troubles or [
-        Finding("units", State.GOOD, f"{running} of {len(found)} units are active.")
+        Finding(
+            "units",
+            State.GOOD,
+            worded("{running} of {total} units are active.", running=running, total=len(found)),
+        )
     ]
 
 
@@ -51,17 +56,25 @@ def _judged(unit: dict[str, str]) -> list[Finding]:
     name, state = unit["Id"], unit.get("ActiveState", "")
     log = f"journalctl -u {name} -n 50"
     if state == "failed":
-        do = f"{log}; mend what it says, then: systemctl restart {name}"
-        return [Finding("units", State.BAD, f"{name} failed.", do, code="unit-failed")]
+        do = worded("{log}; mend what it says, then: systemctl restart {name}", log=log, name=name)
+        return [
+            Finding("units", State.BAD, worded("{name} failed.", name=name), do, code="unit-failed")
+        ]
     wanted = unit.get("UnitFileState") == "enabled" and name.endswith((".service", ".target"))
     if wanted and state not in ("active", "activating", "reloading"):
-        do = f"systemctl start {name}; {log}"
+        do = worded("systemctl start {name}; {log}", name=name, log=log)
         return [
-            Finding("units", State.BAD, f"{name} is {state}, and should run.", do, code="unit-off")
+            Finding(
+                "units",
+                State.BAD,
+                worded("{name} is {state}, and should run.", name=name, state=state),
+                do,
+                code="unit-off",
+            )
         ]
     restarts = unit.get("NRestarts", "0")
     if restarts.isdigit() and int(restarts) >= RESTARTED:
-        what = f"{name} was started anew {restarts} times."
+        what = worded("{name} was started anew {restarts} times.", name=name, restarts=restarts)
         return [Finding("units", State.WARNING, what, log, code="unit-restarts")]
     return []
 

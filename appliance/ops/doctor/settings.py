@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 
+from appliance.metrics.access import is_local
 from appliance.ops.doctor.box import Box
 from appliance.ops.doctor.check import Check, Finding, Group, State
-from appliance.settings import DEFAULT_FILE, Settings
+from appliance.ops.doctor.sentences import worded
+from appliance.settings import Settings, settings_file
 
 CODE = "settings"
 WIDE_PREFIX = 8
@@ -22,7 +22,7 @@ async def look(box: Box) -> Sequence[Finding]:
     found = [*_open_doors(settings), *_places(settings)]
     file = file_in_force()
     read = (
-        f"{file} is valid."
+        worded("{file} is valid.", file=file)
         if file
         else "No settings file: defaults and the environment are in force."
     )
@@ -31,32 +31,29 @@ async def look(box: Box) -> Sequence[Finding]:
 
 def file_in_force() -> Path | None:
     """The settings file that was read, where there is one."""
-    path = Path(os.environ.get("IVR_SETTINGS", DEFAULT_FILE))
+    path = settings_file()
     return path.absolute() if path.exists() else None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` can be reached from this machine alone."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _open_doors(settings: Settings) -> Iterator[Finding]:
     for network in settings.sip.allow:
         if network.prefixlen <= WIDE_PREFIX and not network.is_loopback:
             yield Finding(
-                CODE, State.WARNING, f"sip.allow lets {network} call: nearly everybody.",
+                CODE,
+                State.WARNING,
+                worded("sip.allow lets {network} call: nearly everybody.", network=network),
                 "Name the networks of your carrier and telephones only; scanners find an open port"
-                " within hours.", code="open-sip",
-            )  # fmt: skip
-    if not settings.admin.tls and not is_loopback(settings.admin.host):
+                " within hours.",
+                code="open-sip",
+            )
+    if not settings.admin.tls and not is_local(settings.admin.host):
         yield Finding(
-            CODE, State.BAD, f"The console speaks plain HTTP on {settings.admin.host}.",
+            CODE,
+            State.BAD,
+            worded("The console speaks plain HTTP on {host}.", host=settings.admin.host),
             "Set admin.tls, or let it listen on 127.0.0.1 behind a proxy that speaks HTTPS.",
             code="plain-console",
-        )  # fmt: skip
+        )
     for name, host in (
         ("worker.host", settings.worker.host),
         ("switch.esl_host", settings.switch.esl_host),
@@ -64,21 +61,32 @@ def _open_doors(settings: Settings) -> Iterator[Finding]:
         # FreeSWITCH plays whatever comes there: who reaches it speaks into calls
         ("switch.playback_host", settings.switch.playback_host),
     ):
-        if not is_loopback(host):
+        if not is_local(host):
             yield Finding(
-                CODE, State.WARNING, f"{name} = {host} can be reached from outside this machine.",
+                CODE,
+                State.WARNING,
+                worded(
+                    "{name} = {host} can be reached from outside this machine.",
+                    name=name,
+                    host=host,
+                ),
                 "Use 127.0.0.1, or guard that network: a firewall that lets only our machines in.",
                 code="not-loopback",
-            )  # fmt: skip
+            )
 
 
 def _places(settings: Settings) -> Iterator[Finding]:
     if file_in_force() and not settings.data_dir.is_absolute():
         yield Finding(
-            CODE, State.WARNING,
-            f"data_dir = {settings.data_dir} depends on the folder that a command is started in.",
-            "Write it in full: data_dir = \"/var/lib/ivr\".", code="relative-data-dir",
-        )  # fmt: skip
+            CODE,
+            State.WARNING,
+            worded(
+                "data_dir = {folder} depends on the folder that a command is started in.",
+                folder=settings.data_dir,
+            ),
+            'Write it in full: data_dir = "/var/lib/ivr".',
+            code="relative-data-dir",
+        )
 
 
 CHECKS = (Check(CODE, "Settings", Group.SETTINGS, look, how="reads them; weighs what they open"),)

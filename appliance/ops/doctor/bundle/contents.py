@@ -26,7 +26,8 @@ from appliance.ops.doctor.checks import CHECKS
 from appliance.ops.doctor.disk import disks
 from appliance.ops.doctor.run import Outcome, examine
 from appliance.ops.poolstatus import read_pools
-from appliance.store.health import read_server, schema_head, schema_revision
+from appliance.store.health import read_server, schema_revision
+from appliance.store.schema import head_of
 
 DEBIAN = (
     "freeswitch*",
@@ -84,7 +85,7 @@ async def _versions(box: Box) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": machine.os_release(),
         "kernel": platform.release(),
-        "schema_wanted": await asyncio.to_thread(schema_head),
+        "schema_wanted": await asyncio.to_thread(head_of),
     }
     try:
         async with asyncio.timeout(DATABASE_TIMEOUT_S), box.engine.connect() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from appliance.checkpoints.sentences import SENTENCES
@@ -10,7 +11,7 @@ from appliance.events import Agent
 from appliance.languages import primary
 from appliance.ops.doctor.box import Box
 from appliance.ops.models.selftest_text import QUESTION
-from appliance.ops.models.serve import say, voices
+from appliance.ops.models.serve import At, say, voices
 from appliance.rehearsal.questions import Questions, of_sound
 from appliance.rehearsal.script import CONVERSATION
 from appliance.store.golden import list_questions
@@ -34,8 +35,8 @@ async def asked(box: Box, agent: Agent, text: str) -> Asked:
     Raises UserError: no voice of the appliance speaks that language, or none answers.
     """
     text = text or await question_for(box, agent)
-    url, voice = await _voice(box, agent)
-    pcm = await say(url, text, voice=voice, language=agent.language)
+    at, voice = await _voice(box, agent)
+    pcm = await say(at, text, voice=voice, language=agent.language)
     return Asked(text, voice, of_sound({text: pcm}, "the doctor's question"))
 
 
@@ -56,14 +57,16 @@ async def question_for(box: Box, agent: Agent) -> str:
     return text
 
 
-async def _voice(box: Box, agent: Agent) -> tuple[str, str]:
+async def _voice(box: Box, agent: Agent) -> tuple[At, str]:
     """Server and id of a voice of the agent's language, another than its own where there is one."""
-    found: list[tuple[str, str]] = []
+    found: list[tuple[At, str]] = []
+    tts = box.settings.engines.tts
     for stage in (await box.site()).stages:
         for server in stage.up if stage.name == "tts" else ():
+            at = await asyncio.to_thread(At.of, box.settings, tts, server.url)
             found += [
-                (server.url, voice["id"])
-                for voice in await voices(server.url)
+                (at, voice["id"])
+                for voice in await voices(at)
                 if primary(voice["language"]) == primary(agent.language)
             ]
     others = [one for one in found if one[1] != agent.voice]
