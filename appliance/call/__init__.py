@@ -1,7 +1,7 @@
 """One live call, and the desk that admits and drains calls.
 
 * the worker: ``worker`` puts all together; ``admission``, ``warmth``, ``siterules``; what it tells
-  Prometheus and a collector of traces: ``telling``, ``measured``, ``tracing``
+  Prometheus and a collector of traces: ``telling``, ``measured``, ``tracing`` (``spans``)
 * a call's way in: ``desk`` -> ``lobby`` (``past``) -> ``session``; for an external bot ``botcall``
   (``botlink``, ``botvoice``); from the console, to try an agent: ``trying``
 * a call: ``session`` asks the floor and does its actions; ``services``, ``life``, ``timers``

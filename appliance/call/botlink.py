@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Protocol
 
 import picows
 
+from appliance.addresses import is_for_operator, resolved
 from appliance.errors import EngineError
 from appliance.media.twilio import LONGEST_MESSAGE_BYTES
 
@@ -51,6 +53,7 @@ class BotLink(picows.WSListener):
                     websocket_handshake_timeout=CONNECT_TIMEOUT_S,
                     max_frame_size=LONGEST_MESSAGE_BYTES,
                     max_redirects=0,
+                    socket_factory=_dialled,
                     enable_auto_ping=True,
                     auto_ping_idle_timeout=PING_IDLE_S,
                     auto_ping_reply_timeout=PING_REPLY_S,
@@ -114,3 +117,28 @@ class BotLink(picows.WSListener):
             self._parts.clear()
         if self._bot is not None:
             self._bot.on_bot_message(payload)
+
+
+async def _dialled(url: picows.url.WSParsedURL) -> socket.socket:
+    """A socket that is connected to one of the host's addresses, the first that answers; the name is
+    asked once, and what it says a moment later changes nothing. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    found = await resolved(url.host, url.port, CONNECT_TIMEOUT_S)
+    trouble = OSError(f"{url.host} may not be a bot's: it is at {found[0]}")
+    for address in found:
+        if not is_for_operator(address, url.host):
+            continue
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        dialled = socket.socket(family, socket.SOCK_STREAM)
+        dialled.setblocking(False)
+        try:
+            await loop.sock_connect(dialled, (str(address), url.port))
+        except OSError as e:
+            dialled.close()
+            trouble = e
+        except BaseException:
+            dialled.close()
+            raise
+        else:
+            return dialled
+    raise trouble

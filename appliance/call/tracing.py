@@ -1,25 +1,23 @@
-"""Calls as OpenTelemetry has them: one trace a call, one span a turn, one for each of its stages.
+"""Sends traces of calls to a collector of OpenTelemetry.
 
-Made from the marks of the turn when it is over, by a thread of its own; the call only puts the finished
-row in a queue. A collector that is away costs traces, never memory and never a call. Words and numbers
-stay here unless ``tracing.words`` says otherwise.
+Their spans (``spans``) are made when a turn is over, by a thread of its own; the call only puts the
+finished row in a queue. A collector that is away costs traces, never memory and never a call. Words
+and numbers stay here unless ``tracing.words`` says otherwise.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from appliance import __version__
+from appliance.call.spans import Row, Spans, number_of
 from appliance.errors import UserError
-from appliance.events import CallRecord, Stages, Turn
+from appliance.events import CallRecord, Turn
 from appliance.metrics.exposition import Sink
 from appliance.seldom import Seldom
 from appliance.settings import Tracing
@@ -39,21 +37,6 @@ EXPORT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 6.0
 MOST_LIVE = 5000
 """Calls whose begin is remembered."""
-SERVICE = "ivr"
-SAMPLED = 1
-MS_NS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What the thread makes spans of."""
-
-    began_ns: int
-    """Nought of the call's media clock, Unix time."""
-    row: Turn | CallRecord
-    ended_ns: int
-    part: int
-    """Of the call, from 1: who takes over a call begins another."""
 
 
 class Tracer:
@@ -62,11 +45,11 @@ class Tracer:
     def __init__(self, exporter: SpanExporter, settings: Tracing) -> None:
         self._exporter = exporter
         self._settings = settings
-        self._rows: queue.SimpleQueue[_Row | None] = queue.SimpleQueue()
+        self._rows: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._live: dict[str, tuple[int, int]] = {}
         """(begin, Unix ns; part) of each call that is traced."""
         self._seldom = Seldom(time.monotonic)
-        self._spans = _Spans(settings.words)
+        self._spans = Spans(settings.words)
         self.counts: Counter[str] = Counter()
         """Spans: sent, failed (the collector did not take them), dropped (rows; the queue was full)."""
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
@@ -82,12 +65,12 @@ class Tracer:
                 self._live.setdefault(record.call_id, (now_ns, record.part))
             return
         began_ns, part = self._live.pop(record.call_id, (now_ns, record.part))
-        self._put(_Row(began_ns, record, now_ns, part))
+        self._put(Row(began_ns, record, now_ns, part))
 
     def turn(self, turn: Turn) -> None:
         """A turn is over."""
         if (begun := self._live.get(turn.call_id)) is not None:
-            self._put(_Row(begun[0], turn, time.time_ns(), begun[1]))
+            self._put(Row(begun[0], turn, time.time_ns(), begun[1]))
 
     def put(self, sink: Sink) -> None:
         """Tell what became of the spans."""
@@ -100,10 +83,10 @@ class Tracer:
         self._thread.join(CLOSE_TIMEOUT_S)
 
     def _is_sampled(self, call_id: str) -> bool:
-        share = _number(call_id, "sample", 4) / 0xFFFFFFFF
+        share = number_of(call_id, "sample", 4) / 0xFFFFFFFF
         return share <= self._settings.sample
 
-    def _put(self, row: _Row) -> None:
+    def _put(self, row: Row) -> None:
         if self._rows.qsize() >= QUEUE_ROWS:
             self.counts["dropped"] += 1
             return
@@ -118,8 +101,8 @@ class Tracer:
                 self._send(rows)
         self._exporter.shutdown()
 
-    def _gather(self) -> tuple[list[_Row], bool]:
-        rows: list[_Row] = []
+    def _gather(self) -> tuple[list[Row], bool]:
+        rows: list[Row] = []
         until_s: float | None = None
         while len(rows) < MOST_ROWS:
             wait_s = None if until_s is None else until_s - time.monotonic()
@@ -133,7 +116,7 @@ class Tracer:
             rows.append(row)
         return rows, True
 
-    def _send(self, rows: Sequence[_Row]) -> None:
+    def _send(self, rows: Sequence[Row]) -> None:
         from opentelemetry.sdk.trace.export import SpanExportResult
 
         spans: list[ReadableSpan] = []
@@ -147,80 +130,6 @@ class Tracer:
         self.counts["sent" if sent else "failed"] += len(spans)
         if not sent:
             self._seldom.warn(log, "away", "! the collector of traces did not take %d", len(spans))
-
-
-class _Spans:
-    """Makes spans of rows."""
-
-    def __init__(self, words: bool) -> None:
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-
-        self._words = words
-        self._resource = Resource({"service.name": SERVICE, "service.version": __version__})
-        self._scope = InstrumentationScope("appliance.call", __version__)
-
-    def of(self, row: _Row) -> list[ReadableSpan]:
-        """A turn's own span and its stages'; or the call's."""
-        if isinstance(row.row, CallRecord):
-            return [self._call(row.row, row)]
-        return self._turn(row.row, row)
-
-    def _call(self, record: CallRecord, row: _Row) -> ReadableSpan:
-        facts: dict[str, Any] = {
-            "ivr.call_id": record.call_id, "ivr.agent": record.agent_id,
-            "ivr.agent_version": record.agent_version, "ivr.language": record.language,
-            "ivr.direction": record.direction, "ivr.part": record.part, "ivr.turns": record.turns,
-            "ivr.cause": record.cause, "ivr.ended_by": record.ended_by,
-        }  # fmt: skip
-        if self._words:
-            facts |= {"ivr.caller": record.caller, "ivr.did": record.did}
-        ids = (_number(record.call_id, "trace", 16), _root(record.call_id, record.part))
-        return self._span("call", ids, None, (row.began_ns, row.ended_ns), facts)
-
-    def _turn(self, turn: Turn, row: _Row) -> list[ReadableSpan]:
-        facts: dict[str, Any] = {
-            "ivr.call_id": turn.call_id, "ivr.turn": turn.index, "ivr.source": turn.source,
-            "ivr.barged_in": turn.barged_in, "ivr.kept_speculation": turn.kept_speculation,
-            "ivr.speculations_dropped": turn.stages.speculations_dropped,
-        }  # fmt: skip
-        if turn.gap_ms is not None:
-            facts["ivr.gap_ms"] = turn.gap_ms
-        if turn.failure:
-            facts["ivr.failure"] = turn.failure
-        if self._words:
-            facts |= {"ivr.said": turn.said, "ivr.heard": turn.heard}
-        trace = _number(turn.call_id, "trace", 16)
-        own = _number(turn.call_id, f"turn {turn.index}", 8)
-        marks = [ms for ms in _marks(turn.stages) if ms is not None]
-        begin = row.began_ns + min(marks, default=0) * MS_NS if marks else row.ended_ns
-        times = (begin, max(begin, row.ended_ns))
-        parent = _root(turn.call_id, row.part)
-        found = [self._span("turn", (trace, own), parent, times, facts)]
-        for stage, (from_ms, to_ms) in spans_ms(turn.stages).items():
-            ids = (trace, _number(turn.call_id, f"{stage} {turn.index}", 8))
-            at = (row.began_ns + from_ms * MS_NS, row.began_ns + to_ms * MS_NS)
-            found.append(self._span(stage, ids, own, at, {}))
-        return found
-
-    def _span(
-        self, name: str, ids: tuple[int, int], parent: int | None, times: tuple[int, int],
-        facts: Mapping[str, Any],
-    ) -> ReadableSpan:  # fmt: skip
-        from opentelemetry.sdk.trace import ReadableSpan
-        from opentelemetry.trace import SpanContext, TraceFlags
-
-        flags = TraceFlags(SAMPLED)
-        return ReadableSpan(
-            name=name,
-            context=SpanContext(ids[0], ids[1], False, flags),
-            parent=SpanContext(ids[0], parent, False, flags) if parent else None,
-            resource=self._resource,
-            attributes=facts,
-            start_time=times[0],
-            end_time=times[1],
-            instrumentation_scope=self._scope,
-        )
 
 
 def tracer_of(settings: Tracing) -> Tracer | None:
@@ -238,41 +147,3 @@ def tracer_of(settings: Tracing) -> Tracer | None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     exporter = OTLPSpanExporter(endpoint=settings.endpoint, timeout=EXPORT_TIMEOUT_S)
     return Tracer(exporter, settings)
-
-
-def spans_ms(stages: Stages) -> dict[str, tuple[int, int]]:
-    """Begin and end of each stage of a turn on the call's media clock, ms; those that were not there
-    are left out."""
-    s = stages
-    found = {
-        "speech": (s.speech_start, s.speech_end),
-        "endpointing": (s.speech_end, s.turn_given),
-        "stt_final": (s.speech_end, s.final),
-        "retrieval": (s.speculation, s.retrieval),
-        "llm": (s.retrieval if s.retrieval is not None else s.speculation, s.last_token),
-        "llm_first_token": (
-            s.retrieval if s.retrieval is not None else s.speculation, s.first_token,
-        ),
-        "tts": (s.first_phrase, s.last_audio),
-        "tts_first_audio": (s.first_phrase, s.first_audio),
-    }  # fmt: skip
-    return {
-        name: (begin, max(begin, end))
-        for name, (begin, end) in found.items()
-        if begin is not None and end is not None
-    }
-
-
-def _marks(stages: Stages) -> tuple[int | None, ...]:
-    return (stages.speech_start, stages.speech_end, stages.speculation, stages.first_frame)
-
-
-def _root(call_id: str, part: int) -> int:
-    """The id of the span of a call, or of a later part of it."""
-    return _number(call_id, f"part {part}", 8)
-
-
-def _number(call_id: str, what: str, length: int) -> int:
-    """An id that every process makes alike, and that is never nought."""
-    digest = hashlib.sha256(f"{what} {call_id}".encode()).digest()
-    return int.from_bytes(digest[:length], "big") or 1

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from appliance.capacity import servers
 from appliance.capacity.campaigns import Pacing, Waiting, answered
 from appliance.capacity.forecast import Forecast, Now, forecast
 from appliance.capacity.history import History, read_history, utc
 from appliance.capacity.plan import CallsAt, Policy, Pool, over_time
-from appliance.capacity.planfile import PlanFile
+from appliance.capacity.planfile import PlanFile, write_plan
 from appliance.capacity.profile import Site, weekday
 from appliance.capacity.services import Service, answer_share, holding_s, services
 from appliance.capacity.warmups import WarmUps
@@ -23,6 +26,8 @@ from appliance.telephony.hours import Hours, parse_hours, read_zone
 
 _log = logging.getLogger(__name__)
 
+FRESH_S = 240.0
+"""A plan so young was made by the process that runs the servers, or by us: it is not due."""
 AHEAD_H = 24
 """How far a plan reaches: it is made anew every few minutes."""
 
@@ -126,3 +131,20 @@ def _hours(settings: Settings, text: str) -> Hours:
     except UserError as e:
         _log.warning("! calls to be made have hours that cannot be read: %s", e)
         return parse_hours(usual, settings.switch.timezone)
+
+
+async def renew_plan(engine: AsyncEngine, settings: Settings) -> bool:
+    """Make the plan for engine servers whose keeper may not see the database, and put it in force;
+    False where somebody else does, or nobody wants one. Raises UserError, SQLAlchemyError, OSError."""
+    if not settings.capacity.plan or await asyncio.to_thread(_is_fresh, settings):
+        return False
+    made = await asyncio.to_thread(make_plan, settings)
+    await asyncio.to_thread(write_plan, settings.plan_file, made)
+    return True
+
+
+def _is_fresh(settings: Settings) -> bool:
+    try:
+        return time.time() - settings.plan_file.stat().st_mtime < FRESH_S
+    except OSError:
+        return False

@@ -11,6 +11,9 @@ import orjson
 from aiohttp import web
 
 from appliance.errors import UserError
+from appliance.metrics.access import may_read
+from appliance.metrics.exposition import CONTENT_TYPE, Sink
+from appliance.metrics.process import exporter_of
 
 FRESH_S = 4.0
 """A server whose replica said nothing for so long is not there: each tells twice a second."""
@@ -71,8 +74,17 @@ class Board:
 class RosterServer:
     """Serves the roster over HTTP, from what it was last given."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        secret: Callable[[], str] | None = None,
+    ) -> None:
+        """``secret``: who may read the metrics where other machines reach it; None: nobody."""
         self._clock = clock
+        self._secret = secret
+        self._host = ""
+        self._exporter = exporter_of("cluster")
+        self._exporter.add(self._put)
         self._entries: list[Entry] = []
         self._facts: dict[str, Any] = {}
         self._heard_s: float | None = None
@@ -88,6 +100,7 @@ class RosterServer:
         app.router.add_get("/", self._roster)
         app.router.add_get("/roster", self._roster)
         app.router.add_get("/status", self._status)
+        app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_ANSWERS_S)
         await self._runner.setup()
         try:
@@ -98,6 +111,7 @@ class RosterServer:
                 f"The roster cannot be served on {host}:{port} ({e.strerror}): set cluster.host to an"
                 " address of this machine and cluster.port to a free port."
             ) from e
+        self._host = str(self._runner.addresses[0][0])
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
@@ -117,6 +131,22 @@ class RosterServer:
     async def _status(self, _: web.Request) -> web.Response:
         servers = [asdict(entry) for entry in sorted(self._entries, key=lambda e: (e.pool, e.url))]
         return _json({**self._facts, "known": self._is_known(), "servers": servers})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        if not may_read(self._host, request.headers.get("Authorization", ""), self._secret):
+            return web.json_response({"error": "the bearer token is missing or wrong"}, status=401)
+        headers = {"Content-Type": CONTENT_TYPE}
+        return web.Response(body=self._exporter.render(), headers=headers)
+
+    def _put(self, sink: Sink) -> None:
+        entries = self._entries if self._is_known() else []
+        for pool in sorted({entry.pool for entry in entries}):
+            ours = [entry for entry in entries if entry.pool == pool]
+            warm = sum(entry.warm for entry in ours)
+            sink.put("ivr_pool_servers", warm, pool=pool, state="warm")
+            sink.put("ivr_pool_servers", len(ours) - warm, pool=pool, state="starting")
+            sink.put("ivr_pool_in_flight", sum(one.in_flight for one in ours), pool=pool)
+            sink.put("ivr_pool_capacity", max(one.capacity for one in ours), pool=pool)
 
     def _is_known(self) -> bool:
         return self._heard_s is not None and self._clock() - self._heard_s <= FRESH_S

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import http.client
-import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import orjson
 
+from appliance import direct
 from appliance.capacity.plan import Pool
 from appliance.capacity.services import Service
+from appliance.engines.key import KeyFor, headers_of, key_for
 from appliance.settings import Settings, Stage
+from appliance.urls import http_of
 
 HEALTH_TIMEOUT_S = 1.0
 HEALTH_BYTES = 64 << 10
+OK_STATUS = 200
 ASKED_AT_ONCE = 16
 MOST_ASKED = 256
 """Servers of one machine; more is a mistake in the settings."""
@@ -26,8 +28,6 @@ ENGINE_SLOTS = {
 """What servers of these engines say of themselves, for those that do not run."""
 STAGE_SLOTS = {"stt": 16, "tts": 8, "turn": 16, "embed": 64, "rerank": 8, "llm": 64}
 """Of any other engine, the cautious side of what a GPU carries."""
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""The environment's proxy is for the world outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,12 @@ class Live:
 def ask(settings: Settings) -> list[Live]:
     """Every server of the settings that answers its ``/health`` now, within a second or so."""
     stages = settings.engines.stages()
-    places = [(name, url) for name, stage in stages.items() for url in stage.addresses()]
+    places = [
+        (name, url, key)
+        for name, stage in stages.items()
+        for key in (key_for(settings, stage, make=False),)
+        for url in stage.addresses()
+    ]
     del places[MOST_ASKED:]
     if not places:
         return []
@@ -54,15 +59,18 @@ def ask(settings: Settings) -> list[Live]:
         return [live for live in found if live is not None]
 
 
-def _ask(stage: str, url: str) -> Live | None:
-    base = url.replace("ws://", "http://").replace("wss://", "https://").rstrip("/")
+def _ask(stage: str, url: str, key: KeyFor) -> Live | None:
     try:
-        with _DIRECT.open(base + "/health", timeout=HEALTH_TIMEOUT_S) as response:
-            body = response.read(HEALTH_BYTES)
-    except (OSError, ValueError, http.client.HTTPException):
+        answer = direct.get(
+            http_of(url) + "/health", headers=headers_of(key(url)),
+            timeout_s=HEALTH_TIMEOUT_S, most_bytes=HEALTH_BYTES,
+        )  # fmt: skip
+    except OSError:
+        return None
+    if answer.status != OK_STATUS:
         return None
     try:
-        said = orjson.loads(body)
+        said = orjson.loads(answer.body)
         return Live(
             stage, url, str(said.get("engine", "")), int(said["in_flight"]), int(said["capacity"])
         )  # fmt: skip

@@ -33,7 +33,7 @@ class Entry(BaseModel):
     """Names that its engine has for it."""
     stage: Literal["stt", "tts", "llm", "embed", "rerank"]
     engine: str
-    """What ``ivr stt|tts|llm|embed|rerank --engine`` calls what loads it."""
+    """What ``ivr stt|tts|embed|rerank --engine`` calls what loads it; of language models, ``vllm``."""
     languages: tuple[str, ...]
     """BCP 47 primary subtags; ``*``: many."""
     form: Form

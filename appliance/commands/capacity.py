@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from appliance.commands.common import JSON, settings_of
+from appliance.commands.common import JSON, note, settings_of
 
 
 @click.group(invoke_without_command=True)
@@ -60,4 +60,7 @@ def capacity_plan(ctx: click.Context, write: bool, as_json: bool) -> None:
     """
     from appliance.ops import capacity as command
 
-    command.show_plan(settings_of(ctx), write=write, as_json=as_json)
+    settings = settings_of(ctx)
+    if write:
+        note(settings, "capacity.plan", settings.plan_file.name)
+    command.show_plan(settings, write=write, as_json=as_json)

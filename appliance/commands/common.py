@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
 from appliance import readiness
+from appliance.errors import UserError
 from appliance.settings import Settings
 from appliance.telemetry import configure
 
@@ -34,3 +36,26 @@ def tell_children(ctx: click.Context) -> None:
     """Have the processes that this one starts read the same settings file."""
     if (file := ctx.find_root().params.get("file")) is not None:
         os.environ["IVR_SETTINGS"] = str(file.absolute())
+
+
+def note(settings: Settings, action: str, subject: str, **detail: Any) -> None:
+    """Into the audit log, before it is done. Raises UserError: it cannot be written down."""
+    from appliance.access.commandline import Act, noting
+
+    noting(settings, Act(action, subject, detail))
+
+
+def note_or_say(settings: Settings, action: str, subject: str, **detail: Any) -> None:
+    """As :func:`note`, of what a box without its database must be able to do, too.
+
+    Root is the owner of the data meanwhile: only as such does Postgres let it in (peer), and no secret
+    that is made by the way is one that its owner cannot read.
+    """
+    from appliance.access.commandline import Act, noting
+    from appliance.ops.backup.owner import as_owner_of
+
+    try:
+        with as_owner_of(settings.data_dir):
+            noting(settings, Act(action, subject, detail))
+    except (UserError, OSError) as e:
+        click.echo(f"! Not in the audit log: {e}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import orjson
 
-from appliance.commands.common import JSON, settings_of
+from appliance.commands.common import JSON, note_or_say, settings_of
 
 
 @click.group()
@@ -55,8 +55,10 @@ def apply(ctx: click.Context, yes: bool, wait: int) -> None:
     from appliance.ops import firewall as rules
     from appliance.ops import firewallchange as command
 
-    text = rules.render(rules.plan(settings_of(ctx)))
+    settings = settings_of(ctx)
+    text = rules.render(rules.plan(settings))
     command.apply(text, wait_s=0 if yes else wait)
+    note_or_say(settings, "firewall.apply", "nftables")
 
 
 @firewall.command()
@@ -81,6 +83,7 @@ def remove(ctx: click.Context) -> None:
     """
     from appliance.ops import firewall as command
 
-    settings_of(ctx)
+    settings = settings_of(ctx)
     command.remove()
+    note_or_say(settings, "firewall.remove", "nftables")
     click.echo("Our rules are gone: what listens is reached, unless rules of others forbid it.")

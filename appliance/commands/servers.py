@@ -184,15 +184,15 @@ def rerank(ctx: click.Context, /, engine: str, host: str, port: int, **model: An
 def emulate(ctx: click.Context, stage: str, port: int, script: Path, slots: str) -> None:
     """Serve emulated engines with declared latencies, for rehearsals.
 
-    Prints their addresses as one line of JSON.
+    Prints their addresses as one line of JSON. They ask for engines.key where it is set.
 
     \b
     Example: ivr emulate --stage stt,llm --port 7501 --script bench/out/script/script.json
     """
     from appliance.engines import emulated as process
 
-    start(ctx, "emulate")
-    process.run(stage.split(","), port, script, _slots(slots))
+    settings = start(ctx, "emulate")
+    process.run(stage.split(","), port, script, _slots(slots), settings.engines.key)
 
 
 def _slots(text: str) -> dict[str, int]:

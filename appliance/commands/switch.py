@@ -21,9 +21,10 @@ def switch(ctx: click.Context) -> None:
     Example: ivr switch
     """
     if ctx.invoked_subcommand is None:
+        from appliance.access import tolls
         from appliance.telephony import control as process
 
-        process.run(start(ctx, "switch"))
+        process.run(start(ctx, "switch"), tolls.write)
 
 
 @switch.command("configure")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from appliance.commands.common import JSON, settings_of
+from appliance.commands.common import JSON, note, settings_of
 from appliance.errors import UserError
 
 PASSWORD_VARIABLE = "IVR_TRUNK_PASSWORD"  # the name of a variable, not a password
@@ -176,7 +176,9 @@ def trunks_diagnose(ctx: click.Context, name: str, as_json: bool) -> None:
     """
     from appliance.ops import diagnosis as command
 
-    sys.exit(0 if command.run(settings_of(ctx), name, as_json=as_json) else 1)
+    settings = settings_of(ctx)
+    note(settings, "trunk.diagnose", name)
+    sys.exit(0 if command.run(settings, name, as_json=as_json) else 1)
 
 
 @trunks.command("toll")

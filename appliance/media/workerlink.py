@@ -17,6 +17,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 from appliance.errors import ProtocolError
 from appliance.events import Hangup
 from appliance.media import protocol, token
+from appliance.urls import http_of
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +63,7 @@ async def ask_health(
     http: aiohttp.ClientSession, url: str, timeout_s: float
 ) -> WorkerHealth | None:
     """How the worker at ``url`` (ws://… or http://…) is; None: it does not say."""
-    base = url.rstrip("/")
-    address = ("http" + base.removeprefix("ws") if base.startswith("ws") else base) + "/health"
-    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    address, timeout = http_of(url) + "/health", aiohttp.ClientTimeout(total=timeout_s)
     try:
         async with http.get(address, timeout=timeout, allow_redirects=False) as response:
             health = orjson.loads(await response.content.read(LARGEST_HEALTH_BYTES))
@@ -100,11 +99,16 @@ async def reach(
 class WorkerLink(WSListener):
     """The websocket of one call; refuses to let one worker's words reach another's call."""
 
-    transport: WSTransport
-
     def __init__(self, call: EdgeCall) -> None:
         self._call = call
+        self._connected: WSTransport | None = None
         self._answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def transport(self) -> WSTransport:
+        """Of a link that :func:`reach` has made."""
+        assert self._connected is not None
+        return self._connected
 
     async def offer(self, offer: bytes, timeout_s: float) -> None:
         """Make the offer and wait for ``answer``; without one the websocket is closed.
@@ -125,11 +129,11 @@ class WorkerLink(WSListener):
     def give_up(self) -> None:
         """Nobody waits for its answer any more."""
         self._answered.cancel()
-        if hasattr(self, "transport"):
-            self.transport.disconnect(graceful=False)
+        if self._connected is not None:
+            self._connected.disconnect(graceful=False)
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
+        self._connected = transport
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         try:

@@ -126,8 +126,8 @@ _SIP = (
     _counter("ivr_sip_requests_total", "sip", "Requests from outside.", "method"),
     _counter("ivr_sip_answers_total", "sip",
              "Final answers to INVITEs, and all answers of our own.", "status"),
-    _counter("ivr_sip_dropped_total", "sip", "Messages not answered: malformed, or of a strange"
-             " network.", "why"),
+    _counter("ivr_sip_dropped_total", "sip", "Messages not answered: of a strange network,"
+             " malformed, over a budget (flood), or of a scanner by its name.", "why"),
     _gauge("ivr_sip_registration", "sip", "1 for the state of our REGISTER.", "state"),
 )  # fmt: skip
 _SWITCH = (
@@ -147,6 +147,9 @@ _SWITCH = (
     _gauge("ivr_trunk_calls_limit", "switch", "Its limit; 0: none.", "trunk"),
     _counter("ivr_trunk_legs_ended_total", "switch",
              "Legs over, by trunk and final SIP status (0: none).", "trunk", "sip_status"),
+    _counter("ivr_toll_refused_total", "switch", "Calls out that the toll rules refused.", "rule"),
+    _gauge("ivr_toll_ranges_stopped", "switch",
+           "Foreign ranges that a burst of short calls has stopped."),
     _counter("ivr_switch_rows_lost_total", "switch", "Rows of legs dropped or never storable."),
 )  # fmt: skip
 _JOBS = (
@@ -178,12 +181,13 @@ _KEEPERS = (
     _gauge("ivr_child_up", "up", "1: the process runs.", "program"),
     _counter("ivr_child_starts_total", "up, pools", "Starts of the process; one is as it should be.",
              "program"),
-    _gauge("ivr_pool_servers", "up, pools", "Engine servers of a pool, by state.", "pool", "state"),
+    _gauge("ivr_pool_servers", "up, pools, cluster", "Engine servers of a pool, by state.", "pool",
+           "state"),
     _gauge("ivr_pool_wanted", "up, pools", "How many are wanted.", "pool"),
     _gauge("ivr_pool_least", "up, pools", "How many run always.", "pool"),
     _gauge("ivr_pool_most", "up, pools", "How many may run.", "pool"),
-    _gauge("ivr_pool_in_flight", "up, pools", "What they do at once.", "pool"),
-    _gauge("ivr_pool_capacity", "up, pools", "What one server carries; 0: not known.", "pool"),
+    _gauge("ivr_pool_in_flight", "up, pools, cluster", "What they do at once.", "pool"),
+    _gauge("ivr_pool_capacity", "up, pools, cluster", "What one server carries; 0: not known.", "pool"),
 )  # fmt: skip
 
 CATALOGUE: dict[str, Metric] = {

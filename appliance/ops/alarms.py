@@ -191,6 +191,16 @@ def of_telephony(site: Site) -> Iterator[Alarm]:
             " {range}",
             {"range": found},
         )  # fmt: skip
+    if switch.refused:
+        last, count = switch.refused[0], sum(one.count for one in switch.refused)
+        yield Alarm(
+            "toll-refused", Severity.WARNING,
+            "{count} calls were refused by the toll rules in the last hour. The last: {why} It was for"
+            " {who}.",
+            "Whoever asked for them must not, or toll.allow lacks a number: ivr trunks toll, and the"
+            " audit log (toll.refuse)",
+            {"count": str(count), "why": last.why, "who": last.who},
+        )  # fmt: skip
     for trunk in switch.trunks:
         if trunk.enabled and not trunk.up:
             yield Alarm(

@@ -22,7 +22,7 @@ def as_json(settings: Settings, numbers: list[Assignment], pids: dict[str, int])
         "ready": True,
         "sip": sip_address(settings, numbers),
         "numbers": {number.did: number.agent.id for number in numbers},
-        "worker": f"ws://{settings.worker.host}:{settings.worker.port}",
+        "worker": f"ws://{settings.worker.reached}:{settings.worker.port}",
         "database": without_password(database_url(settings)),
         "data_dir": str(settings.data_dir.resolve()),
         "pid": os.getpid(),

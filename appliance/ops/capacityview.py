@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 from appliance.capacity.counts import upper
 from appliance.capacity.forecast import Interval, Now, forecast
 from appliance.capacity.planning import Outlook
-from appliance.capacity.profile import Observed
+from appliance.capacity.profile import Observed, Site
 from appliance.capacity.services import holding_s
 
 HOUR_S = 3600
@@ -21,7 +21,7 @@ BLOCKS = " ▏▎▍▌▋▊▉█"
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """One hour (or an interval, where that is longer): forecast, and what came of it."""
+    """One hour of the clock (or an interval, where that is longer): forecast, and what came of it."""
 
     from_s: int
     calls: int | None
@@ -34,16 +34,17 @@ class Hour:
 
 
 def hours_back(outlook: Outlook, hours: int, quantile: float) -> list[Hour]:
-    """The last ``hours`` whole hours as they came, beside the forecast made before them. Calls
-    that came in; those that we made are not in it."""
+    """The last ``hours`` whole hours of the clock as they came, beside the forecast made before them.
+    Calls that came in; those that we made are not in it."""
     history = outlook.history.inbound
     if history is None:
         return []
     width = max(1, HOUR_S // history.interval_s)
-    count = min(hours, len(history.arrivals) // width) * width
-    if not count:
+    whole = len(history.arrivals) - _under_way(outlook.site, history.end_s)
+    count = min(hours, whole // width) * width
+    if count <= 0:
         return []
-    begin = len(history.arrivals) - count
+    begin = whole - count
     begin_s = history.first_s + begin * history.interval_s
     live = history.at_once[begin - 1] if begin else 0
     now = Now(begin_s, live, holding_s(outlook.history.holding))
@@ -55,10 +56,30 @@ def hours_back(outlook: Outlook, hours: int, quantile: float) -> list[Hour]:
 
 
 def hours_ahead(outlook: Outlook, quantile: float) -> list[Hour]:
-    """The hours to come; the first begins with the interval under way."""
-    intervals = outlook.forecast.intervals
-    width = max(1, HOUR_S // outlook.site.interval_s)
-    return [_hour(intervals[i : i + width], quantile) for i in range(0, len(intervals), width)]
+    """The whole hours of the clock to come, and before them the one under way: its calls so far, and
+    those that are forecast for the rest of it."""
+    intervals, interval_s = outlook.forecast.intervals, outlook.site.interval_s
+    if not intervals:
+        return []
+    width = max(1, HOUR_S // interval_s)
+    begun = _under_way(outlook.site, intervals[0].from_s)
+    rest = _hour(intervals[: width - begun], quantile)
+    history = outlook.history.inbound
+    so_far = sum(history.arrivals[-begun:]) if history and begun else 0
+    first = replace(
+        rest, from_s=rest.from_s - begun * interval_s, forecast=rest.forecast + so_far,
+        upper=rest.upper + so_far,
+    )  # fmt: skip
+    later = range(width - begun, len(intervals) - width + 1, width)
+    return [first, *(_hour(intervals[i : i + width], quantile) for i in later)]
+
+
+def _under_way(site: Site, at_s: int) -> int:
+    """Whole intervals since the hour of the clock began that is under way at ``at_s``; 0 where hours
+    do not begin with an interval."""
+    offset = datetime.fromtimestamp(at_s, site.zone).utcoffset() or timedelta()
+    over_s = (at_s + int(offset.total_seconds())) % HOUR_S
+    return 0 if HOUR_S % site.interval_s or over_s % site.interval_s else over_s // site.interval_s
 
 
 def _hour(

@@ -7,10 +7,9 @@ import logging
 import os
 import signal
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from appliance import direct
 from appliance.capacity import cluster
 from appliance.capacity.cluster import PoolSpec
 from appliance.capacity.roster import RosterServer
@@ -28,13 +28,14 @@ from appliance.ops.keeping.groups import LOOPBACK, Group, engine_groups, section
 from appliance.ops.keeping.replica import Replica
 from appliance.ops.keeping.stopping import Stop, unless_stopped
 from appliance.ops.planner import Planner
-from appliance.settings import DEFAULT_FILE, ENV_PREFIX, SECRET_NAMES, Settings
+from appliance.settings import DEFAULT_FILE, ENV_PREFIX, METRICS_SECRET, SECRET_NAMES, Settings
 
 _log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
 FACTS_EVERY_S = 5.0
 ASK_TIMEOUT_S = 2.0
+STATUS_BYTES = 16 << 20
 DEPLOY_TIMEOUT_S = 1800.0
 """A language model of 8 B loads for minutes, from a cold disk for many."""
 REMOVE_TIMEOUT_S = 90.0
@@ -59,7 +60,7 @@ def up(settings: Settings, *, as_json: bool) -> None:
 
 async def _up(settings: Settings, specs: list[PoolSpec], as_json: bool) -> None:
     stop = Stop("what is under way")
-    roster = RosterServer()
+    roster = RosterServer(secret=partial(settings.secret, METRICS_SECRET))
     port = await roster.start(settings.cluster.host, settings.cluster.port)
     url = f"http://{settings.cluster.host}:{port}/roster"
     failure: UserError | None = None
@@ -142,6 +143,11 @@ class _Driver:
 
 def specs_of(settings: Settings) -> list[PoolSpec]:
     """Every entry of ``run`` as a pool. Raises UserError when there is none."""
+    if settings.cluster.address and not settings.engines.key:
+        raise UserError(
+            "The machines of a cluster need one key for their engine servers. Set engines.key, the"
+            " same in the settings of each."
+        )
     groups = engine_groups(settings)
     if not groups:
         raise UserError("There is nothing to run on the cluster: set engines.<stage>.run.")
@@ -175,7 +181,7 @@ def _spec(settings: Settings, groups: tuple[Group, ...], group: Group) -> PoolSp
             group.run.model_dump(),
             schemes[group.stage],
             group.warm_up_s,
-            # A Ray of our own is this machine alone, and engine servers ask for no password.
+            # A Ray of our own is this machine alone; what is said to its servers is not encrypted.
             "" if shares.address else LOOPBACK,
         ),
     )
@@ -212,9 +218,9 @@ def print_status(settings: Settings, *, as_json: bool) -> None:
     """Show what runs on the cluster, as the driver knows it. Raises UserError when none runs."""
     url = f"http://{settings.cluster.host}:{settings.cluster.port}/status"
     try:
-        with urllib.request.urlopen(url, timeout=ASK_TIMEOUT_S) as answer:
-            facts: dict[str, Any] = orjson.loads(answer.read())
-    except (OSError, ValueError, urllib.error.URLError) as e:
+        answer = direct.get(url, timeout_s=ASK_TIMEOUT_S, most_bytes=STATUS_BYTES)
+        facts: dict[str, Any] = orjson.loads(answer.body)
+    except (OSError, ValueError) as e:
         raise UserError(
             f"{url} does not answer ({e}). Start it: `ivr cluster up`; where it is, are the settings"
             " cluster.host and cluster.port."

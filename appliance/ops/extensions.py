@@ -7,6 +7,7 @@ import secrets
 
 from sqlalchemy import Connection
 
+from appliance.access.commandline import Act, changing
 from appliance.errors import UserError
 from appliance.ops.console import plain, print_json, print_table, tell_change
 from appliance.settings import Settings
@@ -38,7 +39,8 @@ def add(settings: Settings, extension: str, name: str, *, as_json: bool) -> None
     Raises UserError.
     """
     domain = domain_of(settings)
-    password = in_database(settings, lambda c: save(c, extension, name, domain))
+    act = Act("extension.save", extension, {"name": name})
+    password = changing(settings, lambda c: save(c, extension, name, domain), act)
     facts = {"action": "added", "extension": extension, "domain": domain, "password": password}
     tell_change(settings, f"Extension {extension} added.", facts, [], as_json)
     if not as_json:
@@ -48,7 +50,8 @@ def add(settings: Settings, extension: str, name: str, *, as_json: bool) -> None
 
 def remove(settings: Settings, extension: str, *, as_json: bool) -> None:
     """Raises UserError when there is no such extension."""
-    notes = in_database(settings, lambda connection: delete(connection, extension))
+    act = Act("extension.remove", extension)
+    notes = changing(settings, lambda connection: delete(connection, extension), act)
     facts = {"action": "removed", "extension": extension}
     tell_change(settings, f"Extension {extension} removed.", facts, notes, as_json)
 

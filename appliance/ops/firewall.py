@@ -11,12 +11,13 @@ import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from string import Template
 
 from appliance.errors import UserError
 from appliance.files import write_whole
+from appliance.metrics.access import is_local
 from appliance.settings import Settings
 from appliance.shipped import shipped
 from appliance.telephony.childconfig import RTP_PORTS
@@ -92,10 +93,10 @@ def plan(settings: Settings) -> Plan:
     else:
         networks["phones"] = tuple(n for n in settings.sip.allow if not n.is_loopback)
         doors += _of_ivr_sip(settings)
-    if not _is_loopback(settings.admin.host):
+    if not is_local(settings.admin.host):
         doors.append(Door("tcp", str(settings.admin.port), "console", "console"))
         doors.append(Door("udp", BROWSER_AUDIO_PORTS, "console", "test calls from the console"))
-    if not _is_loopback(settings.metrics.host) and chosen.metrics:
+    if not is_local(settings.metrics.host) and chosen.metrics:
         networks["metrics"] = chosen.metrics
         doors.append(Door("tcp", _metrics_ports(settings), "metrics", "metrics"))
     if chosen.machines:
@@ -186,7 +187,7 @@ def _of_freeswitch(settings: Settings, variables: dict[str, str]) -> list[Door]:
 
 def _of_ivr_sip(settings: Settings) -> list[Door]:
     sip = settings.sip
-    if _is_loopback(sip.host):
+    if is_local(sip.host):
         return []
     last = sip.rtp_port + sip.processes * RTP_PORTS - 1
     doors = [Door(t, str(sip.port), "phones", "SIP", sip=True) for t in sip.transports]
@@ -197,7 +198,7 @@ def _check_playback(settings: Settings, first: int, last: int) -> None:
     """FreeSWITCH takes playback from anybody: no port of it may be among those that are open."""
     switch = settings.switch
     end = switch.playback_port + switch.playback_ports - 1
-    if not _is_loopback(switch.playback_host) and switch.playback_port <= last and end >= first:
+    if not is_local(switch.playback_host) and switch.playback_port <= last and end >= first:
         raise UserError(
             f"switch.playback_port {switch.playback_port}-{end} lies within the RTP ports"
             f" {first}-{last}, which are open, and {switch.playback_host} is reached from outside:"
@@ -246,10 +247,3 @@ def _sets(name: str, networks: Iterable[Network]) -> list[str]:
         held = f" elements = {{ {elements} }};" if elements else ""
         lines.append(f"set {name}{version} {{ type {kind}; flags interval; auto-merge;{held} }}")
     return lines
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

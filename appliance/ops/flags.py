@@ -10,8 +10,10 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.access import commandline
+from appliance.access.commandline import Act, also
 from appliance.errors import UserError
-from appliance.events import Severity
+from appliance.events import Flag, Severity
 from appliance.ops.calls import parse_since
 from appliance.ops.console import (
     console_here,
@@ -25,9 +27,10 @@ from appliance.ops.console import (
 from appliance.privacy.recordings import path_of
 from appliance.review import flags as review
 from appliance.review.excerpt import cut
-from appliance.review.flags import FlagView
+from appliance.review.flags import Decided, FlagView
 from appliance.settings import Settings
 from appliance.store import flags as store
+from appliance.store.calls import read_call
 from appliance.store.database import answer
 from appliance.store.flags import Answered, Retest, ReviewedFlag, Wanted
 
@@ -90,8 +93,14 @@ def decide(
     settings: Settings, decision: Decision, prefix: str, by: str, note: str, *, as_json: bool
 ) -> None:
     """Confirm, dismiss or reopen a flag."""
-    work = {"confirm": review.confirm, "dismiss": review.dismiss, "reopen": review.reopen}[decision]
-    decided = answer(settings, lambda engine: work(engine, prefix, who(by), note), QUERY_S)
+    verb = {"confirm": review.confirm, "dismiss": review.dismiss, "reopen": review.reopen}[decision]
+
+    async def work(engine: AsyncEngine) -> Decided:
+        flag = (await review.show(engine, prefix)).reviewed.flag
+        line = also(_act(f"flag.{decision}", flag))
+        return await verb(engine, flag.id, who(by), note, also=line)
+
+    decided = answer(settings, work, QUERY_S)
     if as_json:
         print_json({"flag": decided.reviewed, "withdrawn": decided.withdrawn})
         return
@@ -114,9 +123,15 @@ def add(
     as_json: bool,
 ) -> None:
     """Put an answer of a call into the queue by hand."""
-    added = answer(
-        settings, lambda e: review.flag_turn(e, call, turn, who(by), note, severity), QUERY_S
-    )
+
+    async def work(engine: AsyncEngine) -> ReviewedFlag:
+        found, _ = await read_call(engine, call)
+        act = Act("flag.add", found.call_id, {"turn": turn}, agent=found.agent_id)
+        return await review.flag_turn(
+            engine, found.call_id, turn, who(by), note, severity, also=also(act)
+        )
+
+    added = answer(settings, work, QUERY_S)
     if as_json:
         print_json({"flag": added})
     else:
@@ -125,8 +140,13 @@ def add(
 
 def retest(settings: Settings, prefix: str, by: str, *, as_json: bool) -> None:
     """Ask a flag's question again, and show both answers."""
-    reviewed = answer(settings, lambda e: review.retest(e, settings, prefix, who(by)))
-    _tell_retest(reviewed, as_json=as_json)
+
+    async def work(engine: AsyncEngine) -> ReviewedFlag:
+        flag = (await review.show(engine, prefix)).reviewed.flag
+        await commandline.note(engine, _act("flag.retest", flag))
+        return await review.retest(engine, settings, flag.id, who(by))
+
+    _tell_retest(answer(settings, work), as_json=as_json)
 
 
 def fix(
@@ -147,9 +167,12 @@ def fix(
         raise UserError("--question goes with --answer: it says what that answers.")
 
     async def work(engine: AsyncEngine) -> ReviewedFlag:
+        flag = (await review.show(engine, prefix)).reviewed.flag
         if text:
-            return await review.fix_answer(engine, settings, prefix, text, who(by), question)
-        return await review.fix_rule(engine, settings, prefix, who(by), rule_text)
+            await commandline.note(engine, _act("flag.correct", flag))
+            return await review.fix_answer(engine, settings, flag.id, text, who(by), question)
+        line = also(_act("rule.change", flag, {"rule": flag.rule, "after": rule_text or None}))
+        return await review.fix_rule(engine, settings, flag.id, who(by), rule_text, also=line)
 
     _tell_retest(answer(settings, work), as_json=as_json)
 
@@ -158,6 +181,9 @@ def save_audio(settings: Settings, prefix: str, out: Path, *, as_json: bool) -> 
     """Cut the place of a flag out of its recording."""
     view = answer(settings, lambda engine: review.show(engine, prefix), QUERY_S)
     flag = view.reviewed.flag
+    commandline.noting(
+        settings, Act("recording.download", flag.call_id, {"flag": flag.id}, agent=flag.agent_id)
+    )
     if not view.recording:
         raise UserError(f"Flag {flag.id[:ID_SHOWN]} has no recording.")
     if flag.begin_ms is None or flag.end_ms is None:
@@ -172,6 +198,11 @@ def save_audio(settings: Settings, prefix: str, out: Path, *, as_json: bool) -> 
         print(
             f"{out}: {excerpt.begin_ms / 1000:.1f} s to {excerpt.end_ms / 1000:.1f} s of the call."
         )
+
+
+def _act(action: str, flag: Flag, detail: dict[str, str | None] | None = None) -> Act:
+    facts = {"agent": flag.agent_id, **(detail or {})}
+    return Act(action, flag.id, facts, agent=flag.agent_id)
 
 
 def _since(wanted: Wanted, since: str) -> Wanted:

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from appliance.access.commandline import Act, noting
 from appliance.errors import UserError
 from appliance.ops.console import print_json, print_table
 from appliance.ops.switchclient import ask
@@ -23,6 +24,8 @@ def make(settings: Settings, body: dict[str, Any], *, wait: bool, as_json: bool)
 
     Raises UserError: no such number or agent, no ``ivr switch``.
     """
+    agent = str(body.get("agent", ""))
+    noting(settings, Act("call.make", agent, {"attempts": body.get("attempts")}, agent=agent))
     answer = _asked(settings, "POST", "/v1/calls", body)
     if not as_json:
         print(f"Calling {answer['number']}: {answer['id']}", flush=True)
@@ -92,6 +95,7 @@ def _next(call: dict[str, Any]) -> str:
 
 def cancel(settings: Settings, id_: str, *, as_json: bool) -> None:
     """Take a call that waits, or rings, off the list. Raises UserError."""
+    noting(settings, Act("call.cancel", id_))
     answer = ask(settings, "POST", f"/v1/outbound/{id_}/cancel", {})
     if answer is None:
         raise UserError(f"No ivr switch runs here, or it has no call {id_}; see `ivr outbound`.")
@@ -118,6 +122,7 @@ def print_live(settings: Settings, *, as_json: bool) -> None:
 def supervise(settings: Settings, call: str, extension: str, mode: str, *, as_json: bool) -> None:
     """Ring ``extension`` and connect it to a live call. Raises UserError."""
     body = {"extension": extension, "mode": mode}
+    noting(settings, Act(f"live.{mode}", call, body))
     answer = _asked(settings, "POST", f"/v1/calls/{call}/supervise", body)
     if as_json:
         print_json(answer)
@@ -127,6 +132,7 @@ def supervise(settings: Settings, call: str, extension: str, mode: str, *, as_js
 
 def whisper(settings: Settings, call: str, text: str, *, as_json: bool) -> None:
     """Tell the agent of a live call something. Raises UserError."""
+    noting(settings, Act("live.say", call, {"letters": len(text)}))
     answer = _asked(settings, "POST", f"/v1/calls/{call}/whisper", {"text": text})
     if as_json:
         print_json(answer)
@@ -136,6 +142,7 @@ def whisper(settings: Settings, call: str, text: str, *, as_json: bool) -> None:
 
 def transfer(settings: Settings, call: str, to: str, mode: str, *, as_json: bool) -> None:
     """Send a live call to somebody. Raises UserError."""
+    noting(settings, Act("live.transfer", call, {"to": to, "mode": mode}))
     answer = _asked(settings, "POST", f"/v1/calls/{call}/transfer", {"to": to, "mode": mode})
     if as_json:
         print_json(answer)
@@ -145,6 +152,7 @@ def transfer(settings: Settings, call: str, to: str, mode: str, *, as_json: bool
 
 def hang_up(settings: Settings, call: str, *, as_json: bool) -> None:
     """End a live call. Raises UserError."""
+    noting(settings, Act("live.hangup", call))
     answer = _asked(settings, "POST", f"/v1/calls/{call}/hangup")
     if as_json:
         print_json(answer)

@@ -11,19 +11,26 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import click
 import orjson
 
+from appliance import readiness
 from appliance.checkpoints.manifest import folder_of
+from appliance.engines.key import key_of_ours
+from appliance.engines.vllmdoor import KEY, VllmDoor
 from appliance.errors import UserError
+from appliance.metrics.access import is_local
 from appliance.ops.keeping import guard
+from appliance.ops.keeping.groups import our_code
 from appliance.ops.keeping.ports import free_port
 from appliance.ops.keeping.program import ANSWERS_END_S
-from appliance.settings import ENV_PREFIX, LlmServers, Run, Settings
+from appliance.settings import ENGINES_SECRET, ENV_PREFIX, LlmServers, Run, Settings
 
 KEEP_ALIVE_S = 75
 """Over the 60 s for which a worker keeps an idle connection: vLLM's own 5 s would close it just as a
@@ -46,6 +53,8 @@ SCHEDULING = (
 )  # fmt: skip
 QUIET = ("--no-enable-log-requests", "--disable-uvicorn-access-log")
 """A request holds callers' words; no log does."""
+DOOR = ("--middleware", f"{VllmDoor.__module__}.{VllmDoor.__qualname__}")
+"""vLLM's own asks for its key at some paths only."""
 DRAIN = "--shutdown-timeout"
 """Without it vLLM, when told to stop, cuts off the answers that it writes. Since 0.18."""
 
@@ -91,7 +100,12 @@ class Launch:
     command: tuple[str, ...]
     environment: dict[str, str]
     """On top of ours; holds no secret."""
-    api_key: str
+    key: Callable[[], str] = field(repr=False)
+    """What it asks for; by its environment, for a command line is read by all."""
+    key_word: str
+    """Where a shell finds it."""
+    health: str
+    """HOST:PORT that answers ``/health``."""
 
     def line(self) -> str:
         """As a person types it; the key is named, not shown."""
@@ -102,8 +116,7 @@ class Launch:
             else f'PATH={shlex.quote(tools)}:"$PATH"'
             for name, value in self.environment.items()
         ]
-        if self.api_key:
-            words.append('VLLM_API_KEY="$IVR_ENGINES__LLM__API_KEY"')
+        words.append(f"{KEY}={self.key_word}")
         return " ".join((*words, shlex.join(self.command)))
 
     def as_json(self) -> str:
@@ -117,10 +130,17 @@ def run(settings: Settings, choice: Choice) -> None:
     started = launch(settings, choice)
     click.echo(started.line(), err=True)
     ours = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
-    key = {"VLLM_API_KEY": started.api_key} if started.api_key else {}
+    key = {KEY: started.key()}
+    if not is_local(choice.host):
+        click.echo(
+            f"! {choice.host} is reached from other machines: what they say to it with the key is not"
+            " encrypted; let only the workers' network reach it (docs/scaling.md)",
+            err=True,
+        )
     sys.stderr.flush()
     guarded = (sys.executable, "-I", "-S", guard.__file__, *started.command)
-    os.execve(sys.executable, guarded, ours | started.environment | key)
+    watched = readiness.for_successor() | {guard.HEALTH: started.health}
+    os.execve(sys.executable, guarded, ours | started.environment | key | watched)
 
 
 def launch(settings: Settings, choice: Choice) -> Launch:
@@ -158,10 +178,23 @@ def launch(settings: Settings, choice: Choice) -> Launch:
         *(("--dtype", chosen.compute_type) if chosen.compute_type else ()),
         *SCHEDULING,
         *QUIET,
+        *DOOR,
         *((DRAIN, str(ANSWERS_END_S)) if vllm.drains else ()),
         *chosen.options,
     )
-    return Launch(command, _environment(python, settings.log.level), section.api_key)
+    environment = _environment(python, settings.log.level)
+    key = partial(key_of_ours, settings, section)
+    host = choice.host if choice.host not in ("0.0.0.0", "::") else "127.0.0.1"
+    health = f"{host}:{port}"
+    return Launch(command, environment, key, _key_word(settings, choice, section), health)
+
+
+def _key_word(settings: Settings, choice: Choice, section: LlmServers) -> str:
+    if section.api_key:
+        return f'"${ENV_PREFIX}ENGINES__LLM__{"FALLBACK__" if choice.fallback else ""}API_KEY"'
+    if settings.engines.key:
+        return f'"${ENV_PREFIX}ENGINES__KEY"'
+    return f'"$(cat {shlex.quote(str(settings.secrets_dir.absolute() / ENGINES_SECRET))})"'
 
 
 def _chosen(section: LlmServers, choice: Choice) -> Run:
@@ -255,7 +288,8 @@ def _look(python: str) -> Vllm:
 
 
 def _environment(python: str, level: str) -> dict[str, str]:
-    """What the server must see: no word goes out, connections stay open, its tools are found."""
+    """What the server must see: no word goes out, connections stay open, its tools and its door are
+    found."""
     fixed = {
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
@@ -266,4 +300,5 @@ def _environment(python: str, level: str) -> dict[str, str]:
     }
     # ninja and the compilers that vLLM starts lie beside its interpreter
     path = os.pathsep.join((str(Path(python).parent), os.environ.get("PATH", os.defpath)))
-    return {name: os.environ.get(name, value) for name, value in fixed.items()} | {"PATH": path}
+    named = {name: os.environ.get(name, value) for name, value in fixed.items()}
+    return named | our_code() | {"PATH": path}

@@ -6,6 +6,7 @@ import dataclasses
 
 from sqlalchemy import Connection
 
+from appliance.access.commandline import Act, changing
 from appliance.errors import UserError
 from appliance.ops.console import print_json, print_table, tell_change
 from appliance.settings import Settings
@@ -40,7 +41,9 @@ def print_numbers(settings: Settings, *, as_json: bool) -> None:
 
 def add(settings: Settings, entry: NumberEntry, *, as_json: bool) -> None:
     """Add or replace a number. Raises UserError: no such agent, hours or a destination are wrong."""
-    stored, notes = in_database(settings, lambda c: save(c, settings, entry))
+    stored, notes = changing(
+        settings, lambda c: save(c, settings, entry), lambda done: _act("number.add", done[0])
+    )
     facts = {"action": "added", "number": dataclasses.asdict(stored)}
     sentence = f"{stored.did} is answered by agent {stored.agent_id}."
     tell_change(settings, sentence, facts, notes, as_json)
@@ -68,13 +71,21 @@ def remove(settings: Settings, did: str, *, as_json: bool) -> None:
     """Raises UserError when the number has no agent."""
     country = settings.switch.country
 
-    def work(connection: Connection) -> bool:
-        return store.remove_number(connection, did, country)
+    def work(connection: Connection) -> NumberEntry:
+        stored = {one.did: one for one in store.list_numbers(connection)}
+        if not store.remove_number(connection, did, country):
+            raise UserError(f"The number {did!r} has no agent of its own.")
+        left = {one.did for one in store.list_numbers(connection)}
+        return next(one for key, one in stored.items() if key not in left)
 
-    if not in_database(settings, work):
-        raise UserError(f"The number {did!r} has no agent of its own.")
+    changing(settings, work, lambda gone: _act("number.remove", gone))
     facts = {"action": "removed", "number": {"did": did}}
     tell_change(settings, f"{did} has no agent of its own any more.", facts, [], as_json)
+
+
+def _act(action: str, entry: NumberEntry) -> Act:
+    detail = dataclasses.asdict(entry)
+    return Act(action, detail.pop("did"), detail, agent=entry.agent_id)
 
 
 def missing(connection: Connection, texts: list[str], country: str) -> list[str]:

@@ -43,7 +43,11 @@ class EnginePools:
         groups: Sequence[Group],
         tasks: asyncio.TaskGroup,
         output: Callable[[bytes], None],
+        *,
+        makes_plan: bool = True,
     ) -> None:
+        """``makes_plan``: else the plan that another process writes is followed."""
+        self._makes_plan = makes_plan
         self._settings = settings
         self._tasks = tasks
         self._planner = Planner(settings)
@@ -55,10 +59,9 @@ class EnginePools:
     def begin(self) -> list[Keeper]:
         """Start what runs always, and follow plan and load from now on."""
         keepers = [keeper for group in self.groups for keeper in group.begin()]
-        self._background = [
-            self._tasks.create_task(self._run()),
-            self._tasks.create_task(self._planner.run()),
-        ]
+        self._background = [self._tasks.create_task(self._run())]
+        if self._makes_plan:
+            self._background.append(self._tasks.create_task(self._planner.run()))
         return keepers
 
     async def close(self, at_once: asyncio.Event) -> None:
@@ -112,6 +115,7 @@ class Options:
 
     stages: tuple[str, ...] = ()
     """Only these; empty: all."""
+    makes_plan: bool = True
 
 
 def run(settings: Settings, options: Options) -> None:
@@ -129,7 +133,7 @@ async def _run(settings: Settings, options: Options) -> None:
     stop = Stop("what is under way")
     failure: UserError | None = None
     async with asyncio.TaskGroup() as tasks:
-        pools = EnginePools(settings, groups, tasks, _pass_on)
+        pools = EnginePools(settings, groups, tasks, pass_on, makes_plan=options.makes_plan)
         lag = LoopLag()
         looking = tasks.create_task(lag.run())
         metrics = metrics_port(settings, "pools", list, pools.groups, lag)
@@ -161,16 +165,11 @@ def _chosen(groups: tuple[Group, ...], stages: tuple[str, ...]) -> tuple[Group, 
             f"Nothing of the stage {unknown[0]!r} runs on this machine: engines.{unknown[0]}.run is"
             f" empty, or there is no such stage. There are {', '.join(known) or 'none'}."
         )
-    chosen = tuple(group for group in groups if not stages or group.stage in stages)
-    if not chosen:
-        raise UserError("No engine server runs on this machine: set engines.<stage>.run.")
-    return chosen
+    if not groups:  # it stays: a box whose engines are all elsewhere comes up as any other does
+        _log.info("= no engine server is to run on this machine: engines.<stage>.run is empty")
+    return tuple(group for group in groups if not stages or group.stage in stages)
 
 
 async def _all_healthy(keepers: list[Keeper]) -> None:
     for keeper in keepers:
         await keeper.healthy()
-
-
-def _pass_on(line: bytes) -> None:
-    pass_on(line.decode("utf-8", "backslashreplace").rstrip("\n"))

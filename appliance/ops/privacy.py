@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from appliance.access.commandline import Act, noting
 from appliance.ops.console import print_json, print_table
 from appliance.privacy import erasure
 from appliance.privacy.retention import Kept, erase_old, read_kept
@@ -55,6 +56,8 @@ def _days(kept: Kept) -> tuple[str, str, str]:
 
 def run_retention(settings: Settings, *, dry_run: bool, as_json: bool) -> int:
     """Erase what is too old; returns the exit status."""
+    if not dry_run:
+        noting(settings, Act("retention.run", "all"))
     lines = answer(
         settings, lambda engine: erase_old(engine, settings, dry_run=dry_run), RUN_TIMEOUT_S
     )
@@ -81,6 +84,8 @@ def _row(line: Erased) -> tuple[str, ...]:
 
 def erase_caller(settings: Settings, number: str, asked_by: str, *, as_json: bool) -> int:
     """Erase one caller; returns the exit status. Raises UserError while a call of theirs lives."""
+    key = erasure.key_of(number, settings)
+    noting(settings, Act("caller.erase", key, {"caller": key}))
     report = answer(
         settings,
         lambda engine: erasure.erase_caller(engine, settings, number, asked_by),

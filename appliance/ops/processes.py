@@ -23,6 +23,7 @@ from appliance.ops.redis.server import STOP_SIGNAL as REDIS_STOP_SIGNAL
 from appliance.ops.redis.server import EmbeddedRedis
 from appliance.settings import Settings
 from appliance.telephony.sip import check_host
+from appliance.urls import reached
 
 DRAIN_MARGIN_S = 15.0
 """After the longest drain a worker writes its journal and recordings."""
@@ -111,7 +112,7 @@ def _worker(settings: Settings) -> Program:
     return Program(
         name="worker",
         command=ivr("worker"),
-        ready=lambda: probe.http_ok(_reached(host), port),
+        ready=lambda: probe.http_ok(reached(host), port),
         remedy="See its last words above: it waits 20 s for engines and then takes calls.",
         addresses=(Address("worker.port", host, port),),
         stop_timeout_s=settings.worker.drain_timeout_s + DRAIN_MARGIN_S,
@@ -138,7 +139,7 @@ def _to_our_worker(settings: Settings) -> dict[str, str]:
     """Calls go to the worker that we run, wherever its port is, unless somebody chose others."""
     if "worker_urls" in settings.sip.model_fields_set:
         return {}
-    url = f"ws://{_reached(settings.worker.host)}:{settings.worker.port}"
+    url = f"ws://{settings.worker.reached}:{settings.worker.port}"
     return {"IVR_SIP__WORKER_URLS": orjson.dumps([url]).decode()}
 
 
@@ -239,8 +240,3 @@ def _installed(packages: tuple[str, ...], left_out: str, so: str, extra: str) ->
             extra,
         )
     return not missing
-
-
-def _reached(host: str) -> str:
-    """An address to reach a server on ``host`` by, which may be "all of them"."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)

@@ -6,6 +6,7 @@ import dataclasses
 
 from sqlalchemy import Connection
 
+from appliance.access.commandline import Act, changing
 from appliance.errors import UserError
 from appliance.ops.console import print_json, print_table, tell_change
 from appliance.ops.numbers import missing
@@ -38,14 +39,16 @@ def print_queues(settings: Settings, *, as_json: bool) -> None:
 
 def add(settings: Settings, queue: Queue, *, as_json: bool) -> None:
     """Add or replace a queue. Raises UserError: a member that cannot be rung, a wrong number."""
-    notes = in_database(settings, lambda c: save(c, queue, settings.switch.country))
+    act = Act("queue.save", queue.name, dataclasses.asdict(queue))
+    notes = changing(settings, lambda c: save(c, queue, settings.switch.country), act)
     facts = {"action": "added", "queue": dataclasses.asdict(queue)}
     tell_change(settings, f"Queue {queue.name} added.", facts, notes, as_json)
 
 
 def remove(settings: Settings, name: str, *, as_json: bool) -> None:
     """Raises UserError when there is no such queue."""
-    notes = in_database(settings, lambda connection: delete(connection, name))
+    act = Act("queue.remove", name)
+    notes = changing(settings, lambda connection: delete(connection, name), act)
     facts = {"action": "removed", "queue": {"name": name}}
     tell_change(settings, f"Queue {name} removed.", facts, notes, as_json)
 

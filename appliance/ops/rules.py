@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from appliance.access.commandline import Act, changing
 from appliance.errors import UserError
 from appliance.events import Agent
 from appliance.ops.console import plain, print_json, print_table, who
@@ -47,7 +48,11 @@ def print_list(settings: Settings, agent_id: str, *, as_json: bool) -> None:
 
 def add(settings: Settings, rule: SiteRule, note: str, by: str, *, as_json: bool) -> None:
     """Raises UserError when the rule is none."""
-    rule_id = in_database(settings, lambda c: store.add_rule(c, rule, note, who(by)))
+    rule_id = changing(
+        settings,
+        lambda c: store.add_rule(c, rule, note, who(by)),
+        lambda made: _act("rule.add", made, rule, _facts(rule)),
+    )
     _tell("added", rule_id, as_json)
 
 
@@ -56,33 +61,63 @@ def edit(
 ) -> None:
     """Change some fields of a rule. Raises UserError when that would be none."""
 
-    def work(connection: Connection) -> None:
+    def work(connection: Connection) -> tuple[SiteRule, SiteRule]:
         kept = store.get_rule(connection, rule_id)
         rule = dataclasses.replace(kept.rule, **changes)
         store.edit_rule(connection, rule, kept.note if note is None else note)
+        return kept.rule, rule
+
+    def act(done: tuple[SiteRule, SiteRule]) -> Act:
+        before, after = done
+        detail = {"before": _facts(before), "after": _facts(after)}
+        return _act("rule.edit", rule_id, after, detail)
 
     if not changes and note is None:
         raise UserError("Nothing is changed; say what, such as --severity high.")
-    in_database(settings, work)
+    changing(settings, work, act)
     _tell("changed", rule_id, as_json)
 
 
 def disable(settings: Settings, rule_id: int, *, as_json: bool) -> None:
     """Keep a rule, but not in force."""
-    in_database(settings, lambda connection: store.set_enabled(connection, rule_id, False))
+    _set_enabled(settings, rule_id, False)
     _tell("disabled", rule_id, as_json)
 
 
 def enable(settings: Settings, rule_id: int, *, as_json: bool) -> None:
     """Put a disabled rule in force again."""
-    in_database(settings, lambda connection: store.set_enabled(connection, rule_id, True))
+    _set_enabled(settings, rule_id, True)
     _tell("enabled", rule_id, as_json)
 
 
 def remove(settings: Settings, rule_id: int, *, as_json: bool) -> None:
     """Remove a rule for good."""
-    in_database(settings, lambda connection: store.remove_rule(connection, rule_id))
+
+    def work(connection: Connection) -> SiteRule:
+        was = store.get_rule(connection, rule_id).rule
+        store.remove_rule(connection, rule_id)
+        return was
+
+    changing(settings, work, lambda was: _act("rule.remove", rule_id, was, _facts(was)))
     _tell("removed", rule_id, as_json)
+
+
+def _set_enabled(settings: Settings, rule_id: int, enabled: bool) -> None:
+    def work(connection: Connection) -> SiteRule:
+        rule = store.get_rule(connection, rule_id).rule
+        store.set_enabled(connection, rule_id, enabled)
+        return rule
+
+    action = "rule.enable" if enabled else "rule.disable"
+    changing(settings, work, lambda rule: _act(action, rule_id, rule, {}))
+
+
+def _act(action: str, rule_id: int, rule: SiteRule, detail: dict[str, Any]) -> Act:
+    return Act(action, str(rule_id), detail, agent=rule.agent_id)
+
+
+def _facts(rule: SiteRule) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(rule).items() if name != "id"}
 
 
 def check(settings: Settings, text: str, agent_id: str, language: str, *, as_json: bool) -> None:

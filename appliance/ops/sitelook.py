@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.engines.http import read_at_most
+from appliance.engines.key import KeyFor, headers_of, key_for, no_key
 from appliance.engines.roster import read_roster
 from appliance.errors import UserError
 from appliance.ops.backup.state import BackupLook, look_at_backups
@@ -32,6 +33,7 @@ from appliance.ops.switchclient import ask
 from appliance.settings import REDIS_SECRET, SWITCH_SECRET, Settings
 from appliance.store.overview import Backlog, Recent, read_backlog, read_recent, server_version
 from appliance.store.queue import redis_url
+from appliance.urls import http_of
 
 HEALTH_TIMEOUT_S = 1.0
 DATABASE_TIMEOUT_S = 3.0
@@ -121,6 +123,17 @@ class TrunkLook:
 
 
 @dataclass(frozen=True, slots=True)
+class TollRefusalLook:
+    """Calls of one kind that the toll rules have refused."""
+
+    number: str
+    """Its first digits; empty where there is none."""
+    who: str
+    why: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchLook:
     """``ivr switch``, where it runs."""
 
@@ -132,6 +145,8 @@ class SwitchLook:
     error: str = ""
     blocked_ranges: tuple[str, ...] = ()
     """Foreign ranges that a burst of short calls has stopped."""
+    refused: tuple[TollRefusalLook, ...] = ()
+    """What the toll rules have refused in the last hour, the latest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,20 +185,19 @@ class Site:
 
 
 def worker_urls(settings: Settings) -> tuple[str, ...]:
-    """Where the workers are that FreeSWITCH or ``ivr sip`` may give calls to; where the settings name
-    none, this machine's."""
-    host = "127.0.0.1" if settings.worker.host in ("0.0.0.0", "::") else settings.worker.host
+    """Where the workers are that FreeSWITCH or ``ivr sip`` give calls to, but for the spare one; where
+    the settings name none, this machine's."""
     default = type(settings.switch)().worker_urls
     lists = (settings.switch.worker_urls, settings.sip.worker_urls)
     named = [url for urls in lists if urls != default for url in urls]
-    named = named or [f"ws://{host}:{settings.worker.port}"]
+    named = named or [f"ws://{settings.worker.reached}:{settings.worker.port}"]
     return tuple(dict.fromkeys(url.rstrip("/") for url in named))
 
 
 async def look(settings: Settings, http: aiohttp.ClientSession, engine: AsyncEngine) -> Site:
     """Look at everything, some 3 s at most."""
     workers, stages, switch, database, redis_up, files = await asyncio.gather(
-        asyncio.gather(*(_worker(http, url) for url in worker_urls(settings))),
+        _workers(settings, http),
         _stages(settings, http),
         asyncio.to_thread(_switch, settings),
         _database(engine),
@@ -192,7 +206,7 @@ async def look(settings: Settings, http: aiohttp.ClientSession, engine: AsyncEng
     )
     return Site(
         at_s=time.time(),
-        workers=tuple(workers),
+        workers=workers,
         stages=stages,
         switch=switch,
         database=database,
@@ -202,8 +216,16 @@ async def look(settings: Settings, http: aiohttp.ClientSession, engine: AsyncEng
     )
 
 
+async def _workers(settings: Settings, http: aiohttp.ClientSession) -> tuple[WorkerLook, ...]:
+    """All that shall run; the spare one only while it does, during an upgrade."""
+    wanted = worker_urls(settings)
+    urls = settings.worker.and_spare(wanted)
+    found = await asyncio.gather(*(_worker(http, url) for url in urls))
+    return tuple(worker for worker in found if worker.up or worker.url in wanted)
+
+
 async def _worker(http: aiohttp.ClientSession, url: str) -> WorkerLook:
-    said = await _ask(http, f"{_http(url)}/health")
+    said = await _ask(http, f"{http_of(url)}/health")
     if said is None:
         return WorkerLook(url, False)
     return WorkerLook(
@@ -214,6 +236,7 @@ async def _worker(http: aiohttp.ClientSession, url: str) -> WorkerLook:
 
 async def _stages(settings: Settings, http: aiohttp.ClientSession) -> tuple[StageLook, ...]:
     named = settings.engines.stages() | {"llm.fallback": settings.engines.llm.fallback}
+    keys = {name: key_for(settings, stage, make=False) for name, stage in named.items()}
     places: list[tuple[str, str, bool]] = []
     for name, stage in named.items():
         places += [(name, url, False) for url in stage.urls]
@@ -225,7 +248,9 @@ async def _stages(settings: Settings, http: aiohttp.ClientSession) -> tuple[Stag
         places += [(name, url, False) for url in urls]
     places = list({url: (name, url, spare) for name, url, spare in reversed(places)}.values())[::-1]
     del places[MOST_SERVERS:]
-    found = await asyncio.gather(*(_server(http, url, spare) for _, url, spare in places))
+    found = await asyncio.gather(
+        *(_server(http, url, spare, keys.get(name, no_key)) for name, url, spare in places)
+    )
     of: dict[str, list[ServerLook]] = {}
     for (name, _, _), server in zip(places, found, strict=True):
         of.setdefault(name, []).append(server)
@@ -242,8 +267,11 @@ async def _roster(settings: Settings, http: aiohttp.ClientSession) -> Mapping[st
         return {}
 
 
-async def _server(http: aiohttp.ClientSession, url: str, is_optional: bool) -> ServerLook:
-    said = await _ask(http, f"{_http(url)}/health", only_200=True)
+async def _server(
+    http: aiohttp.ClientSession, url: str, is_optional: bool, key: KeyFor
+) -> ServerLook:
+    headers = headers_of(await asyncio.to_thread(key, url))
+    said = await _ask(http, f"{http_of(url)}/health", only_200=True, headers=headers)
     if said is None:
         return ServerLook(url, False, is_optional=is_optional)
     return ServerLook(
@@ -274,6 +302,13 @@ def _switch(settings: Settings) -> SwitchLook:
             for one in trunks.get("trunks", ()) if isinstance(one, dict)
         ),
         blocked_ranges=tuple(map(str, status.get("blocked_ranges", ()))),
+        refused=tuple(
+            TollRefusalLook(
+                str(one.get("number", "")), str(one.get("who", "")), str(one.get("why", "")),
+                _number(one, "count"),
+            )
+            for one in status.get("toll_refused", ()) if isinstance(one, dict)
+        ),
     )  # fmt: skip
 
 
@@ -362,17 +397,18 @@ def _certificate_ends(settings: Settings) -> datetime | None:
         return None
 
 
-def _http(url: str) -> str:
-    return "http" + url.removeprefix("ws") if url.startswith("ws") else url
-
-
 async def _ask(
-    http: aiohttp.ClientSession, url: str, *, only_200: bool = False
+    http: aiohttp.ClientSession,
+    url: str,
+    *,
+    only_200: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any] | None:
     """The JSON object at ``url`` ({} where the answer is none); None: nobody answers."""
     timeout = aiohttp.ClientTimeout(total=HEALTH_TIMEOUT_S)
     try:
-        async with http.get(url.rstrip("/"), timeout=timeout, allow_redirects=False) as response:
+        asking = http.get(url.rstrip("/"), timeout=timeout, allow_redirects=False, headers=headers)
+        async with asking as response:
             if only_200 and response.status != 200:
                 return None
             said = orjson.loads(await read_at_most(response, LARGEST_ANSWER_BYTES) or b"{}")

@@ -90,7 +90,7 @@ class Site:
         self._tasks = tasks
         self.keepers: list[Keeper] = []
         self._saying: list[asyncio.Task[None]] = []
-        self.pools = EnginePools(settings, planned.engines, tasks, _pass_on)
+        self.pools = EnginePools(settings, planned.engines, tasks, pass_on)
         self._lag = LoopLag()
         self._looking: asyncio.Task[None] | None = None
         self._metrics = metrics_port(
@@ -147,7 +147,7 @@ class Site:
         return ours | self.pools.pids
 
     def _begin(self, programs: tuple[Program, ...]) -> list[Keeper]:
-        keepers = [Keeper(program, _pass_on) for program in programs]
+        keepers = [Keeper(program, pass_on) for program in programs]
         self.keepers += keepers
         for keeper in keepers:
             self._tasks.create_task(keeper.keep())
@@ -188,8 +188,3 @@ async def _numbers(settings: Settings) -> list[Assignment]:
         raise UserError(explain(url, e)) from e
     finally:
         await engine.dispose()
-
-
-def _pass_on(line: bytes) -> None:
-    """A child's log line to our stderr."""
-    pass_on(line.decode("utf-8", "backslashreplace").rstrip("\n"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from appliance.access.commandline import Act, noting
 from appliance.errors import UserError
 from appliance.numbers import e164
 from appliance.ops.console import print_json, print_table
@@ -24,9 +25,8 @@ def run(settings: Settings, number: str, unblock: str, as_json: bool) -> bool:
     live = ask(settings, "GET", "/v1/toll")
     rules = settings.toll
     if as_json:
-        print_json(
-            {"rules": rules.model_dump(mode="json"), **(live or {"usage": {}, "blocked": {}})}
-        )
+        known = live or {"usage": {}, "blocked": {}, "refused": []}
+        print_json({"rules": rules.model_dump(mode="json"), **known})
         return True
     print(f"May be rung: {' '.join(rules.allow) or 'nobody'}" + _denied(rules.deny))
     print(f"Other countries: {rules.foreign_hours}, {_limits(rules.foreign)}.")
@@ -46,6 +46,12 @@ def _print_live(settings: Settings, live: dict[str, Any]) -> None:
         ],
         "Nothing has been rung in the last day.",
     )
+    if refused := live.get("refused"):
+        print_table(
+            ("refused in the last hour", "for", "times", "why"),
+            [(one["number"], one["who"], one["count"], one["why"]) for one in refused],
+            "",
+        )
     for found in live["blocked"]:
         print(
             f"Stopped after a burst of short calls: {found}…  (ivr trunks toll --unblock {found})"
@@ -68,6 +74,7 @@ def _check(settings: Settings, number: str, as_json: bool) -> bool:
 
 
 def _unblock(settings: Settings, found: str, as_json: bool) -> bool:
+    noting(settings, Act("toll.unblock", found))
     if ask(settings, "POST", "/v1/toll/unblock", {"range": found}) is None:
         raise UserError(f"No ivr switch runs here, or {found} is not stopped: see ivr trunks toll.")
     if as_json:

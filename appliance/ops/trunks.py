@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from appliance.access.commandline import Act, changing
 from appliance.errors import UserError
 from appliance.numbers import e164
 from appliance.ops.console import plain, print_json, print_table, tell_change
@@ -47,7 +48,12 @@ def print_trunks(settings: Settings, *, as_json: bool) -> None:
 def add(settings: Settings, trunk: Trunk, *, as_json: bool) -> None:
     """Add a trunk. Raises UserError: a wrong field, or a trunk of that name is there."""
     country = settings.switch.country
-    _tell(settings, in_database(settings, lambda c: insert(c, trunk, country)), "added", as_json)
+    added = changing(
+        settings,
+        lambda c: insert(c, trunk, country),
+        lambda made: Act("trunk.add", made.name, logged_fields(made)),
+    )
+    _tell(settings, added, "added", as_json)
 
 
 def change(settings: Settings, name: str, changes: dict[str, Any], *, as_json: bool) -> None:
@@ -55,19 +61,29 @@ def change(settings: Settings, name: str, changes: dict[str, Any], *, as_json: b
     if not changes:
         raise UserError("Nothing to change; name a field, such as --priority 5.")
     country = settings.switch.country
-    changed = in_database(settings, lambda c: update(c, name, changes, country))
+    shown = {key: value for key, value in changes.items() if key not in _HIDDEN}
+    detail = shown | {"password_changed": "password" in changes}
+    changed = changing(
+        settings, lambda c: update(c, name, changes, country), Act("trunk.change", name, detail)
+    )
     _tell(settings, changed, "changed", as_json)
 
 
 def enable(settings: Settings, name: str, enabled: bool, *, as_json: bool) -> None:
     """Take a trunk into use, or out of it. Raises UserError when there is no such trunk."""
-    trunk = in_database(settings, lambda c: set_enabled(c, name, enabled))
+    act = Act("trunk.enable" if enabled else "trunk.disable", name)
+    trunk = changing(settings, lambda c: set_enabled(c, name, enabled), act)
     _tell(settings, trunk, "enabled" if enabled else "disabled", as_json)
 
 
 def remove(settings: Settings, name: str, *, as_json: bool) -> None:
     """Raises UserError when there is no such trunk."""
-    _tell(settings, in_database(settings, lambda c: delete(c, name)), "removed", as_json)
+    gone = changing(
+        settings,
+        lambda c: delete(c, name),
+        lambda was: Act("trunk.remove", name, logged_fields(was)),
+    )
+    _tell(settings, gone, "removed", as_json)
 
 
 def read(settings: Settings, name: str) -> Trunk:
@@ -193,3 +209,8 @@ def fields_of(trunk: Trunk) -> dict[str, Any]:
     """All of it but its password."""
     fields = dataclasses.asdict(trunk)
     return {name: value for name, value in fields.items() if name not in _HIDDEN}
+
+
+def logged_fields(trunk: Trunk) -> dict[str, Any]:
+    """All of it, as the audit log has it: of the password only whether there is one."""
+    return fields_of(trunk) | {"password_set": bool(trunk.password)}

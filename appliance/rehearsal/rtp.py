@@ -110,6 +110,7 @@ class RtpStream:
         return ulaw_decode(packet[_HEADER.size :]), arrival_s(ancillary)
 
     def close(self) -> None:
+        self._delayed.clear()  # what is late now is never sent
         self._socket.close()
 
     def _count(self, sequence: int, source: int) -> None:

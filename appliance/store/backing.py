@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.errors import UserError
 from appliance.store.access_models import AuditRow
-from appliance.store.database import explain, open_sync_engine
+from appliance.store.database import connected
 from appliance.store.models import CallRow
 
 OURS_FROM_THE_START = ("alembic_version", "tenants")
@@ -97,18 +96,12 @@ def held(url: str) -> Iterator[Moment]:
 
     Raises UserError where the database does not answer.
     """
-    engine = open_sync_engine(url, pool_size=1)
-    try:
-        with engine.connect() as plain:
-            connection = plain.execution_options(isolation_level="REPEATABLE READ")
-            with connection.begin():
-                connection.execute(text("SET TRANSACTION READ ONLY"))
-                connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-                yield _moment(connection)
-    except SQLAlchemyError as e:
-        raise UserError(explain(url, e)) from e
-    finally:
-        engine.dispose()
+    with connected(url) as plain:
+        connection = plain.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            connection.execute(text("SET TRANSACTION READ ONLY"))
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            yield _moment(connection)
 
 
 def _moment(connection: Connection) -> Moment:
@@ -149,32 +142,20 @@ def call_ids(connection: Connection) -> Iterator[str]:
 
 def is_filled(url: str) -> bool:
     """Whether somebody has put anything into the database at ``url``. Raises UserError."""
-    engine = open_sync_engine(url, pool_size=1)
-    try:
-        with engine.connect() as connection:
-            names = [name for name in _tables(connection) if name not in OURS_FROM_THE_START]
-            return any(
-                connection.execute(
-                    text(f"SELECT EXISTS (SELECT FROM public.{_quoted(name)})")
-                ).scalar_one()
-                for name in names
-            )
-    except SQLAlchemyError as e:
-        raise UserError(explain(url, e)) from e
-    finally:
-        engine.dispose()
+    with connected(url) as connection:
+        return any(
+            connection.execute(
+                text(f"SELECT EXISTS (SELECT FROM public.{_quoted(name)})")
+            ).scalar_one()
+            for name in _tables(connection)
+            if name not in OURS_FROM_THE_START
+        )
 
 
 def others_connected(url: str) -> int:
     """How many sessions beside this one the database at ``url`` has. Raises UserError."""
-    engine = open_sync_engine(url, pool_size=1)
-    try:
-        with engine.connect() as connection:
-            return int(connection.execute(_OTHERS).scalar_one())
-    except SQLAlchemyError as e:
-        raise UserError(explain(url, e)) from e
-    finally:
-        engine.dispose()
+    with connected(url) as connection:
+        return int(connection.execute(_OTHERS).scalar_one())
 
 
 def before_loading() -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
@@ -27,6 +27,8 @@ EMBEDDED_DATABASE = "ivr"
 EMBEDDED_SECRET = "postgres-ivr"  # the name of the role's secret, not its value
 MIGRATIONS = shipped.root() / "migrations"
 
+CONNECT_TIMEOUT_S = 3.0
+"""Unless the settings say otherwise."""
 POOL_SIZE = 5
 """Connections a process keeps; searches on the call path take the most."""
 SYNC_POOL_SIZE = 3
@@ -79,7 +81,7 @@ def without_password(url: str) -> str:
 
 
 def open_engine(
-    url: str, *, connect_timeout_s: float = 3.0, pool_size: int = POOL_SIZE
+    url: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, pool_size: int = POOL_SIZE
 ) -> AsyncEngine:
     """An async engine on ``url``; it connects on first use, so it opens with Postgres away.
 
@@ -89,7 +91,7 @@ def open_engine(
 
 
 def open_sync_engine(
-    url: str, *, connect_timeout_s: float = 3.0, pool_size: int = SYNC_POOL_SIZE
+    url: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, pool_size: int = SYNC_POOL_SIZE
 ) -> Engine:
     """As :func:`open_engine`, for threads: ``ivr switch`` runs on gevent and asks in native ones."""
     return create_engine(sqlalchemy_url(url), **_engine_options(connect_timeout_s, pool_size))
@@ -161,19 +163,30 @@ def _migrate(url: str, step: Callable[[Config], None]) -> None:
         raise UserError(explain(url, e)) from e
 
 
-def in_database(settings: Settings, work: Callable[[Connection], T]) -> T:
-    """``work`` in one transaction of its own. Raises UserError where the database does not answer."""
-    url = database_url(settings)
-    engine = open_sync_engine(
-        url, connect_timeout_s=settings.database.connect_timeout_s, pool_size=1
-    )
+@contextmanager
+def connected(url: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> Iterator[Connection]:
+    """One connection to the database at ``url``, by itself. What is not committed is undone.
+
+    Raises UserError where the database does not answer, or refuses a statement of the block.
+    """
+    engine = open_sync_engine(url, connect_timeout_s=connect_timeout_s, pool_size=1)
     try:
-        with engine.begin() as connection:
-            return work(connection)
-    except (SQLAlchemyError, OSError) as e:
+        with engine.connect() as connection:
+            yield connection
+    except SQLAlchemyError as e:
         raise UserError(explain(url, e)) from e
     finally:
         engine.dispose()
+
+
+def in_database(settings: Settings, work: Callable[[Connection], T]) -> T:
+    """``work`` in one transaction of its own. Raises UserError where the database does not answer."""
+    url, timeout_s = database_url(settings), settings.database.connect_timeout_s
+    try:
+        with connected(url, connect_timeout_s=timeout_s) as connection, connection.begin():
+            return work(connection)
+    except OSError as e:
+        raise UserError(explain(url, e)) from e
 
 
 def answer(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from alembic.script import ScriptDirectory
 from sqlalchemy import func, or_, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from appliance.store.access_models import UserRow
-from appliance.store.database import MIGRATIONS, UNDEFINED_TABLE
+from appliance.store.database import UNDEFINED_TABLE
 from appliance.store.models import AgentRow, AgentVersionRow, CallRow, NumberRow
 from appliance.store.outreach_models import DeliveryRow
 
@@ -54,11 +53,6 @@ class Numbers:
     """Published ones."""
     nowhere: tuple[tuple[str, str], ...]
     """Numbers whose agent has no published version: number, agent."""
-
-
-def schema_head() -> str:
-    """The revision that this version of the appliance wants."""
-    return ScriptDirectory(str(MIGRATIONS)).get_current_head() or ""
 
 
 async def schema_revision(connection: AsyncConnection) -> str:

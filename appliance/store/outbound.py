@@ -307,16 +307,28 @@ def add_do_not_call(
     return added
 
 
-def remove_do_not_call(connection: Connection, number: str, country: str) -> bool:
-    """False when it was not on the list."""
-    gone = delete(DoNotCallRow).where(DoNotCallRow.number == e164(number, country))
+def remove_do_not_call(connection: Connection, number: str, country: str, tenant: str = "") -> bool:
+    """Take off what ``tenant``'s people put there (empty: the operator); False: they did not."""
+    gone = delete(DoNotCallRow).where(
+        DoNotCallRow.number == e164(number, country), DoNotCallRow.tenant == tenant
+    )
     return connection.execute(gone).rowcount > 0
 
 
-def list_do_not_call(connection: Connection, limit: int = 1000) -> list[DoNotCall]:
-    """The latest entries first."""
+def who_lists(connection: Connection, number: str) -> list[str]:
+    """The tenants whose people do not want ``number`` (E.164) called; empty text: the operator."""
+    query = select(DoNotCallRow.tenant).where(DoNotCallRow.number == number)
+    return list(connection.scalars(query.order_by(DoNotCallRow.tenant)))
+
+
+def list_do_not_call(
+    connection: Connection, limit: int = 1000, tenant: str | None = None
+) -> list[DoNotCall]:
+    """The latest entries first; ``tenant`` None: everybody's."""
     columns = DoNotCallRow.__table__.columns
     query = select(*columns).order_by(DoNotCallRow.added_at.desc(), DoNotCallRow.number)
+    if tenant is not None:
+        query = query.where(DoNotCallRow.tenant == tenant)
     return [DoNotCall(**row._mapping) for row in connection.execute(query.limit(limit))]
 
 

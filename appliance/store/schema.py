@@ -15,7 +15,6 @@ from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.errors import UserError
 from appliance.store import database
@@ -59,8 +58,8 @@ def _phase(revision: str, module: object) -> Phase:
         ) from None
 
 
-def head_of(folder: Path) -> str:
-    """The newest revision of the migrations in ``folder``."""
+def head_of(folder: Path | None = None) -> str:
+    """The newest revision of the migrations in ``folder`` (those of this release)."""
     return revisions(folder)[-1].id
 
 
@@ -69,14 +68,8 @@ def current(url: str) -> str:
 
     Raises UserError when it does not answer.
     """
-    engine = database.open_sync_engine(url, pool_size=1)
-    try:
-        with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision() or ""
-    except SQLAlchemyError as e:
-        raise UserError(database.explain(url, e)) from e
-    finally:
-        engine.dispose()
+    with database.connected(url) as connection:
+        return MigrationContext.configure(connection).get_current_revision() or ""
 
 
 def pending(known: Sequence[Revision], at: str) -> tuple[Revision, ...]:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from appliance.files import sync_folder
+
 log = logging.getLogger(__name__)
 
 SUFFIX = ".jsonl"
@@ -52,10 +54,11 @@ class Spool:
             path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}{SUFFIX}"
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
             descriptor = os.open(path, flags, 0o600)
-            if _lock(descriptor):
-                _sync_folder(folder)
+            # between the two calls it may be taken for a dead one's, and even be removed as such
+            if _lock(descriptor) and os.fstat(descriptor).st_nlink:
+                sync_folder(folder)
                 return cls(path, descriptor)
-            os.close(descriptor)  # taken for a dead one's between the two calls
+            os.close(descriptor)
 
     @property
     def unshipped_bytes(self) -> int:
@@ -148,13 +151,6 @@ def _lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """So that a power cut does not lose the name of a file whose lines are on disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(descriptor)
-    os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, true, update
+from sqlalchemy import ColumnElement, Connection, exists, select, true, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
+from appliance.store.access_models import TenantRow
 from appliance.store.knowledge_models import KnowledgeBaseRow
 from appliance.store.models import AgentDraftRow, AgentRow, AgentVersionRow
 
@@ -44,6 +45,20 @@ async def tenant_of_agent(connection: AsyncConnection, agent_id: str) -> str | N
         select(AgentRow.tenant).where(AgentRow.id == agent_id)
     )
     return found
+
+
+def owner_of(connection: Connection, *, agent_id: str = "", base: str = "") -> str | None:
+    """The tenant of an agent, else of a knowledge base; None: there is no such one."""
+    query = select(KnowledgeBaseRow.tenant).where(KnowledgeBaseRow.name == base)
+    if agent_id:
+        query = select(AgentRow.tenant).where(AgentRow.id == agent_id)
+    found: str | None = connection.scalar(query)
+    return found
+
+
+def tenant_is_there(connection: Connection, tenant: str) -> bool:
+    """Whether there is a tenant of that id."""
+    return bool(connection.scalar(select(exists().where(TenantRow.id == tenant))))
 
 
 async def tenants_of_agents(connection: AsyncConnection) -> dict[str, str]:

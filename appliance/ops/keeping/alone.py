@@ -24,7 +24,7 @@ def run(program: Program) -> None:
 
 async def _run(program: Program) -> None:
     stop = Stop("the server")
-    keeper = Keeper(program, _pass_on)
+    keeper = Keeper(program, pass_on)
     failure: UserError | None = None
     async with asyncio.TaskGroup() as tasks:
         beating = tasks.create_task(readiness.watchdog())
@@ -41,7 +41,3 @@ async def _run(program: Program) -> None:
         beating.cancel()
     if failure:
         raise failure
-
-
-def _pass_on(line: bytes) -> None:
-    pass_on(line.decode("utf-8", "backslashreplace").rstrip("\n"))

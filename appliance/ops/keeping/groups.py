@@ -8,10 +8,12 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import appliance
-from appliance.ops.keeping import probe
+from appliance.engines.key import key_of_ours
+from appliance.ops.keeping import elsewhere, probe
 from appliance.ops.keeping.program import (
     LLM_STOP_TIMEOUT_S,
     START_TIMEOUT_S,
@@ -64,7 +66,10 @@ def engine_groups(settings: Settings) -> tuple[Group, ...]:
             if not _is_installed(stage, run):
                 continue
             programs = tuple(
-                engine_program(stage, number, place, warm_up_s=warm_up_s) for number, place in ours
+                engine_program(
+                    stage, number, place, warm_up_s=warm_up_s, key=key_once(settings, section)
+                )
+                for number, place in ours
             )
             capacity = run.capacity
             if not capacity and isinstance(section, LlmServers):
@@ -95,12 +100,24 @@ def _is_installed(stage: str, run: Run) -> bool:
     return False
 
 
+def key_once(settings: Settings, section: Stage) -> Callable[[], str]:
+    """What a stage's servers ask for, read when it is first needed."""
+    return cache(partial(key_of_ours, settings, section))
+
+
 def engine_program(
-    stage: str, number: int, place: Place, *, host: str = LOOPBACK, warm_up_s: float = 0.0
+    stage: str,
+    number: int,
+    place: Place,
+    *,
+    host: str = LOOPBACK,
+    warm_up_s: float = 0.0,
+    key: Callable[[], str] = lambda: "",
 ) -> Program:
     """How to run one engine server; ``number`` is its place among those of its stage.
 
-    It listens on ``host``, which must be loopback or guarded: it asks nobody for a password.
+    It listens on ``host``, which must be loopback or guarded: what is said there is not encrypted.
+    ``key``: what it asks for, by its settings.
     """
     run = place.run
     command = stage.partition(".")[0]
@@ -117,7 +134,7 @@ def engine_program(
     ]
     listen = [*(("--host", host) if host != LOOPBACK else ()), "--port", str(place.port)]
     address = Address(f"engines.{stage}.run", host, place.port)
-    python = "" if command == "llm" else run.python  # it becomes vLLM: that needs nothing of ours
+    python = "" if command == "llm" else run.python  # it becomes vLLM, and tells that what it needs
     return Program(
         name=f"{stage}.{number}",
         command=ivr(command, *options, *listen, python=python),
@@ -125,17 +142,18 @@ def engine_program(
         remedy="See its last words above, or run it by itself:"
         f" ivr {' '.join((command, *options, *listen))}.",
         addresses=(address,),
-        environment=_our_code() if python else {},
+        environment=our_code() if python else {},
+        key=key,
         start_timeout_s=max(START_TIMEOUT_S, WARM_UPS_TO_START * warm_up_s),
         stop_timeout_s=LLM_STOP_TIMEOUT_S if command == "llm" else STOP_TIMEOUT_S,
     )
 
 
-def _our_code() -> dict[str, str]:
-    """For another interpreter: where the appliance is, when it runs from a source tree."""
+def our_code() -> dict[str, str]:
+    """For another interpreter: where the appliance is, and nothing else that is installed with it."""
     home = Path(appliance.__file__).parent.parent
     if home.name in ("site-packages", "dist-packages"):
-        return {}  # that environment has the appliance installed, and packages of its own
+        home = home / elsewhere.__name__.replace(".", "/")
     return {"PYTHONPATH": os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH"))))}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from appliance.engines.key import headers_of
 from appliance.ops.keeping import probe
 
 OK_STATUS = 200
@@ -28,9 +29,10 @@ class Look:
     """As many as it carries at once; 0: it does not say."""
 
 
-async def look(host: str, port: int) -> Look | None:
-    """Ask an engine server, ours or vLLM. None: it does not answer at all."""
-    answer = await probe.http_get(host, port)
+async def look(host: str, port: int, key: str = "") -> Look | None:
+    """Ask an engine server, ours (which says little without its ``key``) or vLLM. None: it does not
+    answer at all."""
+    answer = await probe.http_get(host, port, headers=headers_of(key))
     if answer is None:
         return None
     warm = answer.status == OK_STATUS
@@ -38,11 +40,11 @@ async def look(host: str, port: int) -> Look | None:
         said = orjson.loads(answer.body)
         return Look(warm, _bounded(said["in_flight"]), _bounded(said["capacity"]))
     except (ValueError, KeyError, TypeError, OverflowError):  # no page of ours
-        return Look(warm, await _vllm_load(host, port) if warm else 0, 0)
+        return Look(warm, await _vllm_load(host, port, key) if warm else 0, 0)
 
 
-async def _vllm_load(host: str, port: int) -> int:
-    answer = await probe.http_get(host, port, "/metrics")
+async def _vllm_load(host: str, port: int, key: str) -> int:
+    answer = await probe.http_get(host, port, "/metrics", headers_of(key))
     if answer is None or answer.status != OK_STATUS:
         return 0
     try:

@@ -65,7 +65,7 @@ class Member:
         if self._is_another_process() or self._pid is None:
             return None
         address = self.program.addresses[0]
-        seen = await look(address.host, address.port)
+        seen = await look(address.host, address.port, self.program.key())
         if self._is_another_process() or self.standing is Standing.DRAINING:
             if seen is not None:
                 self.in_flight = seen.in_flight

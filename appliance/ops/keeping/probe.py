@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+
+from appliance.urls import in_url
 
 PROBE_TIMEOUT_S = 1.0
 """On loopback an answer takes a millisecond; the one who asks asks again."""
@@ -26,16 +29,19 @@ class Answer:
 
 async def http_ok(host: str, port: int, path: str = "/health") -> bool:
     """Whether ``GET path`` is answered with status 200."""
-    request = f"GET {path} HTTP/1.1\r\nHost: {_where(host)}:{port}\r\nConnection: close\r\n\r\n"
+    request = f"GET {path} HTTP/1.1\r\nHost: {in_url(host)}:{port}\r\nConnection: close\r\n\r\n"
     return await _tcp_ok(host, port, request.encode())
 
 
-async def http_get(host: str, port: int, path: str = "/health") -> Answer | None:
+async def http_get(
+    host: str, port: int, path: str = "/health", headers: Mapping[str, str] | None = None
+) -> Answer | None:
     """What ``GET path`` is answered with, by HTTP/1.0: a body that ends with the connection.
 
     None: nobody answers in ``PROBE_TIMEOUT_S``.
     """
-    request = f"GET {path} HTTP/1.0\r\nHost: {_where(host)}:{port}\r\n\r\n"
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+    request = f"GET {path} HTTP/1.0\r\nHost: {in_url(host)}:{port}\r\n{lines}\r\n"
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
@@ -96,7 +102,7 @@ async def _tcp_ok(host: str, port: int, request: bytes) -> bool:
 
 
 def _options(host: str, port: int, transport: str, own_port: int) -> bytes:
-    where = _where(host)
+    where = in_url(host)
     call = secrets.token_hex(8)
     lines = (
         f"OPTIONS sip:{where}:{port} SIP/2.0",
@@ -109,10 +115,6 @@ def _options(host: str, port: int, transport: str, own_port: int) -> bytes:
         "Content-Length: 0",
     )
     return "\r\n".join((*lines, "", "")).encode()
-
-
-def _where(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _udp(host: str) -> socket.socket:

@@ -43,6 +43,8 @@ class Program:
     addresses: tuple[Address, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     """On top of ours."""
+    key: Callable[[], str] = lambda: ""
+    """What an engine server asks for (docs/wires.md); quick, for it is asked every second."""
     prepare: Callable[[], None] | None = None
     """Run in a thread before every start; its UserError counts as a failed start."""
     account: Account | None = None

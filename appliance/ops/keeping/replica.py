@@ -19,10 +19,10 @@ from typing import Any
 from appliance.capacity.roster import Entry
 from appliance.capacity.servepolicy import CAPACITY, IN_FLIGHT
 from appliance.errors import UserError
-from appliance.ops.keeping.groups import engine_program
+from appliance.ops.keeping.groups import engine_program, key_once, sections
 from appliance.ops.keeping.member import Member, Standing
 from appliance.ops.keeping.ports import free_port
-from appliance.settings import Place, Run
+from appliance.settings import Place, Run, load
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,9 @@ class Replica:
         port = free_port(host)
         self._url = f"{scheme}://{host}:{port}"
         place = Place(Run.model_validate(run), 0, port)
-        program = engine_program(stage, 0, place, host=host, warm_up_s=warm_up_s)
+        settings = load()
+        key = key_once(settings, dict(sections(settings))[stage])
+        program = engine_program(stage, 0, place, host=host, warm_up_s=warm_up_s, key=key)
         self._patience_s = program.start_timeout_s
         self._member = Member(program, _pass_on)
         self._warm_s = time.monotonic()

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.access.commandline import Act, note
 from appliance.errors import UserError
 from appliance.knowledge import ingest
 from appliance.knowledge.backends import open_backends
@@ -36,6 +37,8 @@ from appliance.store.publishing import Published
 from appliance.store.versions import Version
 
 MB = 1_000_000
+MOST_LOGGED = 200
+"""Names of documents in one row of the audit log."""
 URL_SCHEMES = ("http://", "https://")
 
 Tell = Callable[[Settings, Sequence[int]], Awaitable[bool]]
@@ -146,6 +149,8 @@ async def add(
         for one in wanted:
             results.append(await _add_one(engine, settings, base, one, tuple(tags), language))
             progress(results[-1])
+        if names := [one.name for one in results if one.outcome in ("added", "changed")]:
+            await note(engine, _act("document.add", base, documents=names[:MOST_LOGGED]))
     added = AddedAll(tuple(results), True)
     told = await tell(settings, added.open) if added.open else True
     return AddedAll(added.results, told)
@@ -246,6 +251,7 @@ async def retry(settings: Settings, base: str, names: Sequence[str], tell: Tell)
     """Have documents read again that failed or were refused. Raises UserError."""
     async with opened(settings) as engine:
         await _must_exist(engine, base)
+        await note(engine, _act("document.retry", base, documents=list(names)[:MOST_LOGGED]))
         ids = await documents.retry(engine, base, names)
         found = await list_documents(engine, base, ids=ids) if ids else []
     results = tuple(Result(one.name, "changed", one.id) for one in found)
@@ -259,6 +265,7 @@ async def refresh(
     became of each, and whether the workers know of it. Raises UserError."""
     async with opened(settings) as engine:
         await _must_exist(engine, base)
+        await note(engine, _act("knowledge.refresh", base))
         asked = await ask_again(engine, settings.knowledge, base, progress)
     ids = changed(asked)
     return asked, await tell(settings, ids) if ids else True
@@ -268,12 +275,15 @@ async def remove(settings: Settings, base: str, names: Sequence[str]) -> Publish
     """Take documents out of the next version. Raises UserError."""
     async with opened(settings) as engine:
         await _must_exist(engine, base)
+        await note(engine, _act("document.remove", base, documents=list(names)[:MOST_LOGGED]))
         return await ingest.remove(engine, base, names)
 
 
 async def drop(settings: Settings, base: str, progress: Callable[[int], None]) -> Dropped:
     """Take a base away. Raises UserError."""
     async with opened(settings) as engine:
+        await _must_exist(engine, base)
+        await note(engine, _act("knowledge.drop", base))
         return await dropping.drop(engine, base, progress)
 
 
@@ -281,6 +291,7 @@ async def allow(settings: Settings, base: str, ids: Sequence[int]) -> tuple[int,
     """Let suspicious passages in; how many, and the version that has them. Raises UserError."""
     async with opened(settings) as engine:
         await _must_exist(engine, base)
+        await note(engine, _act("passage.allow", base, passages=list(ids)[:MOST_LOGGED]))
         allowed, version = await versions.allow(engine, base, ids)
     if not allowed:
         raise UserError(
@@ -302,11 +313,16 @@ async def reembed(
 ) -> Published | None:
     """Embed a base again with the model that the servers have now. Raises UserError."""
     async with open_backends(settings) as backends:
+        await note(backends.engine, _act("knowledge.reembed", base))
         published = await ingest.reembed(backends.engine, backends.embedder, base, progress)
         due = await leases.due(backends.engine)
     if due:
         await tell(settings, due)
     return published
+
+
+def _act(action: str, base: str, **detail: list[str] | list[int]) -> Act:
+    return Act(action, base, detail, base=base)
 
 
 async def _must_exist(engine: AsyncEngine, base: str) -> None:

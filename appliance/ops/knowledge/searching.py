@@ -11,6 +11,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from appliance.access.commandline import Act, note
 from appliance.errors import UserError
 from appliance.knowledge.answers import extract
 from appliance.knowledge.backends import open_backends
@@ -30,9 +31,12 @@ SEARCH_DEADLINE_MS = 2000
 async def load_files(settings: Settings, name: str, files: Sequence[Path], language: str) -> Loaded:
     """Make ``files`` the next version of the knowledge base ``name``. Raises UserError."""
     async with open_backends(settings) as backends:
-        return await load(
+        loaded = await load(
             *(backends.engine, backends.embedder, name, files, language), settings.knowledge
         )
+        detail = {"version": loaded.version, "passages": loaded.passages}
+        await note(backends.engine, Act("knowledge.load", name, detail, base=name))
+        return loaded
 
 
 async def search(settings: Settings, name: str, question: str) -> tuple[Result, int]:

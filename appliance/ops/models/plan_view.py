@@ -24,7 +24,7 @@ def show(
     gpu = _gpu(gpu_gb, gpu_index)
     plan = make_plan(settings, gpu, question)
     if as_json:
-        print_json(_as_json(plan))
+        print_json(plan_as_json(plan))
         return plan.good
     calls = f"{question.calls} calls" if question.calls != 1 else "1 call"
     used = f", {in_words(gpu.used)} in use now" if gpu.used else ""
@@ -97,7 +97,7 @@ def _text(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def _as_json(plan: GpuPlan) -> dict[str, object]:
+def plan_as_json(plan: GpuPlan) -> dict[str, object]:
     return {
         "gpu": plan.gpu.name,
         "total_bytes": plan.gpu.total,

@@ -19,7 +19,7 @@ from appliance.checkpoints.sentences import OTHERS, SENTENCES, word_error, words
 from appliance.checkpoints.store import installed
 from appliance.errors import UserError
 from appliance.ops.models.selftest_text import QUESTION, knows_alike
-from appliance.ops.models.serve import RATE_HZ, complete, hear, say, served, voices
+from appliance.ops.models.serve import RATE_HZ, At, complete, hear, say, served, voices
 from appliance.settings import Run, Settings
 
 USUAL_LANGUAGES = ("en", "hi")
@@ -75,25 +75,25 @@ class Subject:
 async def findings(settings: Settings, subject: Subject) -> AsyncGenerator[Finding, None]:
     """Serve the model and test it, one finding after another. Raises UserError: it does not start."""
     if subject.stage == "llm":
-        async with served("llm", subject.run) as url:
-            yield await _written(settings, url)
+        async with served("llm", subject.run) as at:
+            yield await _written(at)
     elif subject.stage in ("embed", "rerank"):
         for language in subject.languages:
             if language in QUESTION:
                 yield await _compared(subject, language)
     elif subject.stage == "tts":
-        async with served("tts", subject.run) as url, AsyncExitStack() as stack:
+        async with served("tts", subject.run) as at, AsyncExitStack() as stack:
             ears = _Ears(settings, stack)
-            for voice in await voices(url):
+            for voice in await voices(at):
                 if not subject.languages or voice["language"] in subject.languages:
-                    yield await _spoken(ears, url, voice["id"], voice["language"])
+                    yield await _spoken(ears, at, voice["id"], voice["language"])
     else:
-        async with served("stt", subject.run) as url:
+        async with served("stt", subject.run) as at:
             for language in subject.languages:
-                yield await _heard(subject, url, language)
+                yield await _heard(subject, at, language)
 
 
-async def _heard(subject: Subject, url: str, language: str) -> Finding:
+async def _heard(subject: Subject, at: At, language: str) -> Finding:
     """Speak the language's sentence to a recogniser."""
     said = SENTENCES.get(language)
     engine = _SPEAKERS.get(language, "espeak")
@@ -105,7 +105,7 @@ async def _heard(subject: Subject, url: str, language: str) -> Finding:
     async with served("tts", Run(engine=engine)) as speaker:
         pcm = await say(speaker, said, voice=voice, language=language)
     try:
-        heard = await hear(url, pcm, language=language, texts=_texts(subject.run, said))
+        heard = await hear(at, pcm, language=language, texts=_texts(subject.run, said))
     except UserError as e:
         return Finding(language, voice, said, "", None, _seconds(pcm), Verdict.FAILED, str(e))
     error = word_error(said, heard)
@@ -117,13 +117,13 @@ async def _heard(subject: Subject, url: str, language: str) -> Finding:
     return Finding(language, f"{engine} {voice}", said, heard, error, _seconds(pcm), verdict, why)
 
 
-async def _spoken(ears: _Ears, url: str, voice: str, language: str) -> Finding:
+async def _spoken(ears: _Ears, at: At, voice: str, language: str) -> Finding:
     """Have a voice say its language's sentence; a recogniser that is here hears it."""
     said = SENTENCES.get(language)
     if said is None:
         return Finding(language, voice, "", "", None, 0, Verdict.UNTESTED, "no sentence")
     try:
-        pcm = await say(url, said, voice=voice, language=language)
+        pcm = await say(at, said, voice=voice, language=language)
         trouble = unlike_speech(said, pcm)
     except UserError as e:
         pcm, trouble = b"", str(e)
@@ -150,8 +150,8 @@ class _Ears:
     def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
         self._settings = settings
         self._stack = stack
-        self._urls: dict[str, str] = {}
-        """By language; empty: it did not come up."""
+        self._at: dict[str, At | None] = {}
+        """By language; None: it did not come up."""
 
     async def hear(self, language: str, said: str, pcm: bytes) -> tuple[str, str]:
         """What is heard, and by which engine. Raises NobodyHears."""
@@ -159,27 +159,27 @@ class _Ears:
         if run is None:
             raise NobodyHears(f"no recogniser of {language} is here to hear it")
         name = Path(run.model).name or run.engine
-        if language not in self._urls:
-            self._urls[language] = await self._started(run)
-        if not self._urls[language]:
+        if language not in self._at:
+            self._at[language] = await self._started(run)
+        if (at := self._at[language]) is None:
             raise NobodyHears(f"{name} does not come up to hear it (ivr models verify {name})")
         texts = _texts(run, said)
         try:
-            heard = await hear(self._urls[language], pcm, language=language, texts=texts)
+            heard = await hear(at, pcm, language=language, texts=texts)
         except UserError as e:
             raise NobodyHears(f"{name} could not hear it: {e}") from e
         return heard, name
 
-    async def _started(self, run: Run) -> str:
+    async def _started(self, run: Run) -> At | None:
         try:
             return await self._stack.enter_async_context(served("stt", run))
         except UserError:
-            return ""
+            return None
 
 
-async def _written(settings: Settings, url: str) -> Finding:
+async def _written(at: At) -> Finding:
     try:
-        text = await complete(url, settings.engines.llm.api_key, LLM_PROMPT, LLM_TOKENS)
+        text = await complete(at, LLM_PROMPT, LLM_TOKENS)
     except UserError as e:
         return Finding("", "", LLM_PROMPT, "", None, 0, Verdict.FAILED, str(e))
     verdict = Verdict.GOOD if text.strip() else Verdict.FAILED

@@ -7,8 +7,9 @@ from typing import Any
 import aiohttp
 import numpy as np
 
+from appliance.engines.key import headers_of
 from appliance.errors import UserError, reason_of
-from appliance.ops.models.serve import ANSWER_S, served
+from appliance.ops.models.serve import ANSWER_S, At, served
 from appliance.settings import Run
 
 QUESTION = {"en": "How do I pay my bill?", "hi": "मैं अपना बिल कैसे भरूँ?"}
@@ -25,27 +26,27 @@ OTHER = {
 async def knows_alike(stage: str, run: Run, language: str) -> tuple[float, float]:
     """How near the answer and something else are to the question. Raises UserError."""
     question, texts = QUESTION[language], [ANSWER[language], OTHER[language]]
-    async with served(stage, run) as url:
+    async with served(stage, run) as at:
         if stage == "rerank":
-            said = await _post(f"{url}/rerank", {"query": question, "documents": texts})
+            said = await _post(at, "/rerank", {"query": question, "documents": texts})
             scores = {row["index"]: float(row["relevance_score"]) for row in said["results"]}
             return scores[0], scores[1]
-        asked = await _vectors(url, [question], "query")
-        answer, other = await _vectors(url, texts, "passage")
+        asked = await _vectors(at, [question], "query")
+        answer, other = await _vectors(at, texts, "passage")
         return float(asked[0] @ answer), float(asked[0] @ other)
 
 
-async def _vectors(url: str, texts: list[str], kind: str) -> list[Any]:
-    said = await _post(f"{url}/v1/embeddings", {"input": texts, "input_type": kind})
+async def _vectors(at: At, texts: list[str], kind: str) -> list[Any]:
+    said = await _post(at, "/v1/embeddings", {"input": texts, "input_type": kind})
     return [np.array(row["embedding"]) for row in said["data"]]
 
 
-async def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+async def _post(at: At, path: str, body: dict[str, Any]) -> dict[str, Any]:
     timeout = aiohttp.ClientTimeout(total=ANSWER_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(url, json=body) as response,
+            session.post(at.url + path, json=body, headers=headers_of(at.key)) as response,
         ):
             answer: dict[str, Any] = await response.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError, ValueError) as e:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
+from appliance.engines.key import key_for
 from appliance.engines.pool import Pool
 from appliance.engines.voice import HttpVoice
 from appliance.errors import EngineError, UserError
@@ -25,7 +26,8 @@ async def ask_file(settings: Settings, file: Path, agent: Agent) -> Questions:
     """
     texts = _lines(file)
     async with aiohttp.ClientSession() as http:
-        pool = Pool("tts", settings.engines.tts.addresses(), http)
+        stage = settings.engines.tts
+        pool = Pool("tts", stage.addresses(), http, key_for(settings, stage))
         await pool.check()
         voice = HttpVoice(pool, http, settings.engines.tts.timeout_ms)
         try:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import re
 import socket
 import sys
-import urllib.request
 from pathlib import Path
 from typing import TypeVar
 
 import click
 import orjson
 
+from appliance import direct
 from appliance.engines.emulated_script import load_script
 from appliance.errors import UserError
 from appliance.events import Agent
@@ -78,11 +77,11 @@ def mind_live_calls(settings: Settings, *, yes: bool, ask: bool) -> None:
 
 def live_calls(settings: Settings) -> int:
     """Calls that the worker of these settings has now; 0 where none runs."""
-    url = f"http://{settings.worker.host}:{settings.worker.port}/health"
+    url = f"http://{settings.worker.reached}:{settings.worker.port}/health"
     try:
-        with urllib.request.urlopen(url, timeout=HEALTH_TIMEOUT_S) as response:
-            return int(orjson.loads(response.read(HEALTH_BYTES)).get("calls", 0))
-    except (OSError, http.client.HTTPException, ValueError, AttributeError):
+        health = direct.get(url, timeout_s=HEALTH_TIMEOUT_S, most_bytes=HEALTH_BYTES).body
+        return int(orjson.loads(health).get("calls", 0))  # of one that drains, too
+    except (OSError, ValueError, AttributeError):
         return 0
 
 

@@ -12,15 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 
 import orjson
 
+from appliance import direct
 from appliance.errors import UserError
 from appliance.ops.keeping import probe
 from appliance.ops.keeping.ports import free_port
@@ -218,11 +218,11 @@ def ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline_s = time.monotonic() + READY_S
     while time.monotonic() < deadline_s and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=1) as response:
-                if response.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
+            if direct.get(url, timeout_s=1.0, most_bytes=0).status == HTTPStatus.OK:
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
     raise UserError(f"What should serve {url} is not ready: {tail(log)}")
 
 

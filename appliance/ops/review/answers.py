@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.access.commandline import Act, also, noting
 from appliance.errors import UserError
 from appliance.ops.console import plain, print_json, print_table, short
 from appliance.review.common import make_answers
@@ -32,6 +33,7 @@ def print_answers(settings: Settings, agent_id: str, *, as_json: bool) -> None:
 
 def make(settings: Settings, agent_id: str, *, as_json: bool) -> None:
     """Make what is missing now, instead of waiting for the background job."""
+    noting(settings, Act("answer.make", agent_id, agent=agent_id))
     made = answer(settings, lambda engine: make_answers(engine, settings, agent_id))
     if as_json:
         print_json(made)
@@ -45,7 +47,10 @@ def make(settings: Settings, agent_id: str, *, as_json: bool) -> None:
 def withdraw(settings: Settings, agent_id: str, question: str, *, as_json: bool) -> None:
     """Have a question no longer answered in advance, for this version. Raises UserError."""
     wording = store.wording_of(question)
-    gone = answer(settings, lambda engine: store.withdraw(engine, agent_id, [wording]), QUERY_S)
+    line = also(Act("answer.withdraw", agent_id, agent=agent_id))
+    gone = answer(
+        settings, lambda engine: store.withdraw(engine, agent_id, [wording], line), QUERY_S
+    )
     if not gone:
         raise UserError(f"Agent {agent_id} has no such answer in use: {question!r}.")
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from appliance.access.commandline import Act, also, noting
 from appliance.errors import UserError
 from appliance.ops.console import plain, print_json, print_table, short, who
 from appliance.review.golden import ask_golden
@@ -19,7 +20,10 @@ LARGEST_FILE_BYTES = 4 << 20
 
 def add(settings: Settings, new: NewQuestion, by: str, *, as_json: bool) -> None:
     """Add one question, or change what is expected of it."""
-    (key,), added = answer(settings, lambda e: store.add_questions(e, [new], who(by)), QUERY_S)
+    line = also(Act("golden.add", new.agent_id, {"questions": 1}, agent=new.agent_id))
+    (key,), added = answer(
+        settings, lambda e: store.add_questions(e, [new], who(by), line), QUERY_S
+    )
     if as_json:
         print_json({"id": key, "added": added})
     else:
@@ -29,7 +33,8 @@ def add(settings: Settings, new: NewQuestion, by: str, *, as_json: bool) -> None
 def import_file(settings: Settings, agent_id: str, path: Path, by: str, *, as_json: bool) -> None:
     """Add the questions of a CSV file: question, what is expected. All or none. Raises UserError."""
     new = [NewQuestion(agent_id, *row) for row in _rows(path)]
-    ids, added = answer(settings, lambda e: store.add_questions(e, new, who(by)), QUERY_S)
+    line = also(Act("golden.add", agent_id, {"questions": len(new)}, agent=agent_id))
+    ids, added = answer(settings, lambda e: store.add_questions(e, new, who(by), line), QUERY_S)
     if as_json:
         print_json({"ids": ids, "added": added})
     else:
@@ -74,6 +79,7 @@ def print_questions(settings: Settings, agent_id: str, *, as_json: bool) -> None
 
 def run(settings: Settings, agent_id: str, *, as_json: bool) -> bool:
     """Ask them all now; whether all is as it should be."""
+    noting(settings, Act("golden.run", agent_id, agent=agent_id))
     done = answer(settings, lambda engine: ask_golden(engine, settings, agent_id))
     if as_json:
         print_json({"run": done})
@@ -97,7 +103,10 @@ def run(settings: Settings, agent_id: str, *, as_json: bool) -> bool:
 
 def remove(settings: Settings, key: int, *, as_json: bool) -> None:
     """Delete a question with its answers."""
-    gone = answer(settings, lambda engine: store.remove_question(engine, key), QUERY_S)
+    known = answer(settings, lambda engine: store.list_questions(engine, ids=[key]), QUERY_S)
+    agent_id = known[0].agent_id if known else ""
+    line = also(Act("golden.remove", str(key), {"agent": agent_id}, agent=agent_id))
+    gone = answer(settings, lambda engine: store.remove_question(engine, key, line), QUERY_S)
     if as_json:
         print_json({"removed": gone})
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,6 +28,7 @@ from appliance.ops.top.state import (
     WorkerLine,
 )
 from appliance.settings import MEDIA_SECRET, METRICS_SECRET, Settings
+from appliance.urls import http_of
 
 SITE_EVERY_S = 5.0
 """The whole look (database, switch, disk, servers) is for alarms; workers are asked each second."""
@@ -52,7 +53,7 @@ class Gatherer:
         self._settings = settings
         self._http = http
         self._engine = engine
-        self._urls = worker_urls(settings)
+        self._urls = settings.worker.and_spare(worker_urls(settings))
         self._token = settings.secret(METRICS_SECRET)
         self._followers = [Follower(url, settings.secret(MEDIA_SECRET)) for url in self._urls]
         self._seen: dict[str, deque[_Scraped]] = {u: deque(maxlen=WINDOW) for u in self._urls}
@@ -76,7 +77,7 @@ class Gatherer:
         return Snapshot(
             at=f"{datetime.now().astimezone():%H:%M:%S}",
             calls=tuple(call for follower in self._followers for call in follower.calls()),
-            workers=tuple(self._worker(url) for url in self._urls),
+            workers=tuple(self._worker(url) for url in self._there()),
             stages=tuple(self._stage(stage) for stage in site.stages),
             pools=tuple(PoolLine(p.pool, p.wanted, p.most, p.states) for p in site.pools),
             trunks=tuple(
@@ -93,7 +94,7 @@ class Gatherer:
         """What a worker tells; nothing where it is away."""
         timeout = aiohttp.ClientTimeout(total=SCRAPE_TIMEOUT_S)
         headers = {"Authorization": f"Bearer {self._token}"}
-        place = url.replace("ws", "http", 1) + "/metrics"
+        place = http_of(url) + "/metrics"
         try:
             async with self._http.get(place, headers=headers, timeout=timeout) as response:
                 body = await read_at_most(response, LARGEST_SCRAPE_BYTES)
@@ -103,6 +104,11 @@ class Gatherer:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             pass
         self._seen[url].clear()
+
+    def _there(self) -> Iterator[str]:
+        """All that shall run; the spare one only while it does."""
+        spare = self._settings.worker.spare_urls()
+        return (url for url in self._urls if self._seen[url] or url not in spare)
 
     def _worker(self, url: str) -> WorkerLine:
         told = next((w for w in self._site.workers if w.url == url), None)

@@ -61,7 +61,8 @@ async def feed(engine: AsyncEngine, settings: Settings) -> Fed:
                 done["taken_back"] += await feeding.take_back(connection, id_, datetime.now(UTC))
     if running:
         switch = settings.switch
-        room = await ask_room(switch.worker_urls, switch.max_calls)
+        urls = settings.worker.and_spare(switch.worker_urls)
+        room = await ask_room(urls, switch.max_calls)
         for id_ in await _least_busy_first(engine, running):
             done.update(await _feed_one(engine, settings, id_, room))
     return Fed(**{field.name: done[field.name] for field in fields(Fed)})
