@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.access.actor import Actor, ForbiddenError, NotFoundError
 from appliance.access.roles import PERMISSIONS, Role
-from appliance.admin.api.app import PREFIX, make_api
+from appliance.admin.api.app import PREFIX
 from appliance.admin.console import Console
 from appliance.admin.csvtext import FORMULA_SIGNS, cell
 from appliance.admin.services import callerasure, calls, recordings
@@ -34,6 +34,7 @@ from appliance.store.call_log import CallsWanted
 from appliance.store.models import CallRow
 from tests.calls_kit import EVIL, NOW, OTHER, a_call, a_flag, a_turn, put, record, two_tenants
 from tests.console_kit import console_on
+from tests.review_console_kit import the_api
 
 
 def actor(role: Role = Role.ADMIN, tenant: str | None = "main", session: str = "s") -> Actor:
@@ -68,7 +69,7 @@ class Entered:
 
 
 def client(console: Console, who: Actor) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(Entered(make_api(), console, who))
+    transport = httpx.ASGITransport(Entered(the_api(), console, who))
     return httpx.AsyncClient(transport=transport, base_url=f"http://console{PREFIX}")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from knowledge_servers import EmbedProcess
+from knowledge_servers import KEY, EmbedProcess
 from playwright.async_api import Page, expect
 from review_kit import helpline, log_call
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -60,6 +60,7 @@ def console(
         "IVR_DATABASE__URL": database,
         "IVR_REDIS__URL": "redis://127.0.0.1:1/0",
         "IVR_ENGINES__EMBED__URLS": orjson.dumps([embed_process.url]).decode(),
+        "IVR_ENGINES__KEY": KEY,
     }
     process = ConsoleProcess(tmp_path_factory.mktemp("console"), environment)
     try:

@@ -24,6 +24,7 @@ from appliance.admin.gate import HEALTH, LOGIN, Gate
 from appliance.admin.login import routes as login
 from appliance.admin.login.forms import language_of, render
 from appliance.admin.ui.layout import MENU
+from appliance.admin.ui.leaving import be_quiet_about_those_who_left
 from appliance.admin.ui.sockets import guard_sockets
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def make_app(console: Console) -> ASGIApp:
     core.app.add_exception_handler(404, _lost)
     core.app.add_exception_handler(Exception, _broken)
     guard_sockets()
+    be_quiet_about_those_who_left()
     return GZipMiddleware(Gate(app, console, NICEGUI_FILES), minimum_size=1000)
 
 

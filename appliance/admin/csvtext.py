@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """A cell that begins so is run by spreadsheets (OWASP, CSV injection; the last four are full-width
 signs): so an apostrophe goes before."""
+_FORMULA = re.compile(rf"((?:\A|[;\t\r\n])[ \"]*)(?=[{re.escape(''.join(FORMULA_SIGNS))}])")
+"""Where one begins: the cell, and what a spreadsheet that parts cells by ``;`` or tab, or that reads
+lines where we meant one cell, makes a cell of its own."""
 BYTE_ORDER_MARK = "\ufeff"
 """Tells Excel that the file is UTF-8."""
 
@@ -35,5 +39,4 @@ def cell(value: object) -> str:
         case datetime():
             return value.isoformat(timespec="seconds")
         case _:
-            text = str(value).replace("\0", "")
-            return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+            return _FORMULA.sub(r"\1'", str(value).replace("\0", ""))

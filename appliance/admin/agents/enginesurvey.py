@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -13,7 +13,7 @@ from appliance.engines.clients import Clients
 from appliance.engines.http import read_at_most
 from appliance.engines.pool import Health, Server
 from appliance.languages import primary
-from appliance.settings import LlmServers, Settings
+from appliance.settings import Settings
 
 ASK_TIMEOUT_S = 2.0
 ANSWER_BYTES = 1 << 18
@@ -89,14 +89,14 @@ async def survey(settings: Settings, http: aiohttp.ClientSession) -> Survey:
         if len(found[pool.stage]) < len(pool.servers) or not pool.servers:
             away.add(pool.stage)
     voices, models = await asyncio.gather(
-        _voices(http, found[tts.stage]), _models(http, settings.engines.llm, found.get("llm", []))
+        _voices(http, found[tts.stage]), _models(http, found.get("llm", []))
     )
     listeners = dict.fromkeys(Listener(s.engine, s.languages) for s in found[stt.stage])
     return Survey(voices, tuple(listeners), models, bool(writers and llm), frozenset(away))
 
 
 async def _voices(http: aiohttp.ClientSession, servers: Sequence[Server]) -> tuple[Speaker, ...]:
-    lists = await asyncio.gather(*(_ask(http, s.http_url + "/v1/voices") for s in servers))
+    lists = await asyncio.gather(*(_ask(http, s, "/v1/voices") for s in servers))
     found: list[Speaker] = []
     for server, said in zip(servers, lists, strict=True):
         listed = said.get("voices")
@@ -110,11 +110,8 @@ async def _voices(http: aiohttp.ClientSession, servers: Sequence[Server]) -> tup
     return tuple(dict.fromkeys(found))
 
 
-async def _models(
-    http: aiohttp.ClientSession, section: LlmServers, servers: Sequence[Server]
-) -> tuple[str, ...]:
-    headers = {"Authorization": f"Bearer {section.api_key}"} if section.api_key else {}
-    lists = await asyncio.gather(*(_ask(http, s.http_url + "/v1/models", headers) for s in servers))
+async def _models(http: aiohttp.ClientSession, servers: Sequence[Server]) -> tuple[str, ...]:
+    lists = await asyncio.gather(*(_ask(http, s, "/v1/models") for s in servers))
     names: list[str] = []
     for said in lists:
         listed = said.get("data")
@@ -124,13 +121,11 @@ async def _models(
     return tuple(dict.fromkeys(names))
 
 
-async def _ask(
-    http: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None
-) -> dict[str, object]:
-    """The JSON object at ``url``; empty where there is none to be had."""
-    timeout = aiohttp.ClientTimeout(total=ASK_TIMEOUT_S)
+async def _ask(http: aiohttp.ClientSession, server: Server, path: str) -> dict[str, object]:
+    """The JSON object at ``path`` of a server; empty where there is none to be had."""
+    timeout, url = aiohttp.ClientTimeout(total=ASK_TIMEOUT_S), server.http_url + path
     try:
-        async with http.get(url, timeout=timeout, headers=headers) as response:
+        async with http.get(url, timeout=timeout, headers=server.headers) as response:
             if response.status != 200:
                 return {}
             said = orjson.loads(await read_at_most(response, ANSWER_BYTES))

@@ -43,6 +43,8 @@ class Proof(_Body):
     """The password once more, before something that matters."""
 
     password: Password
+    code: Annotated[str, StringConstraints(max_length=40)] = ""
+    """Of the second factor that one has, if any; or a recovery code."""
 
 
 class FirstCode(_Body):
@@ -153,7 +155,7 @@ async def end_other_sessions(console: ConsoleOf, actor: Anybody) -> dict[str, in
 @router.post("/second-factor", summary="Begin a second factor")
 async def begin_second_factor(console: ConsoleOf, actor: Anybody, body: Proof) -> ShownEnrolment:
     """It is in force once a code of it has come back."""
-    begun = await account.begin_second_factor(console, actor, body.password)
+    begun = await account.begin_second_factor(console, actor, body.password, body.code)
     return ShownEnrolment(secret=begun.secret, uri=begun.uri, ticket=begun.ticket)
 
 

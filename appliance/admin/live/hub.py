@@ -62,7 +62,7 @@ class LiveHub:
         self._calls: dict[str, LiveCall] = {}
         self._links = {
             url: WorkerLink(url, settings, self._on_event, self._on_audio, self._on_worker)
-            for url in worker_urls(settings)
+            for url in settings.worker.and_spare(worker_urls(settings))
         }
         self._subscribers: set[Subscription] = set()
         self._listeners: set[Listener] = set()
@@ -164,8 +164,9 @@ class LiveHub:
         return self._links.get(worker)
 
     def workers(self) -> dict[str, bool]:
-        """Each worker's URL, and whether it is watched now."""
-        return {url: link.is_up for url, link in self._links.items()}
+        """Each worker's URL, and whether it is watched now; the spare one only while it is there."""
+        spare = self._settings.worker.spare_urls()
+        return {u: link.is_up for u, link in self._links.items() if link.is_up or u not in spare}
 
     # --- what workers tell ------------------------------------------------------------------------
 

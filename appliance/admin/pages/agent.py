@@ -65,11 +65,7 @@ class AgentPage:
         self._form = Form(view, self._editing, self._offered, self._say)
         names = [one.name for one in TABS] + ["text", "versions"]
         with ui.row().classes("agent-body"):
-            with (
-                ui.tabs(on_change=self._on_tab)
-                .props("vertical no-caps")
-                .classes("agent-tabs") as tabs
-            ):
+            with ui.tabs().props("vertical no-caps").classes("agent-tabs") as tabs:
                 for one in TABS:
                     ui.tab(one.name, t(one.title), one.icon)
                 ui.tab("text", t("As a file"), "code")

@@ -15,6 +15,7 @@ from appliance.admin.services.system import PlanView, SystemStatus
 from appliance.admin.ui.checks import ChecksPanel
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
+from appliance.admin.ui.show import sentence
 from appliance.ops.alarms import Severity
 from appliance.ops.sitelook import PoolLook, StageLook
 
@@ -106,8 +107,8 @@ class _System:
                 row.props["data-alarm"] = alarm.code
                 ui.icon(icon)
                 with ui.column().classes("system-alarm-text"):
-                    ui.label(t(alarm.says).format_map(alarm.values)).classes("strong")
-                    ui.label(t(alarm.remedy).format_map(alarm.values)).classes("small")
+                    sentence(t(alarm.says).format_map(alarm.values), "strong")
+                    sentence(t(alarm.remedy).format_map(alarm.values), "small")
 
     # --- workers and trunks -----------------------------------------------------------------------
 
@@ -210,11 +211,6 @@ class _System:
         ]
         if site.certificate_ends is not None:
             pairs.append((t("Certificate ends"), f"{site.certificate_ends:%Y-%m-%d}"))
-        if site.backup is not None:
-            made = site.backup.state.good_at
-            pairs.append(
-                (t("Last backup"), f"{made:%Y-%m-%d %H:%M} UTC" if made else t("none yet"))
-            )
         if site.backup is not None:
             made = site.backup.state.good_at
             pairs.append(

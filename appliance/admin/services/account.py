@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from appliance.access import account, sessions
 from appliance.access.account import Enrolment
 from appliance.access.actor import Actor, NotFoundError
-from appliance.access.proving import Asked, prove_again
+from appliance.access.proving import Asked, prove_again, prove_code
 from appliance.admin.console import Console
 from appliance.store import users as store
 from appliance.store.sessions import LiveSession
@@ -72,13 +72,18 @@ async def end_other_sessions(console: Console, actor: Actor) -> int:
     return await account.end_other_sessions(console.engine, actor)
 
 
-async def begin_second_factor(console: Console, actor: Actor, password: str) -> Enrolment:
-    """A secret for the telephone; it is in force once a code of it has come back. It takes the place
-    of one that was there. Raises WrongError."""
+async def begin_second_factor(
+    console: Console, actor: Actor, password: str, code: str = ""
+) -> Enrolment:
+    """A secret for the telephone; it is in force once a code of it has come back. Where it takes the
+    place of one that is there, ``code`` is of that one, or a recovery code: else whoever has only the
+    password could put theirs in its place. Raises WrongError."""
     user_id = account.own_id(actor)
     asked = Asked.at(actor.address)
-    await prove_again(console.engine, console.settings, user_id, password, asked)
-    return account.begin_enrolment(console.settings, actor)
+    found = await prove_again(console.engine, console.settings, user_id, password, asked)
+    if found.user.has_second_factor:
+        await prove_code(console.engine, console.settings, user_id, code, asked)
+    return account.begin_enrolment(console.settings, actor, found.totp_secret)
 
 
 async def confirm_second_factor(

@@ -203,6 +203,7 @@ async def roll_back(
         changed = changed_fields(written_fields(now), written_fields(old))
         if not changed:
             raise UserError(f"Version {version} says the same as version {now.version}.")
+        _check_door(actor, changed, old.bot_url)
         site = await _site(console, connection, head, Survey(has_llm=True, away=_UNKNOWN))
         found = check(written_fields(old) | {"id": agent_id, "version": 0}, site)
         if any(problem.severity == "error" for problem in found):
@@ -234,6 +235,16 @@ def _of_draft(draft: Draft, version: int) -> Edited:
     )  # fmt: skip
 
 
+def _check_door(actor: Actor, changed: Sequence[str], bot_url: str) -> None:
+    """A bot that the operator let in, or has taken away since, is theirs to choose: by an old version
+    too. Raises ForbiddenError."""
+    if "bot_url" in changed and bot_url and actor.tenant is not None:
+        raise ForbiddenError(
+            "Only the operator may let an external bot (bot_url) take calls: it is a door to another"
+            " machine. Ask them, or empty the field."
+        )
+
+
 async def _check_reach(
     connection: AsyncConnection,
     actor: Actor,
@@ -242,11 +253,7 @@ async def _check_reach(
     fields: dict[str, Any],
 ) -> None:
     """A draft can be tried at once, so what it reaches for is looked at when it is saved."""
-    if "bot_url" in changed and fields["bot_url"] and actor.tenant is not None:
-        raise ForbiddenError(
-            "Only the operator may let an external bot (bot_url) take calls: it is a door to another"
-            " machine. Ask them, or empty the field."
-        )
+    _check_door(actor, changed, fields["bot_url"])
     menu = fields["language_menu"]
     named = menu.values() if isinstance(menu, dict) else (menu,)
     if not all(isinstance(name, str) for name in (fields["knowledge"], *named)):

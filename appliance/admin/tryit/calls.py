@@ -64,7 +64,7 @@ class TestCalls:
         self._require_room(actor)
         self._beginning.append(actor.name)
         try:
-            urls = worker_urls(settings)
+            urls = settings.worker.and_spare(worker_urls(settings))
             edge.require_place(await edge.survey(http, urls))
             secret = await asyncio.to_thread(settings.secret, MEDIA_SECRET)
             trial = Trial(str(uuid.uuid4()), agent_id, draft, caller_of(actor), rate_hz)

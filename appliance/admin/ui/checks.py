@@ -10,6 +10,7 @@ from nicegui import ui
 from appliance.admin.rounds import Round
 from appliance.admin.services import doctor as service
 from appliance.admin.ui.page import View
+from appliance.admin.ui.show import sentence
 from appliance.ops.doctor.check import Finding, State
 from appliance.ops.doctor.run import Outcome
 
@@ -73,10 +74,6 @@ class ChecksPanel:
                 with ui.column().classes("system-alarm-text"):
                     title = f"{t(outcome.check.group.value)} · {t(outcome.check.title)}"
                     ui.label(title).classes("small muted")
-                    ui.label(_said(t(finding.what), finding))
+                    sentence(finding.told_in(t))
                     if finding.do and finding.state in TROUBLE:
-                        ui.label(_said(t(finding.do), finding)).classes("small")
-
-
-def _said(text: str, finding: Finding) -> str:
-    return text.format_map(finding.values) if finding.values else text
+                        sentence(finding.advice_in(t), "small")

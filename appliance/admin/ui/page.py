@@ -19,6 +19,7 @@ from appliance.access.actor import Actor, ForbiddenError, NotFoundError
 from appliance.access.roles import Permission
 from appliance.admin.console import Console
 from appliance.admin.ui import layout
+from appliance.admin.ui.leaving import is_left
 from appliance.admin.ui.words import Translate, translator
 from appliance.errors import UserError
 
@@ -44,7 +45,9 @@ class View:
     """English -> the person's language."""
 
     def notify(self, text: str, kind: Kind = "positive") -> None:
-        """A short message at the edge of the page."""
+        """A short message at the edge of the page; nobody reads it who has left."""
+        if self.client.is_deleted:
+            return
         with self.client:
             ui.notify(text, type=kind, position="top-right", close_button=kind == "negative")
 
@@ -65,7 +68,9 @@ class View:
             except SQLAlchemyError as e:
                 log.error("! %s: %s", handler.__qualname__, type(e).__name__)
                 self.notify(self.t(_AWAY), "negative")
-            except Exception:
+            except Exception as e:
+                if is_left(e, self.client):
+                    return
                 log.exception("! %s", handler.__qualname__)
                 self.notify(self.t(_BROKEN), "negative")
 
@@ -164,7 +169,9 @@ async def _show(
         except SQLAlchemyError as e:
             log.error("! %s: %s", request.url.path, type(e).__name__)
             layout.trouble(t, "cloud_off", t(_AWAY))
-        except Exception:
+        except Exception as e:
+            if is_left(e, client):
+                return
             log.exception("! %s", request.url.path)
             layout.trouble(t, "error", t(_BROKEN))
 

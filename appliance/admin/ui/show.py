@@ -50,3 +50,11 @@ def size_text(size_bytes: int) -> str:
     if size_bytes < MB:
         return f"{size_bytes / KB:.0f} kB"
     return f"{size_bytes / MB:.1f} MB"
+
+
+def sentence(text: str, classes: str = "") -> None:
+    """A sentence; what stands between backticks in it is something to type."""
+    with ui.element("div").classes(classes):
+        for place, part in enumerate(text.split("`")):
+            if part:
+                ui.label(part).classes("sentence-typed" if place % 2 else "sentence-part")

@@ -61,10 +61,14 @@ class FactorPanel:
         view, t = self._view, self._view.t
         with titled(view, t("Second factor")) as dialog:
             password = _secret(t("Your password, once more"))
+            code: ui.input | None = None
+            if self._mine.user.has_second_factor:
+                code = _code(t("Code of the telephone so far, or a recovery code"))
 
             async def go_on() -> None:
+                proof = (code.value or "") if code is not None else ""
                 begun = await service.begin_second_factor(
-                    view.console, view.actor, password.value or ""
+                    view.console, view.actor, password.value or "", proof
                 )
                 dialog.close()
                 self._confirm(begun)

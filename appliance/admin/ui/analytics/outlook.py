@@ -12,6 +12,9 @@ from appliance.admin.ui.analytics.charts import BLUE, GREY, ORANGE, RED, Series,
 from appliance.admin.ui.analytics.panel import Table, panel
 from appliance.admin.ui.page import View
 
+FAR_TIMES = 4
+"""A limit so many times above the calls is told in words: drawn, it would make them a flat line."""
+
 
 def draw_outlook(view: View, found: Outlook) -> None:
     """Calls that began each hour, and calls at once, both beside their forecast."""
@@ -61,15 +64,18 @@ def _at_once(view: View, found: Outlook) -> None:
     ]
     about = t("Calls in progress, and the most that is to be expected. The box takes {n} at once by"
               " its settings; {live} are in progress now.")  # fmt: skip
+    series = [
+        Series(t("were"), were, "line", BLUE),
+        Series(t("forecast"), forecast, "line", ORANGE),
+        Series(t("at most"), most, "step", GREY),
+    ]
+    highest = max((value for value in (*were, *most) if value is not None), default=0)
+    if highest * FAR_TIMES >= found.max_calls:
+        series.append(Series(t("the box takes"), [found.max_calls] * len(hours), "step", RED))
     panel(
         view, t("Calls at once and capacity"),
         about.format(n=found.max_calls, live=found.live),
-        chart(labels, [
-            Series(t("were"), were, "line", BLUE),
-            Series(t("forecast"), forecast, "line", ORANGE),
-            Series(t("at most"), most, "step", GREY),
-            Series(t("the box takes"), [found.max_calls] * len(hours), "step", RED),
-        ]),
+        chart(labels, series),
         Table((t("Time"), t("were"), t("forecast"), t("at most")), rows if found.past else []),
         file="calls-at-once",
     )  # fmt: skip
