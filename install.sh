@@ -6,12 +6,12 @@ set -euo pipefail
 umask 022
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PARTS=$HERE/installer
-DRY_RUN="" QUIET="" OFFLINE="" WHEELS="" DATA_CHOICE="" AS_JSON="" ANSWERS_GIVEN="" KEY="" NO_CALL=""
+DRY_RUN="" QUIET="" OFFLINE="" WHEELS="" PACKAGES="" DATA_CHOICE="" AS_JSON="" ANSWERS_GIVEN="" KEY="" NO_CALL=""
 ACTION=install
 CLEANUP=()
 
 for part in say places facts preflight questions steps bundle users packages python database redis \
-    freeswitch configuration models firewall fail2ban units migration start people ring uninstall; do
+    freeswitch configuration models engines firewall fail2ban units migration start people ring uninstall; do
     # shellcheck source=/dev/null
     . "$PARTS/$part.sh"
 done
@@ -26,9 +26,12 @@ It asks a few questions, does its steps one after the other, and ends by ringing
   --answers FILE     Ask nothing: answers from FILE (installer/answers.example).
   --check            Only say whether this machine is fit; change nothing.
   --dry-run          Say what would be done; change nothing.
-  --offline BUNDLE   Everything from a bundle of `ivr bundle`; nothing is fetched.
-  --key FILE         The public key that BUNDLE is checked by, the first time.
+  --offline BUNDLE   Everything from a bundle of `ivr bundle create`; nothing is fetched.
+  --key FILE         The public key that BUNDLE is checked by, the first time: what
+                     `ivr bundle keygen release.key` wrote as release.key.pub.
   --wheels FOLDER    Python packages from FOLDER, not from the index; hashes are checked all the same.
+  --packages FOLDER  For developers: Python packages as they stand in an environment's site-packages,
+                     of the lock's versions and for this machine's Python; nothing is fetched.
   --no-call          Do not ring the box at the end.
   --uninstall        Remove it; asks about the data, unless --keep-data or --purge-data is said.
   --json             With --check: one JSON object as the last line.
@@ -40,7 +43,7 @@ Examples:
   ./install.sh --check
   ./install.sh
   ./install.sh --answers /root/ivr.answers
-  ./install.sh --offline /media/usb/ivr-1.0.bundle --key /media/usb/release.pub --answers /root/ivr.answers
+  ./install.sh --offline /media/usb/ivr-0.2.0.tar --key /root/release.key.pub --answers /root/ivr.answers
   ./install.sh --uninstall --keep-data
 
 Status 0: done. 1: a step failed, or the machine is not fit; what and why is said. 2: wrong usage.
@@ -55,9 +58,9 @@ wrong_usage() {
 parse() {
     while [ $# -gt 0 ]; do
         case $1 in
-            --answers | --offline | --key | --wheels)
+            --answers | --offline | --key | --wheels | --packages)
                 [ -n "${2:-}" ] || wrong_usage "$1 wants a file or folder."
-                case $1 in --answers) ANSWERS_GIVEN=$2 ;; --offline) OFFLINE=$(realpath -- "$2") ;; --key) KEY=$2 ;; --wheels) WHEELS=$(realpath -- "$2") ;; esac
+                case $1 in --answers) ANSWERS_GIVEN=$2 ;; --offline) OFFLINE=$(realpath -- "$2") ;; --key) KEY=$2 ;; --wheels) WHEELS=$(realpath -- "$2") ;; --packages) PACKAGES=$(realpath -- "$2") ;; esac
                 shift
                 ;;
             --check) ACTION=check ;;
@@ -110,6 +113,7 @@ all_steps() {
     step configuration "Settings"
     step freeswitch "FreeSWITCH"
     step models "Models"
+    step engines "Engines"
     step units "Units"
     step migration "Tables"
     step firewall "Firewall"
@@ -118,6 +122,8 @@ all_steps() {
     step start "Start"
     step people "First person"
     step sample "Sample agent"
+    step line "Line for its own calls"
+    step backup "Key of backups"
     step ring "It rings itself"
 }
 
@@ -136,8 +142,6 @@ install_box() {
     fi
     one_at_a_time
     trap interrupted INT TERM HUP
-    FIRST_PASSWORD=$(mktemp)
-    CLEANUP+=("$FIRST_PASSWORD")
     all_steps
     farewell
 }
@@ -158,9 +162,21 @@ farewell() {
     if [ -s "$FIRST_PASSWORD" ]; then
         say "Login:    ${ANSWER[ADMIN_LOGIN]}   password: $(cat "$FIRST_PASSWORD")   (shown this once; change it there)"
     fi
+    tell_of_backups
     with_freeswitch || say "Without FreeSWITCH: 8 calls at once, telephones and a PBX of your networks, no carrier's trunk with a password, no transfer to people (docs/install.md)."
-    [ "${ANSWER[PROFILE]}" != gpu ] || say "GPU: the models are here; make the engines' environments (docs/engines-*.md), then put $GPU_SETTINGS into $SETTINGS."
     say "Settings: $SETTINGS   Logs: journalctl -u 'ivr-*', $LOGS   Remove: install.sh --uninstall"
+    rm -f "$FIRST_PASSWORD" "$BACKUP_IDENTITY" # shown by now
+}
+
+tell_of_backups() {
+    if [ -s "$BACKUP_IDENTITY" ]; then
+        say "Backups:  only whoever has this reads them. Keep it off this box, in two places; it is shown this once:"
+        cat "$BACKUP_IDENTITY"
+    elif ! backup_key_is_there; then
+        say "Backups:  none are made before there is a key: ivr backup key   (it shows it once; keep it off this box)"
+    elif [ -e "${ANSWER[BACKUP_KEY]}" ]; then
+        say "Backups:  ${ANSWER[BACKUP_KEY]} reads them. Take it away from this box, to two places."
+    fi
 }
 
 cleanup() {

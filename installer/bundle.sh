@@ -4,6 +4,7 @@
 # is used before its signature and every checksum are right.
 
 BUNDLE=""
+OPENED=/var/tmp/ivr-bundle # .PID.XXXXXX: where bundles are opened, gigabytes with models
 
 # open_bundle FILE [KEY]
 open_bundle() {
@@ -18,7 +19,8 @@ open_bundle() {
         die "$named is not the key that this box trusts ($key)." "If the key was truly changed, put the new one there by hand."
     fi
     BUNDLE_KEY=$key
-    BUNDLE=$(mktemp -d /var/tmp/ivr-bundle.XXXXXX)
+    clear_opened
+    BUNDLE=$(mktemp -d "$OPENED.$$.XXXXXX")
     CLEANUP+=("$BUNDLE")
     check_signature "$file" "$key"
     check_members "$file"
@@ -26,6 +28,15 @@ open_bundle() {
         bundle_refused "it could not be unpacked; is there room in /var/tmp?"
     check_files
     chmod 755 "$BUNDLE" # the service's user takes models from it
+}
+
+# clear_opened: what runs that were killed have left.
+clear_opened() {
+    local folder pid
+    for folder in "$OPENED".*; do
+        pid=${folder#"$OPENED".}
+        [ ! -d "$folder" ] || [ -d "/proc/${pid%%.*}" ] || rm -rf "$folder"
+    done
 }
 
 bundle_refused() {

@@ -17,6 +17,7 @@ setting() { [ -z "$2" ] || printf '%s\t%s\n' "$1" "$(json_text "$2")"; }
 settings_wanted() {
     local own=${ANSWER[PUBLIC_ADDRESS]}
     setting data_dir "$DATA"
+    printf 'worker.spare_port\t%s\n' "$SPARE_PORT" # for `ivr upgrade`
     setting database.url "$(database_setting)"
     setting redis.url "$(redis_setting)"
     setting sip.host "$own"
@@ -35,22 +36,39 @@ settings_wanted() {
     firewall_settings
 }
 
+# urls_of_ours: options of merge.py. The embedded servers have no URL; that of a package's goes with it.
+urls_of_ours() {
+    [ "$(database_kind)" != embedded ] || printf '%s\n' --all-of database.url
+    [ "$(redis_kind)" != embedded ] || printf '%s\n' --all-of redis.url
+}
+
 unique() { tr ',' '\n' <<<"${1// /,}" | awk 'NF && !seen[$0]++' | paste -sd , -; }
 
+# ivr.toml.before: a run was killed over a change, and nobody has seen whether the file is good. Left there,
+# it would come back over what a person has written since, as soon as a later step fails.
+# shellcheck disable=SC2046  # words
 configuration_done() {
-    [ "$(stat -c '%a %U:%G' "$SETTINGS" 2>/dev/null)" = "640 root:$SERVICE_USER" ] &&
-        settings_wanted | python3 "$PARTS/merge.py" --check "$SETTINGS" "$MEMORY" && certificate_done
+    [ ! -e "$STATE/ivr.toml.before" ] && [ "$(stat -c '%a %U:%G' "$SETTINGS" 2>/dev/null)" = "640 root:$SERVICE_USER" ] &&
+        settings_wanted | python3 "$PARTS/merge.py" --check $(urls_of_ours) "$SETTINGS" "$MEMORY" && certificate_done &&
+        [ -s "$DATA/secrets/engines" ] && [ -s "$DATA/secrets/metrics" ]
 }
 
 configuration_do() {
+    certificate_do
+    # shellcheck disable=SC2046  # words
+    settings_wanted | change_settings $(urls_of_ours)
+}
+
+# change_settings [OPTIONS] <LINES of merge.py: kept only when the whole file is good.
+change_settings() {
     if [ -f "$SETTINGS" ]; then
+        [ ! -f "$MEMORY" ] || cp -a "$MEMORY" "$MEMORY.before"
         cp -a "$SETTINGS" "$STATE/ivr.toml.$(date +%Y%m%d-%H%M%S)"
+        cp -a "$SETTINGS" "$STATE/ivr.toml.before"
     fi
-    [ ! -f "$SETTINGS" ] || cp -a "$SETTINGS" "$STATE/ivr.toml.before"
-    settings_wanted | python3 "$PARTS/merge.py" "$SETTINGS" "$MEMORY"
+    python3 "$PARTS/merge.py" "$@" "$SETTINGS" "$MEMORY"
     chown root:"$SERVICE_USER" "$SETTINGS"
     chmod 640 "$SETTINGS"
-    certificate_do
     # A setting that is wrong is said now, with its name, not by a service that does not start.
     runuser -u "$SERVICE_USER" -- env "${IVR_ENVIRONMENT[@]}" "$CURRENT/.venv/bin/python" -c '
 import sys
@@ -60,11 +78,27 @@ try:
     load()
 except UserError as e:
     sys.exit(str(e))'
-    rm -f "$STATE/ivr.toml.before"
+    make_secrets
+    rm -f "$STATE/ivr.toml.before" "$MEMORY.before"
 }
 
-configuration_undo() {
-    if [ -f "$STATE/ivr.toml.before" ]; then mv -f "$STATE/ivr.toml.before" "$SETTINGS"; fi
+# make_secrets: by the service's user, before root's commands would make them; and before units start that
+# see the one that they need, and cannot make it.
+make_secrets() {
+    runuser -u "$SERVICE_USER" -- env "${IVR_ENVIRONMENT[@]}" "$CURRENT/.venv/bin/python" -c '
+from appliance import settings as known
+settings = known.load()
+for name in (known.ENGINES_SECRET, known.EVENT_SOCKET_SECRET, known.MEDIA_SECRET, known.METRICS_SECRET,
+             known.REDIS_SECRET, known.SWITCH_SECRET):
+    settings.secret(name)'
+}
+
+configuration_undo() { settings_undo; }
+# With what was remembered of it: else the old values would pass for edits of a person's, and stay.
+settings_undo() {
+    [ -f "$STATE/ivr.toml.before" ] || return 0
+    if [ -f "$MEMORY.before" ]; then mv -f "$MEMORY.before" "$MEMORY"; else rm -f "$MEMORY"; fi
+    mv -f "$STATE/ivr.toml.before" "$SETTINGS"
 }
 configuration_plan() { echo "$SETTINGS; your edits stay, the file as it was goes to $STATE"; }
 configuration_fix() { echo "mend the setting that the log names, in $SETTINGS or in the answers."; }

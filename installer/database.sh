@@ -4,18 +4,38 @@
 # the embedded server runs as ivr-postgres.service. A server elsewhere is named by its URL.
 
 LEAST_PGVECTOR=0.7
+POSTGRES_MAJORS="18 17 16 15"
 
 database_kind() {
     case ${ANSWER[DATABASE]} in
-        auto) if [ -z "${OFFLINE:-}" ] && [ -n "$(pgvector_packages)" ]; then echo package; else echo embedded; fi ;;
+        auto) kept_kind DATABASE || decided_database ;;
         *) echo "${ANSWER[DATABASE]}" ;;
     esac
 }
 
-# pgvector_packages: server and extension, of the newest major version that apt has.
+decided_database() {
+    if compgen -G "$DATA/postgres/*" >/dev/null; then
+        echo embedded
+    elif grep -qsF 'host=/var/run/postgresql' "$SETTINGS"; then
+        echo package
+    elif [ -z "${OFFLINE:-}" ] && [ -n "$(pgvector_packages)" ]; then
+        echo package
+    else
+        echo embedded
+    fi
+}
+
+# postgres_majors: in the order to look for them; the one that is here stays.
+postgres_majors() {
+    local major
+    for major in $POSTGRES_MAJORS; do ! is_installed "postgresql-$major-pgvector" || echo "$major"; done
+    echo "$POSTGRES_MAJORS"
+}
+
+# pgvector_packages: server and extension, of the major version that is here, else the newest that apt has.
 pgvector_packages() {
     local major found
-    for major in 18 17 16 15; do
+    for major in $(postgres_majors); do
         found=$(candidate "postgresql-$major-pgvector")
         if [ -n "$found" ] && dpkg --compare-versions "$found" ge $LEAST_PGVECTOR; then
             printf '%s\n' "postgresql-$major" "postgresql-$major-pgvector"
@@ -35,7 +55,7 @@ database_setting() {
 
 database_done() {
     case $(database_kind) in
-        package) [ "$(as_postgres "SELECT count(*) FROM pg_database WHERE datname = 'ivr'")" = 1 ] ;;
+        package) [ "$(as_postgres "SELECT count(*) FROM pg_extension WHERE extname = 'vector'" ivr)" = 1 ] ;;
         *) return 0 ;;
     esac
 }
@@ -47,8 +67,8 @@ database_do() {
     }
     systemctl enable --now postgresql
     [ "$(as_postgres "SELECT count(*) FROM pg_roles WHERE rolname = 'ivr'")" = 1 ] || as_postgres "CREATE ROLE ivr LOGIN"
-    as_postgres "CREATE DATABASE ivr OWNER ivr"
-    runuser -u postgres -- psql -X -q -d ivr -c "CREATE EXTENSION IF NOT EXISTS vector"
+    [ "$(as_postgres "SELECT count(*) FROM pg_database WHERE datname = 'ivr'")" = 1 ] || as_postgres "CREATE DATABASE ivr OWNER ivr"
+    as_postgres "CREATE EXTENSION IF NOT EXISTS vector" ivr
 }
 
 database_undo() { :; } # an empty database without readers
@@ -61,4 +81,5 @@ database_plan() {
 }
 database_fix() { echo "DATABASE=embedded needs no package; for a package's server add PostgreSQL's apt repository."; }
 
-as_postgres() { runuser -u postgres -- psql -X -q -A -t -c "$1"; }
+# as_postgres SQL [DATABASE]
+as_postgres() { runuser -u postgres -- psql -X -q -A -t -d "${2:-postgres}" -c "$1"; }

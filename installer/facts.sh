@@ -21,6 +21,9 @@ disk_free_mb() {
     df -Pm "$folder" 2>/dev/null | awk 'NR == 2 { print $4 }' || true
 }
 
+# disk_of FOLDER: which file system it is on.
+disk_of() { stat -c %d "$1" 2>/dev/null || true; }
+
 # mount_options FOLDER
 mount_options() { findmnt -n -o OPTIONS --target "$1" 2>/dev/null || true; }
 

@@ -2,6 +2,8 @@
 # fail2ban shuts out who guesses passwords or scans: filters come with the release, jails from
 # `ivr firewall jail`, which knows the settings.
 
+FAIL2BAN_WAIT_S=30
+
 fail2ban_filters() { find "$CURRENT/share/installer/fail2ban/filter.d" -name '*.conf' -printf '%f\n' | LC_ALL=C sort; }
 
 jails_text() {
@@ -33,11 +35,28 @@ fail2ban_do() {
     fail2ban-client --test
     systemctl enable fail2ban
     systemctl restart fail2ban
+    await_fail2ban
+}
+
+# Its unit does not say whether it runs: the package that Ubuntu 24.04 came out with ends at once.
+await_fail2ban() {
+    local i
+    for ((i = 0; i < FAIL2BAN_WAIT_S; i++)); do
+        if fail2ban-client ping; then return; fi
+        active fail2ban || break
+        sleep 1
+    done
+    echo "fail2ban does not run (after $i s)"
+    journalctl -u fail2ban -n 20 --no-pager -o cat
+    return 1
 }
 
 fail2ban_undo() { remove_fail2ban; }
 fail2ban_plan() { if [ "${ANSWER[FAIL2BAN]}" = yes ]; then echo "jails for SIP and the console"; else echo "left out"; fi; }
-fail2ban_fix() { echo "fail2ban-client --test says which file it dislikes; FAIL2BAN=no leaves it out."; }
+fail2ban_fix() {
+    echo "fail2ban-client --test says which file it dislikes; \"No module named 'asynchat'\" (Ubuntu 24.04): its" \
+        "package is older than its Python, noble-updates has one that runs; FAIL2BAN=no leaves it out."
+}
 
 remove_fail2ban() {
     [ -d /etc/fail2ban ] || return 0

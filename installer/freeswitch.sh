@@ -37,7 +37,6 @@ freeswitch_do() {
     local options=(--address "${ANSWER[PUBLIC_ADDRESS]}")
     [ -z "${ANSWER[EXTERNAL_ADDRESS]}" ] || options+=(--external-address "${ANSWER[EXTERNAL_ADDRESS]}")
     ! getent group freeswitch >/dev/null || options+=(--group freeswitch)
-    make_secrets
     root_ivr switch configure "$FREESWITCH_CONF" "${options[@]}"
     # `ivr switch` writes trunks and telephones there, FreeSWITCH reads them.
     chown -R "$SERVICE_USER" "$FREESWITCH_CONF/site"
@@ -80,11 +79,11 @@ audio_stream_there() { [ -n "$(find /usr/lib/freeswitch /usr/local/freeswitch -n
 
 # Another configuration is moved aside once, whole, and said; ours is renewed in place.
 put_foreign_configuration_aside() {
-    [ -d $FREESWITCH_CONF ] && [ ! -f $FREESWITCH_CONF/site/vars.xml ] || return 0
+    [ -d "$FREESWITCH_CONF" ] && [ ! -f "$FREESWITCH_CONF/site/vars.xml" ] || return 0
     local kept
     kept=$FREESWITCH_CONF.before-ivr.$(date +%Y%m%d-%H%M%S)
-    mv $FREESWITCH_CONF "$kept"
-    printf '%s\n' "$kept" >>"$STATE/freeswitch.kept"
+    printf '%s\n' "$kept" >>"$STATE/freeswitch.kept" # first: killed between the two, it is still given back
+    mv "$FREESWITCH_CONF" "$kept"
     echo "FreeSWITCH's configuration as it was: $kept"
 }
 
@@ -92,15 +91,6 @@ put_foreign_configuration_aside() {
 share_recordings() {
     ! getent passwd freeswitch >/dev/null || usermod -aG "$SERVICE_USER" freeswitch
     install -d -m 2770 -o "$SERVICE_USER" -g "$SERVICE_USER" "$DATA/recordings" "$DATA/announcements"
-}
-
-# make_secrets: those that root's commands would make, made by the service's user first.
-make_secrets() {
-    runuser -u "$SERVICE_USER" -- env "${IVR_ENVIRONMENT[@]}" "$CURRENT/.venv/bin/python" -c '
-from appliance.settings import EVENT_SOCKET_SECRET, MEDIA_SECRET, REDIS_SECRET, SWITCH_SECRET, load
-settings = load()
-for name in (EVENT_SOCKET_SECRET, MEDIA_SECRET, REDIS_SECRET, SWITCH_SECRET):
-    settings.secret(name)'
 }
 
 freeswitch_undo() {

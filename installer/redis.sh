@@ -7,9 +7,21 @@ REDIS_PORT=7379
 
 redis_kind() {
     case ${ANSWER[REDIS]} in
-        auto) if [ -z "${OFFLINE:-}" ] && [ -n "$(candidate redis-server)" ]; then echo package; else echo embedded; fi ;;
+        auto) kept_kind REDIS || decided_redis ;;
         *) echo "${ANSWER[REDIS]}" ;;
     esac
+}
+
+decided_redis() {
+    if [ -f "$REDIS_CONF" ]; then
+        echo package
+    elif compgen -G "$DATA/redis/*" >/dev/null; then
+        echo embedded
+    elif [ -z "${OFFLINE:-}" ] && [ -n "$(candidate redis-server)" ]; then
+        echo package
+    else
+        echo embedded
+    fi
 }
 
 redis_setting() {
@@ -19,9 +31,18 @@ redis_setting() {
     esac
 }
 
-redis_done() { [ "$(redis_kind)" != package ] || { [ -f $REDIS_CONF ] && active redis-server@ivr; }; }
+redis_done() {
+    case $(redis_kind) in
+        package) [ -f $REDIS_CONF ] && active redis-server@ivr ;;
+        *) [ ! -f $REDIS_CONF ] ;;
+    esac
+}
 
 redis_do() {
+    if [ "$(redis_kind)" != package ]; then
+        remove_redis # another answer than before: it would keep the port
+        return
+    fi
     # The package starts a server on 6379 without a password. If we brought it, it is not wanted.
     if grep -qx redis-server "$STATE/packages" 2>/dev/null; then systemctl disable --now redis-server; fi
     [ -f $REDIS_CONF ] || redis_text "$(random_password)" | write_file $REDIS_CONF 640 root:redis

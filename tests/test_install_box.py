@@ -1,5 +1,6 @@
-"""install.sh on a Debian of its own: it answers its own call, again changes nothing, removal leaves
-nothing."""
+"""install.sh on a Debian of its own, under its own systemd: it answers its own call, again changes
+nothing, whoever is killed comes back, a stop drains, removal leaves nothing. One box, in this order.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +8,13 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from installbox_kit import Site, site
+from installbox_kit import STOP_S, UNITS, Site, site
 
-pytestmark = [pytest.mark.server, pytest.mark.sip, pytest.mark.long]
+pytestmark = [pytest.mark.server, pytest.mark.sip]
+
+HEAL_S = 60.0
+DRAIN_S = 15.0
+"""To begin with it: before a caller who is silent is hung up on."""
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +24,13 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def before(machine: Site) -> dict[str, str]:
-    """What lay on the box."""
-    return machine.tree()
+def before(machine: Site) -> set[str]:
+    """What lay on the box beside Debian's."""
+    return set(machine.tree())
 
 
 def test_a_port_that_is_taken_stops_it_before_anything_is_done(
-    machine: Site, before: dict[str, str]
+    machine: Site, before: set[str]
 ) -> None:
     machine.box.run("systemd-run --quiet --unit=other python3 -m http.server --bind 127.0.0.1 5060")
     machine.box.run("until ss -lnt | grep -q :5060; do sleep 0.1; done")
@@ -34,23 +39,24 @@ def test_a_port_that_is_taken_stops_it_before_anything_is_done(
     assert done.returncode == 1
     assert "tcp port 5060 (SIP) is taken by python3" in done.stdout
     assert "not fit yet" in done.stderr
-    assert machine.tree("/etc") == {k: v for k, v in before.items() if k.startswith("/etc")}
+    assert set(machine.tree("/etc", "/opt")) <= before
+
+
+def test_killed_in_the_middle_nothing_runs(machine: Site, before: set[str]) -> None:
+    machine.killed("ls /opt/ivr/releases/*/.venv/lib/python3*/site-packages/numpy")
+    assert not machine.box.run("systemctl list-units --no-legend 'ivr*'").stdout
+    assert not machine.box.run("ls /opt/ivr/releases/*/RELEASE", check=False).stdout
 
 
 @pytest.fixture(scope="module")
-def installed(machine: Site, before: dict[str, str]) -> str:
-    """What the installer said."""
+def installed(machine: Site, before: set[str]) -> str:
+    """What the installer said, which goes on where the one before was killed."""
     return machine.install().stdout
 
 
 def test_it_runs_and_has_rung_itself(machine: Site, installed: str) -> None:
-    assert re.search(r"GOOD\s+Through ivr sip: answered \d+ ms after the question", installed)
-    assert re.search(r"heard +what are your opening hours", installed)
+    machine.has_rung_itself(installed)
     assert re.search(r"password: \S{32} ", installed), "of the first person, shown once"
-    units = ("ivr-worker@7000", "ivr-sip", "ivr-pools", "ivr-admin", "ivr-jobs", "ivr-postgres")
-    for unit in (*units, "redis-server@ivr", "fail2ban", "ivr.target"):
-        machine.box.run(f"systemctl is-active {unit}")
-    assert not machine.box.run("systemctl list-units --state=failed --no-legend 'ivr*'").stdout
 
 
 def test_nothing_of_it_is_readable_that_should_not_be(machine: Site, installed: str) -> None:
@@ -72,15 +78,7 @@ def test_nothing_of_it_is_readable_that_should_not_be(machine: Site, installed: 
 
 
 def test_again_changes_nothing(machine: Site, installed: str) -> None:
-    folders = ("/etc", "/opt/ivr/releases", "/usr/local/bin", "/var/lib/ivr-installer")
-    first = machine.tree(*folders)
-    pids = machine.box.run("systemctl show -p MainPID --value 'ivr-*.service'").stdout
-    again = machine.install("--no-call").stdout
-    second = machine.tree(*folders)
-    changed = {name for name in first | second if first.get(name) != second.get(name)}
-    assert changed <= {"/var/lib/ivr-installer/doctor.txt"}
-    assert machine.box.run("systemctl show -p MainPID --value 'ivr-*.service'").stdout == pids
-    assert again.count("already done") == 15 and "password:" not in again
+    machine.stays_as_it_is()
 
 
 def test_a_persons_edit_survives(machine: Site, installed: str) -> None:
@@ -92,16 +90,59 @@ def test_a_persons_edit_survives(machine: Site, installed: str) -> None:
     assert "port = 7901" in machine.box.run("cat /etc/ivr/ivr.toml").stdout
 
 
+def test_whoever_is_killed_comes_back_and_answers(machine: Site, installed: str) -> None:
+    killed = machine.pids("ivr-worker@7000", "ivr-sip", "ivr-postgres")
+    machine.box.run(f"kill -KILL {' '.join(map(str, killed.values()))}")
+
+    def healed() -> bool:
+        now = machine.pids(*killed)
+        return all(now[unit] not in (0, pid) for unit, pid in killed.items()) and all(
+            machine.show(unit, "ActiveState") == "active" for unit in killed
+        )
+
+    machine.until("they run again", healed, HEAL_S)
+    with machine.caller(0.5) as end:
+        assert end() == "goes on"
+
+
+def test_a_stop_lets_the_call_finish(machine: Site, installed: str) -> None:
+    with machine.caller(60) as end:
+        machine.box.run("systemctl stop --no-block ivr.target")
+        machine.until(
+            "ivr-sip drains",
+            lambda: machine.show("ivr-sip", "StatusText") == "live calls finish",
+            DRAIN_S,
+        )
+        assert machine.state("ivr-worker@7000") and machine.state("ivr-pools")
+        assert end(at_once=True) == "goes on"
+    machine.until("all have stopped", lambda: not any(machine.pids(*UNITS).values()), STOP_S)
+    assert {machine.show(unit, "Result") for unit in UNITS} == {"success"}
+
+
+def test_freeswitch_comes_from_a_folder_of_packages(machine: Site, installed: str) -> None:
+    machine.answers(FREESWITCH="folder:/debs")
+    machine.install("--no-call")
+    kept = machine.box.run("cat /etc/freeswitch.before-ivr.*/freeswitch.xml").stdout
+    assert "theirs" in kept
+    site_files = machine.box.run(
+        "cat /etc/freeswitch/site/vars.xml; stat -c %U /etc/freeswitch/site"
+    )
+    assert "sip_address=127.0.0.1" in site_files.stdout and site_files.stdout.endswith("ivr\n")
+    assert machine.box.run("systemctl is-enabled ivr-switch").stdout == "enabled\n"
+    assert machine.box.run("systemctl is-enabled ivr-sip", check=False).stdout == "disabled\n"
+    assert machine.box.run("systemctl is-active ivr-switch freeswitch").stdout == "active\nactive\n"
+    assert "ivr" in machine.box.run("id -Gn freeswitch").stdout.split()
+
+
 def test_removal_asks_about_the_data_and_leaves_nothing(
-    machine: Site, before: dict[str, str], installed: str
+    machine: Site, before: set[str], installed: str
 ) -> None:
     asked = machine.run("--uninstall", check=False)
     assert asked.returncode == 1 and "--keep-data or --purge-data" in asked.stderr
     machine.run("--uninstall", "--purge-data")
-    after = machine.tree()
     # apt brought packages that stay; ours is everything with our name in it
-    ours = [name for name in set(after) - set(before) if "ivr" in name]
-    assert ours == []
+    assert [name for name in set(machine.tree()) - before if "ivr" in name] == []
+    assert "theirs" in machine.box.run("cat /etc/freeswitch/freeswitch.xml").stdout
     assert machine.box.run("getent passwd ivr", check=False).returncode == 2
     assert not machine.box.run("systemctl list-units --all --no-legend 'ivr*'").stdout
     assert "ivr" not in machine.box.run("nft list tables").stdout

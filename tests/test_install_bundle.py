@@ -132,3 +132,13 @@ def test_what_was_changed_is_refused_before_it_is_used(
     status, _, said = opened(tmp_path, bad, key)
     assert status == 1 and words in said, said
     assert "Nothing of it was used" in said and not (tmp_path / "ran").exists()
+
+
+def test_what_a_killed_run_left_goes_and_what_another_has_open_stays(tmp_path: Path) -> None:
+    left, others = tmp_path / "opened.4194305.Ab1", tmp_path / "opened.1.Cd2"  # no such pid; PID 1
+    for folder in (left, others):
+        folder.mkdir()
+        (folder / "weights.bin").touch()
+    done = bash(f"OPENED={tmp_path}/opened; clear_opened", parts=("say", "places", "bundle"))
+    assert done.returncode == 0, done.stderr
+    assert others.exists() and not left.exists()

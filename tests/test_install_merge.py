@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from installer_kit import PARTS
 
 sys.path.insert(0, str(PARTS))
-from merge import digest, lookup, merge, put
+from merge import clear, digest, drop, lookup, merge, put
 
 sys.path.remove(str(PARTS))
 
@@ -93,8 +93,31 @@ def test_put_keeps_every_other_line() -> None:
     assert put(text, "sip.host", '"h"') == text.replace("# c\n", '# c\nhost = "h"\n')
 
 
-def run(settings: Path, memory: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    lines = "".join(f"{name}\t{value}\n" for name, value in WANTED.items())
+def test_what_is_no_longer_wanted_goes_unless_a_person_changed_it() -> None:
+    old = {"engines.llm.run": "[1]", "engines.llm.fallback.run": "[2]", "engines.tts.run": "[3]"}
+    text, _ = merge("[sip]\nport = 1 # c\n", old, memory := dict[str, str]())
+    new = {"engines.llm.run": "[1]"}
+    after, kept = clear(text.replace("[3]", "[4]"), new, memory, "engines.")
+    told = tomllib.loads(after)
+    assert told == {
+        "sip": {"port": 1},
+        "engines": {"llm": {"run": [1], "fallback": {}}, "tts": {"run": [4]}},
+    }
+    assert "port = 1 # c" in after and kept == ["engines.tts.run"]
+    assert memory.keys() == new.keys()
+    assert clear(after, new, memory, "engines.") == (after, [])
+
+
+def test_only_a_line_of_its_own_is_dropped() -> None:
+    text = "[a]\nkeys = [\n  1,\n]\n[b]\nkeys = 2\n"
+    assert drop(text, "b.keys") == text.replace("keys = 2\n", "")
+    assert drop(text, "a.keys") is None and drop(text, "a.other") is None
+
+
+def run(
+    settings: Path, memory: Path, *options: str, wanted: dict[str, str] = WANTED
+) -> subprocess.CompletedProcess[str]:
+    lines = "".join(f"{name}\t{value}\n" for name, value in wanted.items())
     return subprocess.run(
         [sys.executable, PARTS / "merge.py", *options, settings, memory],
         input=lines, capture_output=True, text=True, timeout=20,
@@ -109,6 +132,13 @@ def test_the_command(tmp_path: Path) -> None:
     assert run(settings, memory, "--check").returncode == 0
     settings.write_text(settings.read_text().replace("7900", "8443"))
     assert "admin.port stays as it was edited" in run(settings, memory).stdout
+    before = settings.read_text()
+    assert run(settings, memory, "--check", "--all-of", "sip.").returncode == 0
+    (gone := dict(WANTED)).pop("sip.host")
+    assert run(settings, memory, "--check", "--all-of", "sip.", wanted=gone).returncode == 1
+    assert settings.read_text() == before
+    assert run(settings, memory, "--all-of", "sip.", wanted=gone).returncode == 0
+    assert settings.read_text() == before.replace('host = "192.168.1.10"\n', "")
 
 
 @pytest.mark.parametrize("name", ["ivr.toml", "memory.json"])

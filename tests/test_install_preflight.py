@@ -191,10 +191,11 @@ JUDGED: tuple[tuple[str, str, str, str, Change], ...] = (
         "newer",
         fake(nvidia__smi="echo 'NVIDIA L4, 23034, 525.1'"),
     ),
-    ("gpu", SHOULD, "8192 MB", "models plan", fake(nvidia__smi="echo 'RTX 3050, 8192, 560.35'")),
+    ("gpu", SHOULD, "8192 MB", "models plan", fake(nvidia__smi="echo 'RTX 3050, 8192, 580.95'")),
     ("gpu", MUST, "no NVIDIA GPU", "PROFILE=demo", lambda m: m.answers.update(PROFILE="gpu")),
     ("conflict", SHOULD, "kamailio runs here", "disable", fake(systemctl='[ "$3" = kamailio ]')),
     ("conflict", SHOULD, "FreeSWITCH runs here", "existing", freeswitch_runs),
+    ("upgrade", MUST, "cut short", "--resume", lambda m: m.file("opt/ivr/upgrade.json", "{}")),
     ("firewall", SHOULD, "another firewall", "FIREWALL=no", fake(systemctl='[ "$3" = ufw ]')),
     (
         "address",
@@ -286,6 +287,14 @@ def test_the_index_of_pip_is_the_one_that_is_asked_for(machine: Machine) -> None
 
 def test_a_gpu_that_is_enough(machine: Machine) -> None:
     machine.answers["PROFILE"] = "gpu"
-    machine.programs["nvidia-smi"] = "echo 'NVIDIA H100 80GB HBM3, 81559, 560.35.03'"
+    machine.programs["df"] = "echo Filesystem; echo x 1 1 200000 1 /"
+    machine.programs["nvidia-smi"] = "echo 'NVIDIA H100 80GB HBM3, 81559, 580.95.05'"
     found = machine.findings()
     assert found["good"] and "81559 MB" in found["gpu"]["what"]
+
+
+def test_a_gpu_wants_room_for_its_engines(machine: Machine) -> None:
+    machine.answers["PROFILE"] = "gpu"
+    machine.programs["nvidia-smi"] = "echo 'NVIDIA H100 80GB HBM3, 81559, 580.95.05'"
+    found = machine.findings()  # 90 GB are free where all of it goes
+    assert not found["good"] and "the installation needs 113000" in found["disk"]["what"]
