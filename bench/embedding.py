@@ -26,6 +26,7 @@ from appliance.engines.pool import Pool
 from appliance.models.encoder_session import Compute
 from appliance.models.minilm import MiniLm
 from tests.drafts_kit import drafts_of
+from tests.knowledge_servers import KEY
 from tests.serving import serving
 from tests.sunrise_questions import CALIBRATION, HELD_OUT
 
@@ -96,7 +97,9 @@ async def measure(seconds: float, at_once: int, compute: str) -> list[dict[str, 
     with tempfile.TemporaryDirectory() as folder:
         command = ("embed", "--compute-type", compute)
         async with serving(Path(folder), *command) as served, aiohttp.ClientSession() as http:
-            embedder = HttpEmbedder(Pool("embed", (served.url,), http), http, TIMEOUT_MS)
+            embedder = HttpEmbedder(
+                Pool("embed", (served.url,), http, lambda url: KEY), http, TIMEOUT_MS
+            )
             for question in QUESTIONS[:WARM_UP]:
                 await embedder.embed([question], "query")
             for _ in range(TURNS):

@@ -24,6 +24,7 @@ import aiohttp
 
 from appliance.call.digest import digest
 from appliance.call.history import WINDOW_TURNS, History, Leaving
+from appliance.engines.key import headers_of
 from appliance.engines.pool import Pool, Server
 from appliance.engines.writer import OpenAiWriter
 from appliance.events import Agent, Message, Passage
@@ -113,8 +114,12 @@ def _memory() -> Memory:
     )
 
 
+def _key() -> str:
+    return os.environ.get("IVR_ENGINES__LLM__API_KEY", "")
+
+
 async def _count(http: aiohttp.ClientSession, url: str) -> Count:
-    async with http.get(f"{url}/metrics") as response:
+    async with http.get(f"{url}/metrics", headers=headers_of(_key())) as response:
         found = dict(COUNTER.findall(await response.text()))
     return Count(float(found["queries"]), float(found["hits"]))
 
@@ -136,10 +141,9 @@ async def measure(url: str, model: str, turns: int) -> dict[str, dict[str, float
     found = {}
     agent = sample_agent(SAMPLES)
     async with aiohttp.ClientSession() as http:
-        key = os.environ.get("IVR_ENGINES__LLM__API_KEY", "")
-        pool = Pool("llm", (url,), http)
+        pool = Pool("llm", (url,), http, lambda url: _key())
         await pool.check()
-        settings = Llm(urls=(url,), model=model, api_key=key, priorities=True)
+        settings = Llm(urls=(url,), model=model, api_key=_key(), priorities=True)
         writer = OpenAiWriter(pool, http, settings)
         for name, layout in LAYOUTS.items():
             fresh = replace(

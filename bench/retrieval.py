@@ -36,7 +36,7 @@ from appliance.store.database import open_engine
 from appliance.store.passages import Scope
 from bench.debian import FOLDER, collection, vectors
 from bench.large import BASE, postgres, write_large
-from tests.knowledge_servers import EmbedProcess
+from tests.knowledge_servers import KEY, EmbedProcess
 from tests.sunrise_questions import CALIBRATION, HELD_OUT, OFF_CALIBRATION, OFF_HELD_OUT
 
 NAME = "sunrise-broadband"
@@ -204,7 +204,7 @@ async def _measure(
 ) -> dict[str, object]:
     engine = open_engine(url)
     async with aiohttp.ClientSession() as http:
-        embedder = HttpEmbedder(Pool("embed", (embed_url,), http), http, 2000)
+        embedder = HttpEmbedder(Pool("embed", (embed_url,), http, lambda url: KEY), http, 2000)
         found: dict[str, object] = {"load_before": round(os.getloadavg()[0], 2)}
         found["sample"] = await _sample(engine, embedder, rounds)
         if passages:

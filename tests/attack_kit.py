@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +57,23 @@ class Watch:
         return len(self.times) * FRAME_S / lasted if lasted else 0.0
 
 
+class LateFramesError(AssertionError):
+    """The call in progress goes on, but not in time."""
+
+
+async def in_time(attack: Callable[[Path], Awaitable[None]], folder: Path, tries: int = 3) -> None:
+    """Do ``attack`` in a folder of its own, and again where the call in progress was late: what else
+    the machine does makes a frame late once, an attack that can do it does it each time."""
+    for left in reversed(range(tries)):
+        place = folder / f"try{left}"
+        place.mkdir()
+        try:
+            return await attack(place)
+        except LateFramesError:
+            if not left:
+                raise
+
+
 @dataclass
 class Scene:
     """`ivr sip` with one call in progress."""
@@ -75,10 +92,10 @@ class Scene:
         return [child.pid for child in self.office.children]
 
     def untouched(self, *, late: int = 0) -> None:
-        """The call in progress goes on, in time."""
+        """The call in progress goes on; in time, or LateFramesError."""
         assert not self.watch.stream.over.is_set(), "the call has ended"
-        assert self.watch.late(0.2) <= late, f"{self.watch.late(0.2)} of {len(self.watch.times)}"
-        assert self.watch.share_arrived > 0.95
+        if (found := self.watch.late(0.2)) > late or self.watch.share_arrived <= 0.95:
+            raise LateFramesError(f"{found} of {len(self.watch.times)} frames were late")
 
     async def idle(self, calls: int = 1, timeout_s: float = 10.0) -> None:
         """Wait until no line is held but those of ``calls``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -10,9 +11,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import psycopg
+import psutil
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy.ext.asyncio import AsyncEngine
+from xdist.remote import Producer
 
 from appliance.engines.emulated_script import Script, load_script
 from appliance.ops.keeping.ports import free_port
@@ -20,32 +24,42 @@ from appliance.ops.postgres import server as postgres_server
 from appliance.ops.postgres.server import EmbeddedPostgres
 from appliance.rehearsal.script import make
 from appliance.settings import Database, Settings
-from appliance.store.database import EMBEDDED_ROLE, migrate, open_engine
+from appliance.store.database import migrate, open_engine
+from tests.databases import TEMPLATE, close_superusers, drop_database, make_database
 from tests.knowledge_servers import EmbedProcess
+from tests.lanes import Lanes
 
-TEMPLATE = "ivr_template"
+__all__ = ["TEMPLATE", "drop_database", "make_database"]  # for whom they were here first
+
 HURRY = 8
 """Steps of niceness: six times the share of a core."""
+ROOM_BYTES = 4 << 30
+"""Three processes of a run, two servers each, whose logs of writing take half a GB at most."""
+hypothesis_settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+"""An example that takes 200 ms by the clock on the wall, or ten that take a second to make, say that
+something else ran: what may cost no more than a moment is measured in the time of its own thread."""
+hypothesis_settings.load_profile("busy machine")
 # else each process that a test starts compiles the appliance anew: 0.4 s of a core
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that start servers come first, for at the end of a run by two processes the short ones
-    shall be left, and neither wait for a long file of the other's. Those with calls are spread among
-    them, so that two of them seldom run at once."""
-    kinds: dict[str, dict[Path, None]] = {"sip": {}, "server": {}, "": {}}
-    marks: dict[Path, set[str]] = {}
-    for item in items:
-        marks.setdefault(item.path, set()).update(mark.name for mark in item.iter_markers())
-    for path, found in marks.items():
-        kinds[next((kind for kind in kinds if kind in found), "")][path] = None
-    turn = {
-        path: (kind == "", (number + 0.5) / len(paths))
-        for kind, paths in kinds.items()
-        for number, path in enumerate(paths)
-    }
-    items.sort(key=lambda item: turn[item.path])
+def pytest_configure() -> None:
+    gc.disable()  # until all tests are collected: what there is then stays
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """The collector need not look through eight thousand tests and their modules again and again."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.hookimpl(optionalhook=True)  # for who runs pytest without xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes | None:
+    """Files are dealt out by lanes (lanes.py)."""
+    return Lanes(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,10 +87,20 @@ def _environment() -> Iterator[None]:
         os.environ.update(before)
 
 
+def _roomy(place: Path) -> bool:
+    """Whether ``place`` is in memory, with room for the files of some servers and their programs."""
+    if not os.path.ismount(place) or psutil.virtual_memory().available < ROOM_BYTES:
+        return False
+    found = os.statvfs(place)
+    return found.f_bavail * found.f_frsize >= ROOM_BYTES and not found.f_flag & os.ST_NOEXEC
+
+
 @pytest.fixture(scope="session")
 def open_tmp() -> Iterator[Path]:
-    """A temporary folder that every user can enter (pytest's own is ours alone)."""
-    folder = Path(tempfile.mkdtemp(prefix="ivr-test-", dir="/tmp"))
+    """A temporary folder that every user can enter (pytest's own is ours alone), in memory where there
+    is room: a run makes a thousand databases of a thousand files each."""
+    place = "/dev/shm" if _roomy(Path("/dev/shm")) else "/tmp"
+    folder = Path(tempfile.mkdtemp(prefix="ivr-test-", dir=place))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -98,6 +122,7 @@ def postgres(open_tmp: Path) -> Iterator[EmbeddedPostgres]:
     make_database(server, TEMPLATE, "template1")
     migrate(_url(server, TEMPLATE))
     yield server
+    close_superusers()
     server.stop()
 
 
@@ -138,23 +163,6 @@ def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     make_database(postgres, name, "template1")
     yield _url(postgres, name)
     drop_database(postgres, name)
-
-
-def make_database(server: EmbeddedPostgres, name: str, template: str) -> None:
-    """``name``, owned by the application's role, as a copy of ``template``."""
-    with psycopg.connect(server.superuser_url(), autocommit=True) as connection:
-        connection.execute(
-            f"CREATE DATABASE {name} OWNER {EMBEDDED_ROLE} TEMPLATE {template} STRATEGY FILE_COPY"
-        )  # without fsync a quarter of the work of WAL_LOG
-    if template == TEMPLATE:
-        return  # it has the extension
-    with psycopg.connect(server.superuser_url(name), autocommit=True) as connection:
-        connection.execute("CREATE EXTENSION vector")
-
-
-def drop_database(server: EmbeddedPostgres, name: str) -> None:
-    with psycopg.connect(server.superuser_url(), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _url(server: EmbeddedPostgres, name: str) -> str:

@@ -39,7 +39,7 @@ needs_freeswitch = pytest.mark.skipif(
 )
 HOST = "127.0.0.1"
 PROFILES = ("trunks", "phones")
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 API_TIMEOUT_S = 10.0
 RTP_PORTS = 400
@@ -104,7 +104,7 @@ class EventSocket:
     async def subscribe(self, *names: str) -> None:
         await self.command(f"event plain {' '.join(names or ['ALL'])}")
 
-    async def expect(self, name: str, timeout_s: float = 5.0, **variables: str) -> Event:
+    async def expect(self, name: str, timeout_s: float = 15.0, **variables: str) -> Event:
         """The first event of that name whose headers match, also one that came before; taken out.
 
         ``Unique_ID="…"`` is the header ``Unique-ID``.
@@ -262,7 +262,7 @@ class FreeSwitch:
         value = (await self.api(f"uuid_getvar {uuid} {name}")).strip()
         return "" if value in ("_undef_", "-ERR No such channel!") else value
 
-    async def until(self, check: Callable[[], Any], timeout_s: float = 5.0) -> Any:
+    async def until(self, check: Callable[[], Any], timeout_s: float = 15.0) -> Any:
         """What the async ``check`` gives as soon as it is truthy."""
         async with asyncio.timeout(timeout_s):
             while not (value := await check()):

@@ -229,7 +229,7 @@ class Standin:
         await asyncio.sleep(0)
         return party
 
-    async def person(self, number: str, timeout_s: float = 5.0) -> Party:
+    async def person(self, number: str, timeout_s: float = 15.0) -> Party:
         """The last who was rung at ``number``. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while True:

@@ -17,6 +17,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.settings import ENV_PREFIX, Settings, load
+from tests.knowledge_servers import KEY
+from tests.process_kit import children_of, descendants_of
 from tests.redis_server import RedisProcess
 
 STOP_TIMEOUT_S = 15.0
@@ -35,6 +37,7 @@ class Jobs:
             "IVR_REDIS__EMBEDDED_PORT": str(self.redis.server.port),
             "IVR_JOBS__SWEEP_S": "1",
             "IVR_ENGINES__EMBED__URLS": orjson.dumps([embed_url]).decode(),
+            "IVR_ENGINES__KEY": KEY,
             "OMP_NUM_THREADS": "1",
             **{f"IVR_{name.upper()}": str(value) for name, value in more.items()},
         }
@@ -75,13 +78,12 @@ class Jobs:
     def children(self) -> list[int]:
         """Process ids of the workers, of the clock, and of theirs."""
         assert self.process is not None
-        return children_of(self.process.pid)
+        return descendants_of(self.process.pid)
 
     def own_children(self) -> list[int]:
         """Those that it has started itself: what takes long, the clock, then workers."""
         assert self.process is not None
-        pid = self.process.pid
-        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return children_of(self.process.pid)
 
     async def is_ready(self) -> bool:
         """Whether it has taken jobs since it was started."""
@@ -91,16 +93,7 @@ class Jobs:
         return self.log.read_text(errors="replace")
 
 
-def children_of(pid: int) -> list[int]:
-    """Process ids of all that ``pid`` has started, and of what these have."""
-    try:
-        own = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
-        return []
-    return [found for one in own for found in (int(one), *children_of(int(one)))]
-
-
-async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 30.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 60.0) -> None:
     """Wait for what is asked of Postgres."""
     deadline = time.monotonic() + timeout_s
     while not await condition():

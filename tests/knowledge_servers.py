@@ -13,7 +13,9 @@ from typing import Self
 
 from appliance.ops.keeping.ports import free_port
 
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 120
+KEY = "what-servers-of-tests-ask-for"
+AUTHORIZATION = {"Authorization": f"Bearer {KEY}"}
 
 
 class EmbedProcess:
@@ -25,7 +27,7 @@ class EmbedProcess:
         self.url = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "appliance", "embed", "--port", str(port)],
-            env={**os.environ, "IVR_DATA_DIR": str(data_dir)},
+            env={**os.environ, "IVR_DATA_DIR": str(data_dir), "IVR_ENGINES__KEY": KEY},
             stderr=subprocess.DEVNULL,
         )
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from appliance.engines.key import headers_of, key_of_ours
 from appliance.events import CallRecord, Turn
 from appliance.ops.keeping.ports import free_ports
 from appliance.settings import ENV_PREFIX, Settings, load
@@ -220,7 +221,9 @@ class ProductionSite:
         """What an engine server says of itself; empty while it does not answer."""
         try:
             url = f"http://127.0.0.1:{self.ports[name]}/health"
-            with urllib.request.urlopen(url, timeout=2) as answer:
+            key = key_of_ours(self.settings, self.settings.engines.stt)  # the same of all stages
+            request = urllib.request.Request(url, headers=dict(headers_of(key)))
+            with urllib.request.urlopen(request, timeout=2) as answer:
                 return dict(orjson.loads(answer.read() or b"{}") or {"status": "ok"})
         except OSError:
             return {}

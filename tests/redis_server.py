@@ -13,7 +13,7 @@ from appliance.ops.redis.server import EmbeddedRedis
 from appliance.settings import Redis, Settings
 from appliance.store.queue import redis_url
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 
 
 class RedisProcess:

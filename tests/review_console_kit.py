@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -66,10 +68,17 @@ async def give_base(engine: AsyncEngine, name: str, tenant: str) -> None:
         )
 
 
+@cache
+def the_api() -> FastAPI:
+    """The API, made once for all tests: it holds nothing of a console, and each of its hundred routes
+    is looked through anew at its first request, which is a second of a core."""
+    return make_api()
+
+
 @asynccontextmanager
 async def api_as(console: Console, who: Actor) -> AsyncIterator[httpx.AsyncClient]:
     """The API as somebody meets it whom the gate has let in."""
-    app = make_api()
+    app = the_api()
 
     async def let_in(scope: Any, receive: Any, send: Any) -> None:
         scope["state"] = scope.get("state", {}) | {"console": console, "actor": who}

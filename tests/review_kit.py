@@ -21,6 +21,7 @@ from appliance.knowledge.ingest import load
 from appliance.settings import Database, Engines, Settings
 from appliance.store.agents import publish_agent
 from appliance.store.rows import upsert
+from tests.knowledge_servers import KEY
 
 FAQ = """# Helpline
 
@@ -43,7 +44,7 @@ Writer = Callable[[str], str]
 
 def settings_of(folder: Path, database_url: str, embed_url: str, llm_url: str = "") -> Settings:
     """Settings of an appliance with these servers and no others."""
-    engines: dict[str, object] = {"embed": {"urls": [embed_url]}}
+    engines: dict[str, object] = {"embed": {"urls": [embed_url]}, "key": KEY}
     if llm_url:
         engines["llm"] = {"urls": [llm_url], "model": "small"}
     return Settings(
@@ -58,7 +59,7 @@ async def load_text(engine: AsyncEngine, folder: Path, embed_url: str, text: str
     file = folder / "faq.md"
     file.write_text(text)
     async with aiohttp.ClientSession() as http:
-        pool = Pool("embed", (embed_url,), http)
+        pool = Pool("embed", (embed_url,), http, lambda url: KEY)
         await pool.check()
         return (await load(engine, HttpEmbedder(pool, http, 10_000), "helpline", [file])).version
 

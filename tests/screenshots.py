@@ -30,6 +30,7 @@ from appliance.ops.seed import sample_agent
 from appliance.store.database import open_engine
 from bench.large import postgres
 from tests.console_kit import ConsoleProcess, Person, chromium, cookie, page_of, person
+from tests.knowledge_servers import KEY
 from tests.month_kit import BASE, fill
 from tests.serving import serving
 
@@ -147,12 +148,13 @@ async def main(folder: Path, wanted: list[str]) -> None:
             environment = {
                 "IVR_DATABASE__URL": url,
                 "IVR_ENGINES__EMBED__URLS": f'["{embed.url}"]',
+                "IVR_ENGINES__KEY": KEY,
                 "IVR_ADMIN__REQUESTS_A_MINUTE": "100000",
             }
             console = ConsoleProcess(place, environment)
             try:
                 async with aiohttp.ClientSession() as http:
-                    pool = Pool("embed", (embed.url,), http)
+                    pool = Pool("embed", (embed.url,), http, lambda url: KEY)
                     await pool.check()
                     embedder = HttpEmbedder(pool, http, 10_000)
                     await load(engine, embedder, BASE, [package / "samples" / f"{BASE}.md"])

@@ -13,8 +13,9 @@ from pathlib import Path
 import aiohttp
 
 from appliance.ops.keeping.ports import free_port
+from tests.knowledge_servers import AUTHORIZATION, KEY
 
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 120
 CHECKOUT = Path(__file__).parent.parent
 
 
@@ -49,7 +50,7 @@ async def serving(
     process = await asyncio.create_subprocess_exec(
         python, "-m", "appliance", *command, "--port", str(port),
         env={**os.environ, "IVR_DATA_DIR": str(data_dir), "OMP_NUM_THREADS": "1",
-             "PYTHONPATH": str(CHECKOUT)},
+             "PYTHONPATH": str(CHECKOUT), "IVR_ENGINES__KEY": KEY},
     )  # fmt: skip
     try:
         served = Served(f"http://127.0.0.1:{port}", process)
@@ -57,11 +58,16 @@ async def serving(
         yield served
         if process.returncode is None:
             process.terminate()
-        assert await asyncio.wait_for(process.wait(), 10) == status
+        assert await asyncio.wait_for(process.wait(), 60) == status
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def client() -> aiohttp.ClientSession:
+    """A session that brings the key that these servers ask for."""
+    return aiohttp.ClientSession(headers=AUTHORIZATION)
 
 
 async def healthy(served: Served) -> None:

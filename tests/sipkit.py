@@ -116,7 +116,7 @@ class MediaWorker:
             return web.Response(status=401)
         ws = web.WebSocketResponse(compress=False)
         await ws.prepare(request)
-        text = (await ws.receive(timeout=2)).data
+        text = (await ws.receive(timeout=10)).data
         assert " " not in text
         offer = orjson.loads(text)
         assert offer["call_id"] == header.split(".")[1]
@@ -154,7 +154,7 @@ def sip_settings(folder: Path, worker_urls: tuple[str, ...], **sip: Any) -> Sett
     return Settings(data_dir=folder, sip=Sip(**(fields | sip)))
 
 
-async def options(port: int, timeout_s: float = 0.3) -> bytes:
+async def options(port: int, timeout_s: float = 5.0) -> bytes:
     """Ask OPTIONS by UDP; the answer, or b"" for none."""
     loop = asyncio.get_running_loop()
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
@@ -180,7 +180,7 @@ def options_message(mine: int, port: int) -> bytes:
 
 async def until_ready(port: int, timeout_s: float = 10.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not (await options(port)).startswith(b"SIP/2.0 200"):
+        while not (await options(port, 0.3)).startswith(b"SIP/2.0 200"):
             await asyncio.sleep(0.05)
 
 

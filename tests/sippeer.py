@@ -186,11 +186,11 @@ class PeerCall:
         await self._until(lambda: self.status != 0, timeout_s)
         return self.status
 
-    async def rings(self, timeout_s: float = 5.0) -> None:
+    async def rings(self, timeout_s: float = 15.0) -> None:
         """Wait for 180 or 183. Raises TimeoutError."""
         await self._until(lambda: any(s > 100 for s in self.provisional), timeout_s)
 
-    async def ended(self, timeout_s: float = 10.0) -> Literal["", "us", "them"]:
+    async def ended(self, timeout_s: float = 20.0) -> Literal["", "us", "them"]:
         """Who ended the call. Raises TimeoutError while it goes on."""
         await self._until(lambda: self.state is State.OVER, timeout_s)
         return self.ended_by
@@ -446,7 +446,7 @@ class Peer(asyncio.DatagramProtocol):
     def contact(self) -> str:
         return self.uri
 
-    async def incoming(self, timeout_s: float = 5.0) -> PeerCall:
+    async def incoming(self, timeout_s: float = 15.0) -> PeerCall:
         """The next call to us. Raises TimeoutError."""
         return await asyncio.wait_for(self._arrived.get(), timeout_s)
 

@@ -27,12 +27,20 @@ from appliance.rehearsal import script as bench_script
 from appliance.store.legs import Leg
 from appliance.store.phonebook import Queue, Trunk
 from tests.appliance_kit import Agents
-from tests.freeswitch_kit import FreeSwitch
+from tests.freeswitch_kit import FreeSwitch, needs_freeswitch
 from tests.sippeer import Answer, Peer, PeerCall, Refuse, Ring, peer
 from tests.switch_kit import SwitchSite, switched_site
 
 Place = tuple[SwitchSite, FreeSwitch, Peer]
 
+THROUGH_FREESWITCH = [
+    needs_freeswitch,
+    pytest.mark.long,
+    pytest.mark.server,
+    pytest.mark.sip,
+    pytest.mark.asyncio(loop_scope="module"),
+]
+"""The ``pytestmark`` of every file with such a site."""
 CARRIER = "127.0.0.2"
 DID, OTHER_DID, CLOSED_DID, MENU_DID = (f"+91224000123{n}" for n in (4, 5, 6, 7))
 PERSON, BUSY, NOBODY = "+919800011111", "+919800022222", "+919800033333"

@@ -32,6 +32,7 @@ from appliance.store.access_models import AuditRow
 from appliance.store.agents import agent_fields, load_agent, parse_agent, publish_agent, set_number
 from appliance.store.drafts import DraftConflictError
 from tests.console_kit import console_on
+from tests.knowledge_servers import KEY
 from tests.serving import serving
 
 pytestmark = pytest.mark.server
@@ -236,6 +237,19 @@ async def test_a_draft_reaches_only_for_what_is_its_tenants(console: Console) ->
     assert (offered.bases, dict(offered.agents)) == (("ours",), {"help": "Help"})
 
 
+async def test_an_old_version_opens_no_door_that_the_operator_has_closed(console: Console) -> None:
+    begun = await make(console)
+    for bot in ("ws://10.0.0.1/", ""):
+        fields = begun.fields | {"bot_url": bot}
+        saved = await drafts.save(console, OPERATOR, "help", fields, begun.revision)
+        await drafts.publish(console, OPERATOR, "help", saved.revision, "")
+        begun = dataclasses.replace(begun, revision=0)
+    closed = await agents.versions(console, ASHA, "help")
+    with pytest.raises(ForbiddenError, match="Only the operator"):
+        await drafts.roll_back(console, ASHA, "help", closed[1].version)
+    assert (await drafts.roll_back(console, OPERATOR, "help", closed[1].version)).version
+
+
 async def test_another_tenants_knowledge_is_none_for_a_published_agent(console: Console) -> None:
     await publish_agent(console.engine, Agent("stray", 0, "Stray", knowledge="theirs"))
     stray = await load_agent(console.engine, "stray")
@@ -437,7 +451,8 @@ async def test_a_phrase_sounds_as_on_the_telephone(console: Console, tmp_path: P
 
 
 def dataclasses_engines(console: Console, tts_url: str) -> Settings:
-    engines = console.settings.engines.model_copy(update={"tts": Tts(urls=(tts_url,))})
+    named = {"tts": Tts(urls=(tts_url,)), "key": KEY}
+    engines = console.settings.engines.model_copy(update=named)
     return console.settings.model_copy(update={"engines": engines})
 
 

@@ -30,8 +30,9 @@ from appliance.store.agents import (
     set_number,
 )
 from appliance.store.database import open_engine
-from appliance.store.directory import FILE, Directory, NoAgentError
+from appliance.store.directory import FILE, LOOKUP_LIMIT_S, Directory, NoAgentError
 from tests.conftest import free_port
+from tests.pace_kit import at_once
 
 HELP = Agent(id="help", version=0, name="Help desk", keypad={"1": "billing"}, knowledge="sunrise")
 SALES = Agent(id="sales", version=0, name="Sales", language="hi")
@@ -256,7 +257,11 @@ async def test_nothing_known_and_nobody_there_is_a_typed_error(settings: Setting
 
 @pytest.mark.server
 async def test_a_hanging_server_costs_one_wait_and_is_used_again(
-    engine: AsyncEngine, settings: Settings, database_url: str, stopped: list[int]
+    engine: AsyncEngine,
+    settings: Settings,
+    database_url: str,
+    stopped: list[int],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     await publish_agent(engine, HELP)
     await set_number(engine, "*", "help")
@@ -265,18 +270,19 @@ async def test_a_hanging_server_costs_one_wait_and_is_used_again(
     stopped += stop_backends(database_url)
 
     started = time.monotonic()
-    assert (await directory.agent_for("1001")).version == 1
-    assert 0.25 < time.monotonic() - started < 0.6
-    started = time.monotonic()
-    assert (await directory.agent_for("1001")).version == 1
-    assert time.monotonic() - started < 0.05
+    async with asyncio.timeout(LOOKUP_LIMIT_S / 2):  # who waits for the server itself waits longer
+        assert (await directory.agent_for("1001")).version == 1
+    assert 0.25 < time.monotonic() - started
+    assert "did not answer within 300 ms" in caplog.text
+    assert (await at_once(directory.agent_for("1001"))).version == 1
+    assert caplog.text.count("did not answer within") == 1
 
     other = open_engine(database_url)
     await publish_agent(other, dataclasses.replace(HELP, greeting="Back."))
     await other.dispose()
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (await directory.agent_for("1001")).greeting != "Back.":
             await asyncio.sleep(0.02)
     await directory.close()
@@ -296,9 +302,7 @@ async def test_a_caller_who_hangs_up_in_the_wait_leaves_nothing_behind(
     waiting.cancel()
     await asyncio.wait({waiting})
     assert waiting.cancelled()
-    started = time.monotonic()
-    assert (await directory.agent_for("1001")).version == 1
-    assert time.monotonic() - started < 0.05
+    assert (await at_once(directory.agent_for("1001"))).version == 1
     await directory.close()
     assert len(asyncio.all_tasks()) == 1
 

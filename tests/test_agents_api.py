@@ -10,8 +10,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from appliance.access.actor import Actor
-from appliance.admin.api.app import make_api
 from appliance.admin.console import Console
+from tests.review_console_kit import the_api
 from tests.test_agent_services import ASHA, BELA, CHAND, OPERATOR, VIEWER, console
 
 pytestmark = pytest.mark.server
@@ -23,7 +23,7 @@ class Caller:
 
     def __init__(self, console: Console) -> None:
         self.actor: Actor = ASHA
-        self._app, self._console = make_api(), console
+        self._app, self._console = the_api(), console
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"] = {"console": self._console, "actor": self.actor}

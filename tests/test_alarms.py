@@ -146,3 +146,26 @@ async def test_a_look_at_a_box_of_which_little_runs(
     assert not away.database.up
     codes = {alarm.code for alarm in alarms(away)}
     assert {"stage-away", "redis-away", "database-away"} <= codes
+
+
+@pytest.mark.server
+async def test_nobody_misses_the_spare_worker(tmp_path: Path) -> None:
+    settings = live_settings(tmp_path)
+    port, urls = settings.worker.port, {"worker_urls": ("ws://127.0.0.1:1",)}
+    worker = LiveWorker(settings, port, (agent_with(),))
+    database = open_engine("postgresql://a:b@127.0.0.1:1/c")
+    await worker.start()
+    try:
+        async with aiohttp.ClientSession() as http:
+            # it runs, and the one that shall run does not
+            spare = settings.worker.model_copy(update={"port": 1, "spare_port": port})
+            sections = {n: getattr(settings, n).model_copy(update=urls) for n in ("sip", "switch")}
+            there = settings.model_copy(update={"worker": spare, **sections})
+            upgrading = await look(there, http, database)
+            away = settings.worker.model_copy(update={"spare_port": 1})
+            at_rest = await look(settings.model_copy(update={"worker": away}), http, database)
+    finally:
+        await database.dispose()
+        await worker.stop()
+    assert [(w.up, w.status) for w in upgrading.workers] == [(False, ""), (True, "ok")]
+    assert [(w.up, w.status) for w in at_rest.workers] == [(True, "ok")]

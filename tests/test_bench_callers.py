@@ -25,8 +25,9 @@ from picows import (
 from appliance.engines.emulated_script import Script
 from appliance.rehearsal.conversation import Conversation, Line, State, lines_of, sound_edges
 from appliance.rehearsal.lateness import lateness
-from bench.report import Load, figures, plot, table
+from bench.report import Figures, Load, figures, plot, table
 from bench.ws_caller import Plan, rehearse_ws
+from tests.pace_kit import Late, on_time
 
 FRAME_BYTES = 320
 SILENCE = bytes(FRAME_BYTES)
@@ -224,14 +225,26 @@ async def test_ws_callers_measure_a_known_agent(
     worker: tuple[str, list[ScriptedAgent]], script: Script, tmp_path: Path
 ) -> None:
     url, agents = worker
-    rehearsal = await rehearse_ws(Plan(url, SECRET, script, calls=3, seconds=9, barge_ins=False))
-    result = figures(rehearsal, Load(cores=0.03, rss_mb=60), idle_rss_mb=30)
-    assert result.first_error == ""
-    assert result.turns >= 3
-    assert result.unanswered == 0
-    assert result.gap_p50_ms == pytest.approx(REPLY_MS, abs=30)
-    assert result.frame_late_p95_ms is not None
-    assert result.frame_late_p95_ms < 15
+
+    async def measured() -> Figures:
+        agents.clear()
+        plan = Plan(url, SECRET, script, calls=3, seconds=9, barge_ins=False)
+        result = figures(await rehearse_ws(plan), Load(cores=0.03, rss_mb=60), idle_rss_mb=30)
+        assert result.first_error == ""
+        assert result.turns >= 3
+        assert result.unanswered == 0
+        return result
+
+    results: list[Figures] = []
+
+    async def late() -> Late:
+        results.append(await measured())
+        gap_ms, frame_ms = results[-1].gap_p50_ms, results[-1].frame_late_p95_ms
+        assert gap_ms is not None and frame_ms is not None
+        return {"gap": gap_ms - REPLY_MS, "frames": frame_ms + 15}
+
+    await on_time(late, early_ms=30, late_ms=30)
+    result = results[-1]
     assert result.frames >= 3 * 8 * 50
     assert (result.cores_per_call, result.mb_per_call) == (0.01, 10.0)
     assert all(agent.hung_up and agent.frames >= 8 * 50 for agent in agents)

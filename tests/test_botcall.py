@@ -204,12 +204,12 @@ class Scene:
     def __init__(self, bot: Bot, door: Door, edge: Edge) -> None:
         self.bot, self.door, self.edge = bot, door, edge
 
-    async def until(self, condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
         async with asyncio.timeout(timeout_s):
             while not condition():
                 await asyncio.sleep(0.005)
 
-    async def over(self, timeout_s: float = 5.0) -> CallRecord:
+    async def over(self, timeout_s: float = 20.0) -> CallRecord:
         """Wait for the call's end; its last row."""
         await asyncio.wait_for(asyncio.shield(self.door.calls[0][1]), timeout_s)
         return self.door.journal.records[-1]
@@ -576,8 +576,9 @@ async def test_a_bug_costs_its_own_call_only(
 
 
 async def test_who_hangs_up_while_the_bot_is_rung_is_never_answered(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(botlink, "CONNECT_TIMEOUT_S", 60.0)  # it does not wait for that
     deaf = socket.create_server(("127.0.0.1", 0))
     agent = Agent("bot", 1, "Bot", bot_url=f"ws://127.0.0.1:{deaf.getsockname()[1]}/")
     door = Door(agent, tmp_path)
@@ -586,7 +587,7 @@ async def test_who_hangs_up_while_the_bot_is_rung_is_never_answered(
     call = door.admit(offer, stream)
     await asyncio.sleep(0.1)
     call.on_hangup("ORIGINATOR_CANCEL")
-    await asyncio.wait_for(door.calls[0][1], 1)
+    await asyncio.wait_for(door.calls[0][1], 10)
     deaf.close()
     assert not stream.answered and stream.is_closed
     assert door.journal.records[-1].cause == "ORIGINATOR_CANCEL"

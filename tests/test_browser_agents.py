@@ -15,6 +15,7 @@ from appliance.events import Agent
 from appliance.store.agents import load_agent, publish_agent
 from appliance.store.drafts import load_draft
 from tests.console_kit import ConsoleProcess, Person, chromium, cookie, page_of, person
+from tests.knowledge_servers import KEY
 from tests.serving import serving
 
 pytestmark = pytest.mark.server
@@ -40,7 +41,7 @@ class Desk:
 async def desk(engine: AsyncEngine, database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
     await publish_agent(engine, HELP)
     async with serving(tmp_path, "tts", "--engine", "flite") as tts, chromium() as browser:
-        urls = {"IVR_ENGINES__TTS__URLS": f'["{tts.url}"]'}
+        urls = {"IVR_ENGINES__TTS__URLS": f'["{tts.url}"]', "IVR_ENGINES__KEY": KEY}
         console = ConsoleProcess(tmp_path, {"IVR_DATABASE__URL": database_url} | urls)
         await asyncio.to_thread(console.open)
         try:

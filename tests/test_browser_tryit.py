@@ -115,6 +115,7 @@ async def agent_id(console: Console) -> str:
         return str(found.scalar_one())
 
 
+@pytest.mark.alone
 async def test_a_spoken_question_is_understood_and_its_answer_heard(
     site: Site, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +221,7 @@ def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.mark.alone
 async def test_somebody_calls_from_the_page_speaks_types_and_hangs_up(
     site: Site, admin: ConsoleProcess, console: Console, microphone: Path
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 from appliance.audio import FRAME_MS, ms_of, read_wav, silence, sound_spans, write_wav
+from appliance.engines.key import headers_of, key_of_ours
 from appliance.events import Agent, CallRecord, Stages, Turn
 from appliance.ops.demo.ear import Exchange, exchanges
 from appliance.turn.words import normal
@@ -211,8 +212,8 @@ async def left_by(call: LiveCall) -> Evidence:
 
 async def voice_of(site: Site, *texts: str) -> bytes:
     """What the agent's voice makes of ``texts`` (L16 at 8 kHz)."""
-    sound = b""
-    async with aiohttp.ClientSession() as http:
+    sound, key = b"", headers_of(key_of_ours(site.settings, site.settings.engines.tts))
+    async with aiohttp.ClientSession(headers=key) as http:
         for text in texts:
             body = {"model": "tts", "input": text, "voice": "slt", "language": "en",
                     "response_format": "pcm", "sample_rate": RATE_HZ}  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,11 +16,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Connection, insert
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.__main__ import main
 from appliance.capacity.plan import at_time
 from appliance.capacity.planfile import read_plan
-from appliance.capacity.planning import look_ahead, make_plan
+from appliance.capacity.planning import FRESH_S, look_ahead, make_plan, renew_plan
 from appliance.capacity.warmups import WarmUps
 from appliance.errors import UserError
 from appliance.ops.keeping.ports import free_port
@@ -27,6 +29,7 @@ from appliance.settings import Database, Settings
 from appliance.store.database import open_sync_engine
 from appliance.store.models import AgentRow, OutboundRow
 from tests.journalled import put_calls, put_turns
+from tests.knowledge_servers import KEY
 from tests.serving import serving
 
 pytestmark = pytest.mark.server
@@ -200,7 +203,8 @@ def test_what_each_stage_needs_at_fifty_calls(ivr: Ivr, settings: Settings) -> N
 async def test_what_runs_and_is_idle(ivr: Ivr, tmp_path: Path, settings: Settings) -> None:
     async with serving(tmp_path, "tts", "--engine", "espeak") as served:
         file = tmp_path / "ivr.toml"
-        file.write_text(file.read_text().replace(settings.engines.tts.urls[0], served.url))
+        text = file.read_text().replace(settings.engines.tts.urls[0], served.url)
+        file.write_text(f'{text}[engines]\nkey = "{KEY}"\n')
         found = last_json(await asyncio.to_thread(ivr, "capacity", "--json"))
     tts = found["stages"]["tts"]
     assert (tts["running"], tts["in_flight"], tts["idle"]) == (1, 0, [served.url])
@@ -251,3 +255,20 @@ def test_the_plan_is_shown_and_put_in_force(ivr: Ivr, settings: Settings) -> Non
     assert [step["servers"] for step in found["servers"]["stt"]] == [
         count for _, count in written.steps("stt")
     ]
+
+
+async def test_jobs_make_the_plan_where_who_runs_servers_sees_no_database(
+    settings: Settings, engine: AsyncEngine
+) -> None:
+    assert await renew_plan(engine, settings)
+    first = settings.plan_file.read_bytes()
+    assert not await renew_plan(engine, settings), "somebody has just made one"
+    assert settings.plan_file.read_bytes() == first
+    old = time.time() - FRESH_S - 1
+    os.utime(settings.plan_file, (old, old))
+    assert await renew_plan(engine, settings)
+    assert settings.plan_file.stat().st_mtime > old + 1
+    none = settings.capacity.model_copy(update={"plan": False})
+    off = settings.model_copy(update={"capacity": none})
+    os.utime(settings.plan_file, (old, old))
+    assert not await renew_plan(engine, off)

@@ -53,7 +53,7 @@ def test_what_nobody_waits_for_any_more_is_not_done(engine: Engine) -> None:
         begun_s = time.monotonic()
         with pytest.raises(SQLAlchemyError, match="does not answer"):
             clerk.ask(add, 0.2)
-        assert time.monotonic() - begun_s < 3
+        assert time.monotonic() - begun_s < 10  # the lock is held until after it: for ever
     gevent.sleep(0.3)  # it has the lock now
     assert clerk.ask(count, 5.0) == 0
 

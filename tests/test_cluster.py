@@ -35,7 +35,7 @@ from appliance.engines.voice import HttpVoice
 from appliance.errors import UserError
 from appliance.ops.cluster import environment_of_engines, specs_of
 from appliance.ops.keeping.ports import free_port
-from appliance.settings import Capacity, Cluster, Engines, Run, Settings, Stt, Tts
+from appliance.settings import Capacity, Cluster, Engines, Run, Settings, Stt, Tts, load
 
 RAY_PYTHON = os.environ.get("IVR_TEST_RAY_PYTHON", "")
 START_S = 120.0
@@ -126,6 +126,11 @@ def settings_of(tmp_path: Path, **cluster: Any) -> Settings:
     return Settings(data_dir=tmp_path, engines=engines, cluster=Cluster(**cluster))
 
 
+def keyed(engines: Engines) -> Engines:
+    """As on machines that share a key."""
+    return engines.model_copy(update={"key": "k" * 32})
+
+
 def test_each_entry_of_run_is_a_pool_of_its_own(tmp_path: Path) -> None:
     specs = specs_of(settings_of(tmp_path, gpu_share={"stt": 0.25}, cpu_share={"tts": 0.5}))
     assert [(s.app, s.least, s.most, s.cpus, s.gpus) for s in specs] == [
@@ -139,7 +144,10 @@ def test_each_entry_of_run_is_a_pool_of_its_own(tmp_path: Path) -> None:
     assert second.policy["plan_file"] == str(tmp_path / "plan.json")
     stage, run, scheme, _, host = second.arguments
     assert host == "127.0.0.1"  # of a Ray of our own
-    (elsewhere, *_) = specs_of(settings_of(tmp_path, address="auto"))
+    several = settings_of(tmp_path, address="auto")
+    with pytest.raises(UserError, match=r"engines\.key"):
+        specs_of(several)
+    (elsewhere, *_) = specs_of(several.model_copy(update={"engines": keyed(several.engines)}))
     assert elsewhere.arguments[-1] == ""
     assert (stage, scheme) == ("stt", "ws") and Run.model_validate(run).engine == "wav2vec2"
     ServePolicy(**second.policy)  # its keyword arguments are the policy's
@@ -271,10 +279,15 @@ def driver(tmp_path: Path) -> Iterator[Driver]:
 
 
 @asynccontextmanager
-async def workers_pools(url: str) -> AsyncIterator[tuple[Pool, Pool, aiohttp.ClientSession]]:
+async def workers_pools(
+    url: str, key: str
+) -> AsyncIterator[tuple[Pool, Pool, aiohttp.ClientSession]]:
     """Two pools of a worker, fed by the roster alone."""
     async with aiohttp.ClientSession() as http:
-        ears, mouths = Pool("stt", (), http), Pool("tts", (), http)
+        ears, mouths = (
+            Pool("stt", (), http, lambda url: key),
+            Pool("tts", (), http, lambda url: key),
+        )
         roster = Roster(url, (ears, mouths), http)
         tasks = [asyncio.create_task(work) for work in (roster.run(), ears.run(), mouths.run())]
         try:
@@ -372,7 +385,8 @@ async def test_pools_on_ray_grow_heal_and_shrink_under_live_streams(
     facts = await asyncio.to_thread(driver.ready)
     assert facts["pools"] == ["stt.0", "tts.0"]
     await asyncio.to_thread(refuse_strangers, driver)
-    async with workers_pools(facts["roster"]) as (ears, mouths, http):
+    key = load(environ=driver.environment).secret("engines")
+    async with workers_pools(facts["roster"], key) as (ears, mouths, http):
         recogniser = HttpRecogniser(ears, http, 5000)
         await recogniser.prepare(AGENT, [utterance.text for utterance in script.utterances])
         await until(lambda: (up(ears), up(mouths)) == (2, 1), START_S)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from tests.serving import Served, serving
+from tests.serving import Served, client, serving
 
 PYTHON = os.environ.get("IVR_TEST_TTS_PYTHON", "")
 pytestmark = [
@@ -71,7 +71,7 @@ def coqui(model: Path, data_dir: Path, *options: str, status: int = 0) -> Any:
 async def speech(served: Served, text: str, voice: str = "", **fields: Any) -> tuple[int, bytes]:
     order = {"input": text, "voice": voice, "language": "hi", "sample_rate": 8000, **fields}
     async with (
-        aiohttp.ClientSession() as session,
+        client() as session,
         session.post(f"{served.url}/v1/audio/speech", json=order) as response,
     ):
         return response.status, await response.read()
@@ -79,7 +79,7 @@ async def speech(served: Served, text: str, voice: str = "", **fields: Any) -> t
 
 async def health(served: Served) -> dict[str, Any]:
     async with (
-        aiohttp.ClientSession() as session,
+        client() as session,
         session.get(f"{served.url}/health") as response,
     ):
         found: dict[str, Any] = await response.json()
@@ -177,7 +177,7 @@ async def test_what_it_cannot_say_is_left_out_and_nothing_at_all_is_refused(serv
 
 async def test_hanging_up_stops_the_synthesis_and_others_go_on(server: Served) -> None:
     order = {"input": LONG, "voice": "hi-male", "language": "hi", "sample_rate": 48_000}
-    async with aiohttp.ClientSession() as session:
+    async with client() as session:
         for _ in range(4):
             url = f"{server.url}/v1/audio/speech"
             async with session.post(url, json=order) as response:

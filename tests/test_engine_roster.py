@@ -25,6 +25,7 @@ from appliance.engines.pool import Pool
 from appliance.engines.recogniser import HttpRecogniser
 from appliance.engines.roster import Roster, read_roster
 from appliance.errors import UserError
+from tests.metrics_kit import assert_known, parsed
 
 
 class Clock:
@@ -90,6 +91,11 @@ async def test_only_the_warm_are_on_the_roster_and_old_news_are_none() -> None:
             status, facts = await ask("/status")
             assert isinstance(facts, dict) and status == 200 and len(facts["servers"]) == 3
             assert facts["known"] is True and facts["pools"] == {}
+            async with http.get("/metrics") as answer:
+                told = parsed(await answer.text())
+            assert_known(told, "cluster")
+            assert told.value("ivr_pool_servers", pool=cold.pool, state="warm") == 2
+            assert told.value("ivr_pool_servers", pool=cold.pool, state="starting") == 1
             clock.now_s += FRESH_S + 0.1  # the cluster does not answer: no reason to leave servers
             assert (await ask("/roster"))[0] == 503
         with pytest.raises(UserError, match=r"cluster\.port"):

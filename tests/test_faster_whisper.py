@@ -29,7 +29,7 @@ from appliance.errors import UserError
 from appliance.models.engine import ModelOptions
 from appliance.models.mel_stream import MelStream
 from appliance.models.whisper import MOST_PROMPT_TOKENS, Window
-from tests.serving import Served, serving
+from tests.serving import Served, client, serving
 from tests.stt_environment import STT_PYTHON, in_stt_python, needs_stt_python, run_library_tests
 
 RATE_HZ = 8000
@@ -303,7 +303,7 @@ async def served(
     command = ("stt", "--engine", "faster-whisper", "--model", str(folder), "--device", "cpu")
     async with (
         serving(data, *command, *options, python=STT_PYTHON, status=status) as server,
-        aiohttp.ClientSession() as http,
+        client() as http,
     ):
         yield server, http
 

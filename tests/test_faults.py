@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import re
 import signal
 import socket
 import time
@@ -252,7 +253,7 @@ async def test_without_turn_judge_and_embedder_turns_end_and_words_find_the_answ
     _, turns = await call.rows()
     assert turns[1].heard == SHORT_ANSWERS["cancel"]
     assert turns[1].passages[0].heading == "How do I cancel my connection?"
-    assert turns[1].gap_ms is not None and 400 < turns[1].gap_ms < 1500
+    assert turns[1].gap_ms is not None and 400 < turns[1].gap_ms < ANSWER_DEADLINE_MS
     assert any("search by words alone" in line for line in site.logged("worker", begun))
 
 
@@ -274,7 +275,7 @@ async def test_postgres_is_away_and_then_the_worker_is_killed_too(
 
     began = time.monotonic()
     await asyncio.to_thread(site.start, "worker")  # without Postgres, without a language model
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 30
     async with ringing(site) as after:
         await after.event("turn_over")
         await after.said(files["router"])
@@ -415,7 +416,9 @@ async def test_more_calls_than_the_limit_are_busy_and_the_live_ones_untouched(
         for call in calls:
             turn = (await call.event("turn_over"))["turn"]
             assert turn["heard"] == SHORT_ANSWERS["late"]
-    assert any(f"its limit of {MAX_CALLS} calls" in line for line in site.logged("worker"))
+    # where the machine is busy the worker may take fewer than it is told, and says why
+    told = re.compile(rf"its limit of ({MAX_CALLS} calls|\d calls: )")
+    assert any(map(told.search, site.logged("worker")))
 
 
 # --- bad input ------------------------------------------------------------------------------------
@@ -423,7 +426,7 @@ async def test_more_calls_than_the_limit_are_busy_and_the_live_ones_untouched(
 
 async def test_a_forbidden_network_gets_no_answer_and_one_log_line(site: Site) -> None:
     begun = len(site.logged("sip"))
-    assert options_from("127.0.0.1", site.sip_port).startswith(b"SIP/2.0 200")
+    assert options_from("127.0.0.1", site.sip_port, 5.0).startswith(b"SIP/2.0 200")
     for _ in range(3):
         assert options_from("127.0.0.2", site.sip_port, 0.2) == b""
     lines = [line for line in site.logged("sip", begun) if "127.0.0.2" in line]

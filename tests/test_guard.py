@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from appliance.ops.keeping import guard
+from appliance.ops.keeping.ports import free_port
+from tests.process_kit import children_of
 
 FAMILY = """
 import os, signal, sys, time
@@ -93,3 +96,59 @@ def test_a_command_that_is_not_there() -> None:
     program = [sys.executable, "-I", "-S", guard.__file__, "/nowhere/vllm"]
     done = subprocess.run(program, capture_output=True, check=False, timeout=10)
     assert done.returncode == 127 and b"No such file" in done.stderr
+
+
+SERVER = """
+import os, socket, sys, threading
+names = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "GUARD_HEALTH"} & os.environ.keys()
+assert not names, names
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    asked, _ = server.accept()
+    with asked:
+        asked.recv(1000)
+        asked.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+"""
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(5)
+        yield listening
+
+
+def test_it_says_that_the_server_lives_while_it_answers(
+    manager: socket.socket, tmp_path: Path
+) -> None:
+    port = free_port()
+    watched = {
+        "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000",
+        "GUARD_HEALTH": f"127.0.0.1:{port}",
+    }  # fmt: skip
+    program = [sys.executable, "-I", "-S", guard.__file__, sys.executable, "-c", SERVER, str(port)]
+    process = subprocess.Popen(program, env={**os.environ, **watched})
+    try:
+        assert manager.recv(200) == b"READY=1\nSTATUS=the model loads"
+        while (said := manager.recv(200)) == b"WATCHDOG=1":
+            pass  # it loads
+        assert said == b"STATUS=the model is loaded"
+        for _ in range(3):
+            assert manager.recv(200) == b"WATCHDOG=1"
+        (server,) = children_of(process.pid)
+        os.kill(server, signal.SIGSTOP)
+        manager.settimeout(1)
+        with pytest.raises(TimeoutError):
+            for _ in range(4):  # what was on its way
+                manager.recv(200)
+        os.kill(server, signal.SIGCONT)
+        manager.settimeout(8)
+        assert manager.recv(200) == b"WATCHDOG=1"
+        process.terminate()
+        while (said := manager.recv(200)) != b"STOPPING=1":
+            assert said == b"WATCHDOG=1"
+        assert process.wait(5) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait()

@@ -260,6 +260,7 @@ async def test_redis_killed_in_the_middle(jobs: Jobs, base: Base) -> None:
     await asyncio.to_thread(jobs.redis.start)
     await until(lambda: base.published(5), 60)
     assert await base.passages() == PARAGRAPHS + 4
+    assert "Warning:" not in jobs.said(), "of Celery's next major version, to an operator"
 
 
 async def test_told_to_stop(jobs: Jobs) -> None:

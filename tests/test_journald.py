@@ -125,7 +125,7 @@ def test_a_traceback_stays_in_one_entry(journal: Journal) -> None:
 def test_a_childs_line_keeps_its_level_its_call_and_its_name(journal: Journal) -> None:
     assert telemetry.environment_of_children() == {"IVR_LOG__JSON_LINES": "true"}
     said = {"at": "2026", "process": "stt", "level": "ERROR", "logger": "a.b", "message": "! gone"}
-    telemetry.pass_on(orjson.dumps(said | {"call": CALL, "exception": "Traceback"}).decode())
+    telemetry.pass_on(orjson.dumps(said | {"call": CALL, "exception": "Traceback"}))
     assert journal.next() == {
         "MESSAGE": "3f2a91c0 ! gone\nTraceback",
         "PRIORITY": "3",
@@ -135,7 +135,7 @@ def test_a_childs_line_keeps_its_level_its_call_and_its_name(journal: Journal) -
         "IVR_LOGGER": "a.b",
     }
     for line in ("Segmentation fault", "[1, 2]", '{"message": 1}', "null"):
-        telemetry.pass_on(line)
+        telemetry.pass_on(f"{line}\n".encode())
         found = journal.next()
         assert found["MESSAGE"] == line and found["IVR_PROCESS"] == "child"
 

@@ -24,6 +24,7 @@ from docx import Document
 from psycopg import sql
 
 from appliance.audio import read_wav, sound_spans, write_wav
+from appliance.engines.key import headers_of, key_of_ours
 from appliance.events import Stages
 from appliance.store.agents import load_agent, publish_agent, set_number
 from appliance.store.database import open_engine
@@ -323,7 +324,8 @@ async def voice_of(site: UpSite, text: str) -> bytes:
     body = {"model": "tts", "input": text, "voice": "slt", "language": "en",
             "response_format": "pcm", "sample_rate": RATE_HZ}  # fmt: skip
     url = f"http://127.0.0.1:{site.ports['tts']}/v1/audio/speech"
-    async with aiohttp.ClientSession() as http, http.post(url, json=body) as answer:
+    key = headers_of(key_of_ours(site.settings, site.settings.engines.tts))
+    async with aiohttp.ClientSession(headers=key) as http, http.post(url, json=body) as answer:
         assert answer.status == 200
         return await answer.read()
 

@@ -81,6 +81,7 @@ def test_the_line_says_what_the_settings_say(tmp_path: Path, environment: Path) 
     assert after(found.command, "--scheduling-policy") == "priority"
     assert {"--enable-prefix-caching", "--enable-chunked-prefill"} <= set(found.command)
     assert {"--no-enable-log-requests", "--disable-uvicorn-access-log"} <= set(found.command)
+    assert after(found.command, "--middleware") == "appliance.engines.vllmdoor.VllmDoor"
     assert found.command[-1] == "--enforce-eager"
     shown = found.line() + found.as_json()
     assert "s3cret" not in shown and "VLLM_API_KEY" in shown
@@ -147,6 +148,9 @@ def test_it_runs_the_server_and_hands_on_no_secret_but_the_key(
     assert told["argv"][-2:] == ["--swap-space", "2"]
     assert told["environment"]["VLLM_API_KEY"] == "s3cret"
     assert told["environment"]["HF_HUB_OFFLINE"] == "1"
+    assert told["environment"]["PYTHONPATH"].split(os.pathsep)[0] == str(
+        Path(__file__).parent.parent
+    )
     assert told["environment"]["PATH"].split(os.pathsep)[0] == str(environment.parent)
     assert not [name for name in told["environment"] if name.startswith("IVR_")]
     assert b"serve" in err and b"s3cret" not in err + out.replace(b'"s3cret"', b"", 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from math import inf
 
 import aiohttp
 import orjson
@@ -18,6 +19,7 @@ from appliance.engines.pool import Health, Pool
 from appliance.engines.writer import OpenAiWriter
 from appliance.errors import EngineError
 from appliance.settings import Llm, LlmServers
+from tests.pace_kit import Late, on_time
 
 pytestmark = pytest.mark.server
 
@@ -77,9 +79,8 @@ async def test_with_no_server_of_the_first_the_small_one_is_asked_at_once(
 ) -> None:
     async with tiny(PATH, writing(*SMALL)) as small:
         pair = Pair(http, small)
-        asked_at = asyncio.get_running_loop().time()
-        assert await pair.written(model="lora") == SMALL_TEXT
-        assert asyncio.get_running_loop().time() - asked_at < 1.0
+        async with asyncio.timeout(10):  # a wait for the first would be a share of the minute
+            assert await pair.written(model="lora", within_s=60) == SMALL_TEXT
         body = orjson.loads(small.asked[0])
         assert body["model"] == "small"  # the agent's own is the first model's
         assert body["priority"] == 10 and "continue_final_message" not in body
@@ -91,25 +92,35 @@ async def hung(_: web.Request) -> web.StreamResponse:
 
 
 async def test_servers_that_hang_leave_the_small_one_its_time(http: aiohttp.ClientSession) -> None:
-    async with (
-        tiny(PATH, hung) as a, tiny(PATH, hung) as b, tiny(PATH, writing(*SMALL)) as small,
-    ):  # fmt: skip
-        pair = Pair(http, small, a, b)
-        loop = asyncio.get_running_loop()
-        asked_at = loop.time()
-        assert await pair.written(within_s=0.7) == SMALL_TEXT
-        assert loop.time() - asked_at < 0.7  # 0.3 s, then 0.1 s of what may be spent on the first
-        assert len(a.asked) == len(b.asked) == 1
-        await until(lambda: a.aborted == b.aborted == 1)
+    async def late() -> Late:
+        async with (
+            tiny(PATH, hung) as a, tiny(PATH, hung) as b, tiny(PATH, writing(*SMALL)) as small,
+        ):  # fmt: skip
+            pair = Pair(http, small, a, b)
+            loop = asyncio.get_running_loop()
+            asked_at = loop.time()
+            try:
+                assert await pair.written(within_s=0.7) == SMALL_TEXT
+            except EngineError:
+                return {"answer": inf}
+            took_ms = (loop.time() - asked_at) * 1000
+            assert len(a.asked) == len(b.asked) == 1
+            await until(lambda: a.aborted == b.aborted == 1)
+            return {"answer": took_ms - 700}
+
+    await on_time(late, late_ms=0)  # 0.3 s, then 0.1 s of what may be spent on the first
 
 
 async def test_when_neither_answers_it_says_so_in_time(http: aiohttp.ClientSession) -> None:
-    async with tiny(PATH, hung) as big, tiny(PATH, hung) as small:
-        loop = asyncio.get_running_loop()
-        asked_at = loop.time()
-        with pytest.raises(EngineError, match="no server answered"):
-            await Pair(http, small, big).written(within_s=0.5)
-        assert 0.3 < loop.time() - asked_at < 0.7
+    async def late() -> Late:
+        async with tiny(PATH, hung) as big, tiny(PATH, hung) as small:
+            loop = asyncio.get_running_loop()
+            asked_at = loop.time()
+            with pytest.raises(EngineError, match="no server answered"):
+                await Pair(http, small, big).written(within_s=0.5)
+            return {"error": (loop.time() - asked_at) * 1000 - 500}
+
+    await on_time(late, early_ms=200, late_ms=200)
 
 
 @pytest.mark.parametrize("other_big", [True, False])
@@ -173,7 +184,7 @@ async def test_an_answer_that_drips_for_ever_ends(http: aiohttp.ClientSession) -
         asked_at = loop.time()
         with pytest.raises(EngineError, match="no end"):
             await pair.written()
-        assert 0.4 <= loop.time() - asked_at < 1.0
+        assert 0.4 <= loop.time() - asked_at < 10  # of the 50 s that it drips
         await until(lambda: big.aborted == 1)
         assert not small.asked and pair.pool.servers[0].health is Health.UP
 

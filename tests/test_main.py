@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
@@ -34,3 +36,24 @@ def test_every_command_is_listed_once() -> None:
     lines = CliRunner().invoke(main, ["--help"]).output.splitlines()
     listed = [line.split()[0] for line in lines if line.startswith("  ") and line.split()]
     assert sorted(name for name in listed if name in main.commands) == sorted(main.commands)
+
+
+LOOK = """
+import gc
+import click
+from appliance.__main__ import main
+
+@main.command()
+@click.pass_context
+def look(ctx):
+    before = gc.isenabled()
+    ctx.obj()
+    click.echo(f"{before} {gc.isenabled()} {gc.get_freeze_count() > 10_000}")
+
+main(["look"])
+"""
+
+
+def test_nothing_is_collected_while_a_program_loads() -> None:
+    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["False", "True", "True"], done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -57,10 +56,10 @@ async def test_a_call_from_offer_to_hangup(tmp_path: Path) -> None:
         await stream.ws.send_str("{not json")
         await stream.ws.send_bytes(b"what")
         await stream.send(type="hangup", cause="USER_BUSY")
-        await asyncio.wait_for(ends.any.wait(), 2)
+        await asyncio.wait_for(ends.any.wait(), 10)
         bridge.close(Hangup("USER_BUSY"))
         bridge.close(Hangup("AGAIN"))
-        await asyncio.wait_for(stream.over.wait(), 2)
+        await asyncio.wait_for(stream.over.wait(), 10)
         assert bridge.take() == SILENCE  # the bridge's thread may come once more
     assert ends.seen == [("USER_BUSY", True)]
     assert stream.ws.close_code == 1000
@@ -78,7 +77,7 @@ async def test_a_transfer_is_declined_and_the_call_goes_on(tmp_path: Path) -> No
         stream = await worker.stream()
         await stream.send(type="transfer", to="1002", mode="attended", reason="key", summary="Hi.")
         await stream.send(type="summary", text="They want a refund.")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             while not stream.texts:
                 await asyncio.sleep(0.005)
         assert stream.texts == [{"type": "transfer_failed", "cause": "FACILITY_NOT_IMPLEMENTED"}]
@@ -92,7 +91,7 @@ async def test_a_broken_websocket_is_no_clean_end(tmp_path: Path) -> None:
         bridge = bridge_for(tmp_path, ends)
         await bridge.connect([worker.url])
         await (await worker.stream()).ws.close()
-        await asyncio.wait_for(ends.any.wait(), 2)
+        await asyncio.wait_for(ends.any.wait(), 10)
         bridge.close(Hangup("X"))
     assert ends.seen == [("NORMAL_TEMPORARY_FAILURE", False)]
 
@@ -120,14 +119,14 @@ async def test_refusals_lead_to_the_next_worker(
         bridge = bridge_for(tmp_path, Ends())
         await bridge.connect([full.url, mute.url, stranger.url, good.url])
         await good.stream()
-        await asyncio.wait_for((await mute.stream()).over.wait(), 2)
+        await asyncio.wait_for((await mute.stream()).over.wait(), 10)
         bridge.close(Hangup("NORMAL_CLEARING"))
 
 
-async def test_nobody_takes_the_call(tmp_path: Path) -> None:
+async def test_nobody_takes_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for wait in ("CONNECT_TIMEOUT_S", "ANSWER_TIMEOUT_S", "SEARCH_TIMEOUT_S"):
+        monkeypatch.setattr(mediabridge, wait, 60.0)  # there is nobody whom one could wait for
     bridge = bridge_for(tmp_path, Ends())
-    began = time.monotonic()
     with pytest.raises(WorkerRefused, match="cannot connect"):
-        await bridge.connect(["ws://127.0.0.1:1", "ws://127.0.0.1:2"])
-    assert time.monotonic() - began < 3
+        await asyncio.wait_for(bridge.connect(["ws://127.0.0.1:1", "ws://127.0.0.1:2"]), 10)
     bridge.close(Hangup("X"))

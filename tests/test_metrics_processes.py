@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.access.roles import Permission, Role
 from appliance.ops.keeping.ports import free_port
-from appliance.settings import ENV_PREFIX, METRICS_SECRET, SWITCH_SECRET, Settings, Switch
+from appliance.settings import ENV_PREFIX, METRICS_SECRET, SWITCH_SECRET, Settings, Switch, Worker
 from appliance.store.database import open_sync_engine
 from appliance.store.phonebook import Telephony, Trunk
 from appliance.telephony.clerk import Clerk
@@ -178,10 +178,11 @@ class _Door:
     def __init__(self, folder: Path, host: str) -> None:
         self.port = free_port()
         switch = Switch(conf_dir=folder, api_host=host, api_port=self.port)
-        self.settings = Settings(data_dir=folder, switch=switch)
+        self.settings = Settings(data_dir=folder, switch=switch, worker=Worker(spare_port=7099))
         engine = open_sync_engine("postgresql://nobody@127.0.0.1:9/none")
         ports = PlaybackPorts("127.0.0.1", 24000, 10)
-        workers, notices = Workers(("ws://127.0.0.1:7000",)), Notices(folder, ())
+        urls = self.settings.worker.and_spare(("ws://127.0.0.1:7000",))
+        workers, notices = Workers(urls), Notices(folder, ())
         self.office = Office(self.settings, FreeSwitch(), workers, ports, notices, "secret")
         records = Records(engine, folder / "spool")
         roster = Roster(engine, self.office)
@@ -221,6 +222,8 @@ def test_the_switch_tells_of_trunks_and_of_no_stranger(tmp_path: Path) -> None:
     assert found.value("ivr_trunk_calls_limit", trunk="acme") == 30
     assert found.value("ivr_trunk_up", trunk="acme") == 0  # FreeSWITCH is not there
     assert found.value("ivr_switch_calls_begun_total", direction="in") == 1
+    assert found.value("ivr_switch_worker_healthy", worker="ws://127.0.0.1:7000") == 0
+    assert "127.0.0.1:7099" not in str(found.values)  # nobody misses the spare one
     assert "203.0.113" not in str(found.values)
 
 

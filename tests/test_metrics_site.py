@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from appliance.audio import write_wav
-from appliance.call.tracing import spans_ms
+from appliance.call.spans import spans_ms
 from appliance.events import CallRecord, Turn
 from appliance.metrics.calls import STAGES, durations_ms
 from appliance.ops.top.gather import Gatherer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import time
@@ -13,14 +12,16 @@ from appliance.models import model_watch
 from appliance.models.ending import LOST_STATUS
 from appliance.models.http import Load
 from appliance.models.model_watch import ModelWatch, guarding
+from tests.tinyserver import until
 
 
 def test_a_step_counts_while_it_lasts() -> None:
     watch = ModelWatch()
     assert watch.stuck_s == 0
+    before_s = time.monotonic()
     with watch.step():
         time.sleep(0.01)
-        assert 0.01 <= watch.stuck_s < 1
+        assert 0.01 <= watch.stuck_s <= time.monotonic() - before_s
     assert watch.stuck_s == 0
 
 
@@ -30,10 +31,8 @@ async def test_a_server_is_not_ready_while_its_model_hangs(monkeypatch: pytest.M
     watch, load = ModelWatch(), Load("tts", "coqui", ("hi",), 8)
     async with guarding(watch, load):
         with watch.step():
-            await asyncio.sleep(0.12)
-            assert not load.ready
-        await asyncio.sleep(0.05)
-        assert load.ready
+            await until(lambda: not load.ready)
+        await until(lambda: load.ready)
 
 
 @pytest.mark.parametrize(
@@ -53,11 +52,11 @@ async def main():
     watch = model_watch.ModelWatch()
     async with model_watch.guarding(watch, Load("tts", "coqui", ("hi",), 8)):
         {trouble}
-        await asyncio.sleep(20)
+        await asyncio.sleep(120)
 asyncio.run(main())
 """
     ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=15, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == LOST_STATUS
     assert said in ended.stderr

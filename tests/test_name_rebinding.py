@@ -1,5 +1,6 @@
-"""URLs whose names lie, in a process whose DNS is an attacker's: what is fetched and what is told goes
-to the address that was checked, and to no loopback, link-local or metadata address by any spelling.
+"""URLs whose names lie, in a process whose DNS is an attacker's: what is fetched, what is told and whom
+an external bot's call reaches is the address that was checked, and no loopback, link-local or metadata
+address by any spelling (but the operator's own bot on this machine, named plainly).
 
 The process has a network and a resolv.conf of its own (namespaces), so it needs root. Run as a
 program, this module is that process: ``python -m tests.test_name_rebinding``.
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -22,10 +24,13 @@ import orjson
 import pytest
 from aiohttp import web
 
+from appliance.call.botlink import BotLink
+from appliance.errors import EngineError
 from appliance.knowledge.fetching import fetch
 from appliance.knowledge.reading.document import RefusedDocumentError, UnreadableDocumentError
 from appliance.outreach.webhooks.sending import send
 from appliance.outreach.webhooks.signing import new_secret
+from appliance.store.agents import BOT_URL
 from tests.appliance_kit import ROOT
 
 OURS, LOOPBACK, METADATA = "10.9.9.9", "127.0.0.1", "169.254.169.254"
@@ -37,6 +42,7 @@ ANSWERS = {  # of each question in turn; the last of them for ever
     "zero.test": (["0.0.0.0"],),
     "both.test": ([LOOPBACK, METADATA, OURS],),
     "rebind.test": ([OURS], [LOOPBACK]),
+    "turn.test": ([OURS], [LOOPBACK]),
     "ours.test": ([OURS],),
 }
 GOOD = ("ours.test", "both.test", "rebind.test")
@@ -47,6 +53,22 @@ BAD = (
     "ours.test@127.0.0.1", "127.0.0.1#.ours.test", "[::]", "nowhere.test",
 )  # fmt: skip
 REDIRECTS = (*BAD, "rebind.test")
+OWN_BOTS = {"localhost": LOOPBACK, "[::1]": "::1", "127.0.0.1": LOOPBACK}
+"""The operator's own, on this machine: called by its plain name, and not otherwise."""
+BOTS = {
+    **{host: None for host in BAD if BOT_URL.fullmatch(f"ws://{host}/")},
+    **{host: OURS for host in ("ours.test", "both.test", "turn.test")},
+    **OWN_BOTS,
+}
+"""Whom each reaches."""
+
+
+class Nobody:
+    """The call that a bot would have."""
+
+    def on_bot_message(self, payload: bytes) -> None: ...
+
+    def on_bot_gone(self, why: str) -> None: ...
 
 
 class Resolver(asyncio.DatagramProtocol):
@@ -110,9 +132,17 @@ async def _attacked() -> dict[str, list[str]]:
             reached.append(f"refused: {e}")
         told[what] = list(reached)
 
+    async def rung(host: str) -> None:
+        reached.clear()
+        with suppress(EngineError):  # nobody there is a bot
+            await BotLink.open(f"ws://{host}:{PORT}/", Nobody())
+        told[f"bot {host}"] = list(reached)
+
     for host in (*GOOD, *BAD):
         for post in (False, True):
             await noted(f"{'post' if post else 'get'} {host}", f"http://{host}:{PORT}/", post=post)
+    for host in BOTS:
+        await rung(host)
     for host in REDIRECTS:
         await noted(f"redirect {host}", f"http://ours.test:{PORT}/?to={host}", post=False)
     await runner.cleanup()
@@ -132,6 +162,9 @@ def test_names_that_lie_lead_nowhere_else(tmp_path: Path) -> None:
         pytest.skip("no namespaces here")
     assert done.returncode == 0, done.stderr
     told: dict[str, list[str]] = orjson.loads(done.stdout.splitlines()[-1])
+    bots = {what[4:]: told.pop(what) for what in list(told) if what.startswith("bot ")}
+    assert len(bots) > 20
+    assert bots == {host: [address] if address else [] for host, address in BOTS.items()}
     assert len(told) == 2 * len((*GOOD, *BAD)) + len(REDIRECTS)
     reached = {
         one for found in told.values() for one in found if not one.startswith(("ref", "sta"))

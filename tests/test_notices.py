@@ -15,6 +15,7 @@ import pytest
 from appliance.audio import read_wav, sound_spans
 from appliance.events import Agent
 from appliance.telephony.notices import Notices
+from tests.knowledge_servers import KEY
 from tests.serving import serving
 
 AGENT = Agent("sunrise", 1, "Sunrise", voice="slt")
@@ -23,7 +24,8 @@ AGENT = Agent("sunrise", 1, "Sunrise", voice="slt")
 @pytest.mark.server
 async def test_a_notice_is_spoken_once_and_kept(tmp_path: Path) -> None:
     async with serving(tmp_path / "data", "tts", "--engine", "flite") as served:
-        notices = Notices(tmp_path / "notices", ("http://127.0.0.1:9", served.url))
+        urls = ("http://127.0.0.1:9", served.url)
+        notices = Notices(tmp_path / "notices", urls, lambda url: KEY)
         assert notices.ready("We are closed.", AGENT) == ""
         path = await asyncio.to_thread(notices.render, "We are closed.", AGENT)
         (pcm,), rate_hz = read_wav(Path(path))
@@ -64,14 +66,14 @@ def test_a_voice_server_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
         notices = Notices(tmp_path, (f"http://127.0.0.1:{server.getsockname()[1]}",))
         begun = time.monotonic()
         assert notices.render("We are closed.", AGENT, 0.5) == ""
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 10  # what drips, drips for ever
 
 
 @pytest.mark.server
 async def test_a_disk_that_takes_nothing_breaks_no_call(tmp_path: Path) -> None:
     (tmp_path / "notices").write_text("in the way")
     async with serving(tmp_path / "data", "tts", "--engine", "flite") as served:
-        notices = Notices(tmp_path / "notices", (served.url,))
+        notices = Notices(tmp_path / "notices", (served.url,), lambda url: KEY)
         assert await asyncio.to_thread(notices.render, "We are closed.", AGENT) == ""
 
 

@@ -18,11 +18,13 @@ import pytest
 import pytest_asyncio
 
 from appliance.audio import read_wav, sound_spans, write_wav
+from appliance.engines.key import headers_of, key_of_ours
 from appliance.events import Agent
 from appliance.ops.keeping.ports import free_ports
 from appliance.store.agents import publish_agent, set_number
 from appliance.store.database import open_engine
 from tests.appliance_kit import ROOT, LiveCall, Site, real_engine, ringing
+from tests.metronome import Metronome
 from tests.soundmatch import assert_heard
 from tests.spoken import RATE_HZ, say
 
@@ -36,6 +38,8 @@ ANSWER = (
     " whose it was. Then one day a little machine came and picked it up, and everybody was happy."
 )
 READY_TIMEOUT_S = 40.0
+MOST_ATTEMPTS = 3
+"""Calls, while the machine is busy with other things: then their sound says nothing about us."""
 LONGEST_STOP_MS = 1500
 """From the caller's first sound to the bot's silence at the ear: detector, two networks, jitter."""
 
@@ -58,7 +62,9 @@ class BotProcess:
         settings = {
             "PORT": str(self.port),
             "STT_URL": site.url("stt.0").replace("http", "ws"),
+            "STT_KEY": key_of_ours(site.settings, site.settings.engines.stt),
             "TTS_URL": site.url("tts.0"),
+            "TTS_KEY": key_of_ours(site.settings, site.settings.engines.tts),
             "GREETING": GREETING,
             "ANSWER": ANSWER,
         }
@@ -126,7 +132,8 @@ async def voice_of(site: Site, text: str) -> bytes:
     """What `ivr tts` makes of ``text``, 8 kHz."""
     body = {"model": "tts", "input": text, "voice": "slt", "language": "en",
             "response_format": "pcm", "sample_rate": RATE_HZ}  # fmt: skip
-    async with aiohttp.ClientSession() as http:
+    key = headers_of(key_of_ours(site.settings, site.settings.engines.tts))
+    async with aiohttp.ClientSession(headers=key) as http:
         async with http.post(site.url("tts.0") + "/v1/audio/speech", json=body) as answer:
             assert answer.status == 200
             return await answer.read()
@@ -203,8 +210,11 @@ async def test_a_bot_that_is_killed_in_mid_word_is_apologised_for(
 
 
 async def test_without_its_bot_the_caller_hears_the_apology(site: Site) -> None:
-    async with ringing(site, LOST_DID) as call:
-        await call.heard("ended")
+    for _ in range(MOST_ATTEMPTS):
+        async with Metronome() as metronome, ringing(site, LOST_DID) as call:
+            await call.heard("ended")
+        if not metronome.machine_was_busy:
+            break
     _, heard, rate_hz = call.sound()
     record, _ = await call.rows()
     assert (record.ended_by, record.cause) == ("system", "NORMAL_TEMPORARY_FAILURE")

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from appliance.ops.keeping.ports import free_ports
 from appliance.ops.keeping.program import Address, Program
 from appliance.ops.pools import EnginePools
 from appliance.settings import Capacity, Database, Place, Run, Settings
+from tests.knowledge_servers import KEY
 
 pytestmark = [
     pytest.mark.server,
@@ -45,7 +47,10 @@ pytestmark = [
 def flite(run: Run) -> Group:
     """Real `ivr tts` servers."""
     programs = tuple(
-        engine_program("tts", number, Place(run, number, port))
+        replace(
+            engine_program("tts", number, Place(run, number, port), key=lambda: KEY),
+            environment={"IVR_ENGINES__KEY": KEY},
+        )
         for number, port in enumerate(free_ports(run.most))
     )
     return Group("tts", "tts.0", run, programs, run.capacity, warm_up_s=1.0)
@@ -96,7 +101,7 @@ async def running(settings: Settings, *groups: Group) -> AsyncIterator[EnginePoo
 async def client(stage: str, addresses: Sequence[str]) -> AsyncIterator[tuple[Pool, Any]]:
     """A worker's pool that knows every place, and its connections."""
     async with aiohttp.ClientSession() as http:
-        pool = Pool(stage, tuple(addresses), http)
+        pool = Pool(stage, tuple(addresses), http, lambda url: KEY)
         looking = asyncio.create_task(pool.run())
         try:
             await until(pool.is_up, 10)
@@ -261,6 +266,30 @@ def test_ivr_pools_runs_them_alone_and_says_what_they_do(tmp_path: Path) -> None
         [*command, "--stage", "llm"], env=environment, stderr=subprocess.PIPE, check=False
     )
     assert unknown.returncode == 2 and b"engines.llm.run is empty" in unknown.stderr
+
+
+def test_ivr_pools_stays_where_all_engines_are_elsewhere(tmp_path: Path) -> None:
+    """Or ivr.target would never come up on such a box."""
+    stages = ("stt", "tts", "turn", "embed", "rerank", "llm")
+    environment = {
+        **os.environ,
+        "IVR_DATA_DIR": str(tmp_path),
+        "IVR_DATABASE__URL": "postgresql://u:p@127.0.0.1:1/none",
+        **{f"IVR_ENGINES__{stage.upper()}__RUN": "[]" for stage in stages},
+    }
+    log = tmp_path / "log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "appliance", "pools"], env=environment, stderr=errors
+        )
+    try:
+        _until(lambda: "= 0 engine servers are up" in log.read_text())
+        assert "engines.<stage>.run is empty" in log.read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _status(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:

@@ -91,7 +91,7 @@ async def test_too_slow_is_killed_and_may_be_tried_again() -> None:
         await read_document(
             book(150), "book.pdf", "", ReadOptions(timeout_s=1.5), lambda done, _: seen.append(done)
         )
-    assert loop.time() - begin < 6
+    assert loop.time() - begin < 20
     assert (f"({seen[-1]} of 150 pages were)" in str(late.value)) if seen else True
 
 

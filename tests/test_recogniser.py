@@ -65,7 +65,7 @@ class Caller:
             await asyncio.sleep(0.02 / faster)
         self.session.finish()
 
-    async def final(self, timeout_s: float = 5) -> Transcript:
+    async def final(self, timeout_s: float = 20) -> Transcript:
         await until(lambda: len(self.finals) >= self._number, timeout_s)
         return self.finals[-1]
 
@@ -153,18 +153,18 @@ async def stream(request: web.Request, *, mute: bool = False, code: str = "") ->
 
 
 async def test_a_server_that_gives_no_final_is_replaced_in_time(script: Script) -> None:
-    async with site(script, 1, timeout_ms=300) as (_, good, recogniser), tiny(
+    async with site(script, 1) as (_, good, recogniser), tiny(
         "/v1/stream", stream
     ) as deaf:  # fmt: skip
         pool = Pool("stt", (deaf.url.replace("http", "ws"), good.servers[0].url), recogniser._http)
         await pool.check()
-        slow = HttpRecogniser(pool, recogniser._http, 300)
+        slow = HttpRecogniser(pool, recogniser._http, 800)
         caller, utterance = Caller(slow), script.utterances[0]
         await until(lambda: pool.servers[0].in_flight)
         await caller.says(utterance)
         assert (await caller.final()).text == plain(utterance)
         assert pool.servers[0].health is Health.DOWN
-        await asyncio.sleep(0.5)  # the first timer must not take out the healthy one
+        await asyncio.sleep(1.0)  # the first timer must not take out the healthy one
         assert pool.servers[1].health is Health.UP and caller.session.failures == 1
         caller.session.close()
 
@@ -173,7 +173,7 @@ async def test_a_server_that_gives_no_final_is_replaced_in_time(script: Script) 
 async def test_a_server_that_does_not_open_is_passed_over(
     script: Script, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recognisers, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(recognisers, "CONNECT_TIMEOUT_S", 0.8)
 
     async def handler(request: web.Request) -> web.StreamResponse:
         return await stream(request, mute=True, code="" if trouble == "mute" else trouble)
@@ -197,7 +197,7 @@ async def test_the_wait_for_a_final_begins_anew_at_each_server(
     script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The utterance is over before a server is found: its first clock must not hit the second."""
-    monkeypatch.setattr(recognisers, "CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(recognisers, "CONNECT_TIMEOUT_S", 1.0)
 
     async def mute(request: web.Request) -> web.StreamResponse:
         return await stream(request, mute=True)
@@ -206,13 +206,13 @@ async def test_the_wait_for_a_final_begins_anew_at_each_server(
         pool = Pool("stt", (bad.url.replace("http", "ws"), good.servers[0].url), recogniser._http)
         await pool.check()
         caller, utterance = (
-            Caller(HttpRecogniser(pool, recogniser._http, 700)),
+            Caller(HttpRecogniser(pool, recogniser._http, 1400)),
             script.utterances[0],
         )
         await caller.says(utterance, faster=50)
         assert pool.servers[1].in_flight == 0  # still waiting for the mute one
         assert (await caller.final()).text == plain(utterance)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.8)
         assert caller.session.failures == 0 and pool.servers[1].health is Health.UP
         caller.session.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from knowledge_servers import EmbedProcess
+from knowledge_servers import KEY, EmbedProcess
 from review_kit import helpline, log_call
 
 from appliance.__main__ import main
@@ -32,6 +32,7 @@ def ivr(
     monkeypatch.setenv("IVR_DATABASE__URL", database_url)
     monkeypatch.setenv("IVR_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("IVR_ENGINES__EMBED__URLS", json.dumps([embed_process.url]))
+    monkeypatch.setenv("IVR_ENGINES__KEY", KEY)
     monkeypatch.chdir(tmp_path)
 
     async def prepare() -> None:

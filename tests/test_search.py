@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import aiohttp
@@ -29,13 +31,15 @@ from appliance.store.finding import Found, Weights, find, plan_of
 from appliance.store.lanes import Driver, Lanes
 from appliance.store.passages import Scope, StoredPassage
 from appliance.store.staging import NewPassage
-from tests.knowledge_servers import EmbedProcess
+from tests.knowledge_servers import KEY, EmbedProcess
+from tests.pace_kit import Late, on_time
 from tests.sunrise_questions import CALIBRATION, HELD_OUT, OFF_CALIBRATION, OFF_HELD_OUT
 from tests.versions_kit import add_version
 
 SAMPLE = Path("appliance/samples/sunrise-broadband.md")
 NAME = "sunrise-broadband"
-DEADLINE_MS = 2000  # generous: these tests judge what is found; bench/retrieval.py judges the time
+DEADLINE_MS = 20_000
+"""Generous: these tests judge what is found; bench/retrieval.py judges the time."""
 
 
 def agent(knowledge: str = NAME, version: int = 1) -> Agent:
@@ -64,7 +68,7 @@ class Slow:
 @pytest.fixture
 async def embedder(embed_process: EmbedProcess) -> AsyncIterator[HttpEmbedder]:
     async with aiohttp.ClientSession() as http:
-        yield HttpEmbedder(Pool("embed", (embed_process.url,), http), http, 2000)
+        yield HttpEmbedder(Pool("embed", (embed_process.url,), http, lambda url: KEY), http, 20_000)
 
 
 @pytest.fixture
@@ -104,19 +108,22 @@ async def test_a_new_version_of_knowledge_does_not_hold_up_the_calls(
 ) -> None:
     """An index over 10 000 passages takes 0.5 s, and is made while calls live."""
 
+    begun, calls_live = threading.Event(), threading.Event()
+    lived: list[bool] = []
+
     def slowly(passages: Sequence[StoredPassage], stamp: str) -> Memory:
-        time.sleep(0.3)
+        begun.set()
+        lived.append(calls_live.wait(10))
         return Memory(passages, stamp)
 
     monkeypatch.setattr(library, "Memory", slowly)
-    longest_s, search = 0.0, open_search(embedder)
+    search = open_search(embedder)
     loading = asyncio.create_task(search.preload(NAME, 1))
-    while not loading.done():
-        begun = time.monotonic()
+    while not begun.is_set():
         await asyncio.sleep(0.005)
-        longest_s = max(longest_s, time.monotonic() - begun)
+    calls_live.set()  # which the index waits for: on this loop it would wait in vain
     assert await loading and search.texts(NAME, 1)
-    assert longest_s < 0.15
+    assert lived == [True]
 
 
 @pytest.mark.server
@@ -177,13 +184,19 @@ async def test_both_lists_are_fused(
 async def test_words_alone_when_the_embedder_is_gone(
     engine: AsyncEngine, open_search: Open, embedder_gone: Dead | Slow
 ) -> None:
-    search = open_search(embedder_gone)
-    begin = time.perf_counter()
-    result = await search.explain(Scope(NAME, 1), "what is the late fee", 300)
-    assert time.perf_counter() - begin < 0.35
-    assert result.source == "words"
-    assert result.passages[0].heading == "What is the late fee?"
-    assert extract("what is the late fee", result.passages) is not None
+    async def late() -> Late:
+        search = open_search(embedder_gone)
+        begin = time.perf_counter()
+        result = await search.explain(Scope(NAME, 1), "what is the late fee", 300)
+        took_ms = (time.perf_counter() - begin) * 1000
+        if result.source == "none":  # nor Postgres in time: that is for ever, if it is so each time
+            return {"answer": inf}
+        assert result.source == "words"
+        assert result.passages[0].heading == "What is the late fee?"
+        assert extract("what is the late fee", result.passages) is not None
+        return {"answer": took_ms - 300}
+
+    await on_time(late, late_ms=50)
 
 
 @pytest.mark.server
@@ -261,16 +274,21 @@ async def test_memory_answers_when_postgres_is_away_or_hangs(
     mute = await asyncio.start_server(hang, "127.0.0.1", 0)
     port = mute.sockets[0].getsockname()[1]
     for where in ("127.0.0.1:9", f"127.0.0.1:{port}"):  # refused at once; accepted and mute
-        away = open_engine(f"postgresql://nobody@{where}/none")
-        search = open_search(embedder, tmp_path, on=away)
-        assert await search.preload(NAME, 1) if where.endswith(":9") else search.recall(NAME, 1)
-        begin = time.perf_counter()
-        result = await search.explain(Scope(NAME, 1), "what is the late fee", 60)
-        assert time.perf_counter() - begin < 0.2
-        assert result.source == "memory"
-        assert result.passages[0].heading == "What is the late fee?"
-        await search.close()
-        await away.dispose()
+
+        async def late(where: str = where) -> Late:
+            away = open_engine(f"postgresql://nobody@{where}/none")
+            search = open_search(embedder, tmp_path, on=away)
+            assert await search.preload(NAME, 1) if where.endswith(":9") else search.recall(NAME, 1)
+            begin = time.perf_counter()
+            result = await search.explain(Scope(NAME, 1), "what is the late fee", 60)
+            took_ms = (time.perf_counter() - begin) * 1000
+            assert result.source == "memory"
+            assert result.passages[0].heading == "What is the late fee?"
+            await search.close()
+            await away.dispose()
+            return {"answer": took_ms - 60}
+
+        await on_time(late, late_ms=140)
     release.set()
     mute.close()
     await mute.wait_closed()
@@ -316,10 +334,18 @@ async def test_a_reranker_puts_passages_in_order_when_it_is_in_time(
     for reranker in (Ranker(delay_s=5), Ranker(fails=True)):
         search = open_search(embedder, None, reranker)
         await search.explain(Scope(NAME, 1), asked, 400)  # opens its connection
-        begin = time.perf_counter()
-        late = await search.explain(Scope(NAME, 1), asked, 400)
-        assert time.perf_counter() - begin < 0.45 and not late.reranked
-        assert [p.id for p in late.passages] == [p.id for p in plain.passages]
+
+        async def late(search: Search = search) -> Late:
+            begin = time.perf_counter()
+            found = await search.explain(Scope(NAME, 1), asked, 400)
+            took_ms = (time.perf_counter() - begin) * 1000
+            assert not found.reranked
+            if found.source != "hybrid":  # nor what it asked first: for ever, if it is so each time
+                return {"answer": inf}
+            assert [p.id for p in found.passages] == [p.id for p in plain.passages]
+            return {"answer": took_ms - 400}
+
+        await on_time(late, late_ms=50)
 
 
 @pytest.mark.server

@@ -14,7 +14,7 @@ from appliance.ops.seed import SAMPLE, sample_agent
 from appliance.store.agents import Assignment, load_assignment
 from appliance.store.database import open_engine
 from appliance.store.passages import version_of
-from tests.knowledge_servers import EmbedProcess
+from tests.knowledge_servers import KEY, EmbedProcess
 
 SAMPLES = Path("appliance/samples")
 
@@ -24,6 +24,7 @@ def environment(database_url: str, embed_process: EmbedProcess, tmp_path: Path) 
     return {
         "IVR_DATABASE__URL": database_url,
         "IVR_ENGINES__EMBED__URLS": json.dumps([embed_process.url]),
+        "IVR_ENGINES__KEY": KEY,
         "IVR_DATA_DIR": str(tmp_path),
     }
 

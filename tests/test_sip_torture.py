@@ -20,9 +20,20 @@ from appliance.telephony import siptransport
 from appliance.telephony.calltable import CallTable, Flow
 from appliance.telephony.proxy import Proxy, Send, ToChild
 from appliance.telephony.sipmessage import MAX_MESSAGE_BYTES, StreamFramer, parse
-from tests.attack_kit import Footprint, Scene, attacker, heard, invite, request, scene, statuses
+from tests.attack_kit import (
+    Footprint,
+    Scene,
+    attacker,
+    heard,
+    in_time,
+    invite,
+    request,
+    scene,
+    statuses,
+)
 from tests.freeswitch_kit import freeswitch, needs_freeswitch
 from tests.sipkit import options
+from tests.tinyserver import until
 from tests.torture_kit import Torture, messages
 
 ALL = messages()
@@ -145,10 +156,10 @@ def test_no_mutation_breaks_the_proxy(batch: list[bytes], transport: str) -> Non
 @given(mutated())
 @settings(max_examples=100)
 def test_no_mutation_costs_more_than_a_moment(data: bytes) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()  # not what else the machine does
     with contextlib.suppress(ProtocolError):
         parse(data)
-    assert time.perf_counter() - begun < 0.1
+    assert time.thread_time() - begun < 0.1
 
 
 @given(mutated(), st.integers(1, 400))
@@ -166,10 +177,10 @@ def test_a_body_byte_by_byte_costs_no_more_than_itself() -> None:
     )
     framer = StreamFramer()
     framer.feed(head)
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for _ in range(11_999):
         framer.feed(b"x")
-    assert time.perf_counter() - begun < 0.5
+    assert time.thread_time() - begun < 0.5
     assert framer.feed(b"x")[0]
 
 
@@ -198,13 +209,22 @@ async def _udp(place: Scene) -> list[int]:
         data = re.sub(rb"(?m)^(Via: SIP/2.0/UDP [^\r\n]*)", rb"\1;rport", data, count=1)
         sock.sendto(data, ("127.0.0.1", place.port))
         await asyncio.sleep(0.02)
-    await asyncio.sleep(0.5)
-    found = statuses(heard(sock))
+    found: list[int] = []
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(10):
+            while not (found.count(405) >= 8 and {200, 483} <= set(found)):
+                await asyncio.sleep(0.1)
+                found += statuses(heard(sock))
+    await asyncio.sleep(0.3)
+    found += statuses(heard(sock))
     sock.close()
     return found
 
 
-async def _tcp(place: Scene, data: bytes, pause_s: float = 0.02, size: int = 0) -> bytes:
+async def _tcp(
+    place: Scene, data: bytes, pause_s: float = 0.02, size: int = 0, answers: int = 0
+) -> bytes:
+    """What comes back until the other side closes, or says no more once there were so many answers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
     answer = b""
     try:
@@ -212,9 +232,12 @@ async def _tcp(place: Scene, data: bytes, pause_s: float = 0.02, size: int = 0) 
             writer.write(data[at : at + (size or len(data))])
             await writer.drain()
             await asyncio.sleep(pause_s if size else 0)
-        async with asyncio.timeout(0.3):
-            while got := await reader.read(65536):
-                answer += got
+        while True:
+            async with asyncio.timeout(10 if answer.count(b"SIP/2.0 2") < answers else 0.3):
+                got = await reader.read(65536)
+            if not got:
+                break
+            answer += got
     except (TimeoutError, ConnectionError):
         pass
     finally:
@@ -228,7 +251,11 @@ async def test_all_of_it_against_ivr_sip_with_a_call_in_progress(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(siptransport, "MESSAGE_TIMEOUT_S", 1.0)
-    async with scene(tmp_path) as place:
+    await in_time(_all_of_it, tmp_path)
+
+
+async def _all_of_it(folder: Path) -> None:
+    async with scene(folder) as place:
         children, before = place.pids(), Footprint.of(place.office)
         place.worker.refuse = True  # what gets as far as a child ends there
         found = await _udp(place)
@@ -239,9 +266,9 @@ async def test_all_of_it_against_ivr_sip_with_a_call_in_progress(
         await place.idle(timeout_s=20)
         place.untouched()
         assert place.pids() == children, "a child died"
-        await asyncio.sleep(1.5)
+        most = before.descriptors + 4
+        await until(lambda: Footprint.of(place.office).descriptors <= most, 20)
         after = Footprint.of(place.office)
-        assert after.descriptors <= before.descriptors + 4
         assert after.resident_bytes < before.resident_bytes + 40 * 2**20
         assert (await options(place.port)).startswith(b"SIP/2.0 200")
         await place.caller.hang_up()
@@ -253,9 +280,11 @@ async def _hostile_streams(place: Scene) -> None:
     good = request("OPTIONS", "127.0.0.1", 5060, f"127.0.0.1:{place.port}", "tcp-1").replace(
         b"/UDP", b"/TCP"
     )
-    assert statuses([await _tcp(place, good)]) == [200]
-    assert statuses([await _tcp(place, good.replace(b"tcp-1", b"tcp-2"), 0.002, 40)]) == [200]
-    double = await _tcp(place, good.replace(b"tcp-1", b"a") + good.replace(b"tcp-1", b"b"))
+    assert statuses([await _tcp(place, good, answers=1)]) == [200]
+    slow = await _tcp(place, good.replace(b"tcp-1", b"tcp-2"), 0.002, 40, answers=1)
+    assert statuses([slow]) == [200]
+    two = good.replace(b"tcp-1", b"a") + good.replace(b"tcp-1", b"b")
+    double = await _tcp(place, two, answers=2)
     assert double.count(b"SIP/2.0 200") == 2
     for lie in (b"-1", b"99999", b"5", b"0x10", b"999999999999", b"0\r\nContent-Length: 9"):
         data = good.replace(b"Content-Length: 0", b"Content-Length: " + lie)
@@ -270,11 +299,9 @@ async def _hostile_streams(place: Scene) -> None:
         sock.sendall(b"INVITE sip:x")
         sock.setblocking(False)
         lorises.append(sock)
-    await asyncio.sleep(1.3)  # MESSAGE_TIMEOUT_S, above
-    closed = sum(_is_closed(sock) for sock in lorises)
+    await until(lambda: all(_is_closed(sock) for sock in lorises), 20)  # MESSAGE_TIMEOUT_S, above
     for sock in lorises:
         sock.close()
-    assert closed == len(lorises)
 
 
 def _is_closed(sock: socket.socket) -> bool:
@@ -325,6 +352,6 @@ async def _options_of(port: int) -> bytes:
     )
     try:
         loop = asyncio.get_running_loop()
-        return await asyncio.wait_for(loop.sock_recv(sock, 4096), 3)
+        return await asyncio.wait_for(loop.sock_recv(sock, 4096), 10)
     finally:
         sock.close()

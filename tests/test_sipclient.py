@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from appliance.errors import ProtocolError
 from appliance.store.phonebook import Transport
 from appliance.telephony.sipclient import Reply, SipClient
+from tests.pace_kit import Late, on_time_sync
 from tests.registrar import Registrar, make_certificate, serve
 
 pytestmark = pytest.mark.server
@@ -24,20 +26,28 @@ def ask(
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_an_answer(transport: Transport) -> None:
-    registrar = Registrar()
-    with serve(registrar, transport) as port:
-        reply = ask(port, transport)
-    assert reply and reply.response.status == 200 and reply.ms < 500
-    (request,) = registrar.asked
-    via = request.headers.get("via")
-    assert via.startswith(f"SIP/2.0/{transport.upper()} 127.0.0.1:{reply.local[1]};branch=z9hG4bK")
-    assert via.endswith(";rport")
+    def late() -> Late:
+        registrar = Registrar()
+        with serve(registrar, transport) as port:
+            reply = ask(port, transport)
+        assert reply and reply.response.status == 200
+        request = registrar.asked[0]
+        via = request.headers.get("via")
+        ours = f"SIP/2.0/{transport.upper()} 127.0.0.1:{reply.local[1]};branch=z9hG4bK"
+        assert via.startswith(ours) and via.endswith(";rport")
+        return {"answer": reply.ms if len(registrar.asked) == 1 else inf}  # else it was sent again
+
+    on_time_sync(late, late_ms=500)
 
 
 def test_a_lost_datagram_is_sent_again() -> None:
-    with serve(Registrar(lost=1), "udp") as port:
-        reply = ask(port)
-    assert reply and 400 < reply.ms < 1500
+    def late() -> Late:
+        with serve(Registrar(lost=1), "udp") as port:
+            reply = ask(port)
+        assert reply
+        return {"answer": reply.ms - 500}  # T1
+
+    on_time_sync(late, early_ms=100, late_ms=900)  # the next would go out 1000 ms after it
 
 
 def test_silence_ends() -> None:

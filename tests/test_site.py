@@ -107,7 +107,7 @@ def test_somebody_elses_configuration_is_left_alone(tmp_path: Path, settings: Se
         (Options(rtp_ports=(40_000, 40_001)), "too few"),
         (Options(domain="a b"), "no domain"),
         (Options(domain='x"/><X-PRE-PROCESS cmd="exec"'), "no domain"),
-        (Options(failure_dial='"/><X-PRE-PROCESS cmd="exec" data="id'), "cannot hold"),
+        (Options(failure_dial='"/><X-PRE-PROCESS cmd="exec" data="id'), "neither a telephone"),
         (Options(tls_certificates=Path("/nowhere")), "agent.pem"),
         (Options(group="no-such-group"), "no-such-group"),
     ],

@@ -142,3 +142,29 @@ def test_the_file_is_readable_by_us_alone(tmp_path: Path) -> None:
     spool = Spool.create(tmp_path)
     assert os.stat(spool.path).st_mode & 0o777 == 0o600
     spool.close(remove=True)
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_new_file_that_an_heir_takes_before_it_is_locked_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: bool
+) -> None:
+    """Another worker starts at the same moment: its look for heirs finds the file, still empty."""
+    heirs: list[Spool] = []
+    lock = module._lock
+
+    def late(descriptor: int) -> bool:
+        monkeypatch.setattr(module, "_lock", lock)
+        heirs.extend(adopt(tmp_path))
+        if removed:
+            heirs[0].close(remove=True)
+        return lock(descriptor)
+
+    monkeypatch.setattr(module, "_lock", late)
+    spool = Spool.create(tmp_path)
+    spool.append([b"one"])
+    spool.close(remove=False)
+    (heir,) = [one for one in adopt(tmp_path) if one.unshipped_bytes]
+    assert len(heirs) == 1 and heir.next(BIG).lines == (b"one",)
+    heir.close(remove=True)
+    if not removed:
+        heirs[0].close(remove=True)

@@ -43,6 +43,7 @@ from appliance.settings import (
     TurnStage,
 )
 from appliance.telephony.callercontrol import CallerControl
+from tests.pace_kit import Late, on_time
 
 STOP_S = 30.0
 
@@ -72,7 +73,7 @@ async def kept(wanted: Program) -> AsyncIterator[tuple[Keeper, list[bytes]]]:
         at_once = asyncio.Event()
         at_once.set()
         await keeper.stop(at_once)
-        await asyncio.wait_for(keeping, 5)
+        await asyncio.wait_for(keeping, 20)
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
@@ -136,7 +137,7 @@ async def test_a_child_that_says_what_to_mend_stops_the_start_at_once() -> None:
         began = time.monotonic()
         with pytest.raises(UserError, match=r"(?s)child did not come up.*no model here.*Mend it"):
             await keeper.healthy()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < keeper.program.start_timeout_s / 2
 
 
 async def test_a_child_that_never_answers_stops_the_start_at_its_bound() -> None:
@@ -175,13 +176,13 @@ async def test_at_once_cuts_a_long_drain_short() -> None:
         await asyncio.sleep(0.3)
         assert not stopping.done()
         at_once.set()
-        await asyncio.wait_for(stopping, 2)
+        await asyncio.wait_for(stopping, 20)
 
 
 async def test_a_grandchild_that_holds_the_pipe_does_not_hold_up_the_restart() -> None:
-    code = "import os, time; os.fork() or time.sleep(3); print(1, flush=True)"
+    code = "import os, time; os.fork() or time.sleep(20); print(1, flush=True)"
     async with kept(program(code)) as (_, lines):
-        await until(lambda: len(lines) >= 2, 2.5)
+        await until(lambda: len(lines) >= 2, 15)
 
 
 def test_a_child_dies_with_its_parent_even_by_kill_9(tmp_path: Path) -> None:
@@ -243,7 +244,7 @@ def test_what_run_names_is_ours_and_urls_are_somebody_elses(tmp_path: Path) -> N
     ]  # fmt: skip
 
 
-def test_a_server_gets_all_that_its_entry_says(tmp_path: Path) -> None:
+def test_a_server_gets_all_that_its_entry_says(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(
         engine="coqui", model="indic-hi", device="cuda", compute_type="float16", capacity=8,
         languages=("hi", "mr"), python="/opt/tts/bin/python", options=("--warm", "3"),
@@ -257,6 +258,10 @@ def test_a_server_gets_all_that_its_entry_says(tmp_path: Path) -> None:
     )
     home = Path(__file__).parent.parent
     assert program.environment["PYTHONPATH"].split(os.pathsep)[0] == str(home)
+    monkeypatch.setattr("appliance.__file__", "/r/.venv/lib/site-packages/appliance/__init__.py")
+    installed = engine_program("tts", 4, Place(run, 0, 7301)).environment["PYTHONPATH"]
+    ours = "/r/.venv/lib/site-packages/appliance/ops/keeping/elsewhere"
+    assert installed.split(os.pathsep)[0] == ours, "and not the packages beside ours"
 
 
 def test_the_smaller_language_model_is_started_too(tmp_path: Path) -> None:
@@ -300,11 +305,14 @@ def test_the_same_port_twice_is_refused(tmp_path: Path) -> None:
 
 
 async def test_probes_of_nobody_are_quick_and_false() -> None:
-    began = time.monotonic()
-    assert not await probe.http_ok("127.0.0.1", free_port())
-    assert not await probe.sip_ok("127.0.0.1", free_port(), "udp")
-    assert not await probe.sip_ok("127.0.0.1", free_port(), "tcp")
-    assert time.monotonic() - began < 0.5
+    async def late() -> Late:
+        began = time.monotonic()
+        assert not await probe.http_ok("127.0.0.1", free_port())
+        assert not await probe.sip_ok("127.0.0.1", free_port(), "udp")
+        assert not await probe.sip_ok("127.0.0.1", free_port(), "tcp")
+        return {"answers": (time.monotonic() - began) * 1000}
+
+    await on_time(late, late_ms=500)
 
 
 def test_the_address_to_ring_says_tcp_where_there_is_no_udp() -> None:

@@ -9,10 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-import pytest
-
 from appliance.audio import read_wav, sound_spans
-from tests.freeswitch_kit import needs_freeswitch
 from tests.sippeer import Answer, Refuse
 from tests.switch_place import (
     BUSY,
@@ -22,6 +19,7 @@ from tests.switch_place import (
     OTHER_DID,
     PERSON,
     SHORT,
+    THROUGH_FREESWITCH,
     Place,
     agents,
     environment,
@@ -40,13 +38,7 @@ from tests.switch_place import (
 )
 
 FIXTURES = (agents, environment, script, hours, place, site)
-pytestmark = [
-    needs_freeswitch,
-    pytest.mark.long,
-    pytest.mark.server,
-    pytest.mark.sip,
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = THROUGH_FREESWITCH
 
 RESUME_WITHIN_S = 2.0
 

@@ -26,12 +26,13 @@ from appliance.store.trunks import remove_trunk
 from bench.answering import LONG, line, speech, tones
 from bench.answering import quiet as pause
 from tests.appliance_kit import Agents
-from tests.freeswitch_kit import free_port, needs_freeswitch
+from tests.freeswitch_kit import free_port
 from tests.sippeer import Answer, Peer, PeerCall, Refuse, Ring, peer
 from tests.switch_kit import SwitchSite
 from tests.switch_place import (
     DID,
     SHORT,
+    THROUGH_FREESWITCH,
     Place,
     everybody,
     legs,
@@ -53,13 +54,7 @@ from tests.switch_place import (
     site as site,
 )
 
-pytestmark = [
-    needs_freeswitch,
-    pytest.mark.long,
-    pytest.mark.server,
-    pytest.mark.sip,
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = THROUGH_FREESWITCH
 
 SECOND = "127.0.0.3"
 SECOND_DID = "+912240009999"

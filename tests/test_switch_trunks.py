@@ -26,7 +26,7 @@ import pytest_asyncio
 from appliance.audio import read_wav, sound_spans, ulaw_encode
 from appliance.events import Agent
 from tests.appliance_kit import Agents
-from tests.freeswitch_kit import FreeSwitch, free_port, needs_freeswitch
+from tests.freeswitch_kit import FreeSwitch, free_port
 from tests.rawsip import Telephone
 from tests.registrar import PASSWORD, REALM, USER, Registrar, serve
 from tests.sippeer import Answer, Peer, PeerCall, State, peer
@@ -37,6 +37,7 @@ from tests.switch_place import (
     OTHER_DID,
     PERSON,
     SHORT,
+    THROUGH_FREESWITCH,
     Place,
     everybody,
     hours,
@@ -55,13 +56,7 @@ from tests.test_botcall import Bot
 
 __all__ = ["hours", "place", "script", "site"]  # fixtures
 
-pytestmark = [
-    needs_freeswitch,
-    pytest.mark.long,
-    pytest.mark.server,
-    pytest.mark.sip,
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = THROUGH_FREESWITCH
 
 REGISTRAR, BY_ADDRESS, MOVED, STRANGER = (f"127.0.0.{n}" for n in (4, 5, 6, 9))
 BOT_DID, NOTICE_DID = "+912240001238", "+912240001239"
@@ -187,7 +182,7 @@ async def test_a_trunk_that_registers_is_added_mistaken_mended_and_removed(site:
             await ivr(place, "trunks", "change", "reg", "--password-stdin", stdin="wrong\n")
             await until(lambda: 0 in expiries(registrar))  # the old one is taken back first
             await comes_to(place, "reg", "down (FAIL_WAIT)")
-            assert expiries(registrar)[-1] > 0
+            assert expiries(registrar)[-1] > 0, (expiries(registrar), place.log("switch")[-2000:])
             told = await asyncio.to_thread(place.ivr, "trunks", "diagnose", "reg")
             assert told.returncode == 1
             assert f"The password of user {USER} is refused" in told.stdout, told.stdout

@@ -179,4 +179,4 @@ async def test_a_real_freeswitch_reads_them_as_they_are_meant(tmp_path: Path) ->
 
 
 async def _registered(fs: FreeSwitch, name: str) -> bool:
-    return "REGED" in await fs.api(f"sofia status gateway {name}")
+    return "\tREGED" in await fs.api(f"sofia status gateway {name}")  # and not UNREGED

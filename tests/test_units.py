@@ -11,19 +11,28 @@ import click
 import pytest
 
 from appliance.__main__ import main
+from appliance.commands.releases import BACK_STATUS
 from appliance.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 UNITS = ROOT / "systemd"
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
-OF_ROOT = {"ivr-firewall.service", "ivr-firewall-refresh.service"}
-"""They put rules into the kernel. All others run as the user ivr."""
-OURS = sorted(set(SERVICES) - OF_ROOT)
+OF_ROOT = {
+    "ivr-firewall.service": "CAP_NET_ADMIN",
+    "ivr-firewall-refresh.service": "CAP_NET_ADMIN",
+    "ivr-upgrade-resume.service": (
+        "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_SETGID CAP_SETUID"
+    ),
+}
+"""They put rules into the kernel, or releases onto the disk, and what that takes. All others run as the
+user ivr."""
+OURS = sorted(set(SERVICES) - set(OF_ROOT))
 EXPECTED = {
     "ivr-worker@.service", "ivr-sip.service", "ivr-switch.service", "ivr-pools.service",
     "ivr-stt@.service", "ivr-tts@.service", "ivr-turn@.service", "ivr-embed@.service",
     "ivr-rerank@.service", "ivr-llm@.service", "ivr-jobs.service", "ivr-admin.service",
     "ivr-postgres.service", "ivr-redis.service", "ivr-backup.service",
+    "ivr-engine-settings.service",
 }  # fmt: skip
 WORST_EXPOSURE = 3.0
 IVR = "/opt/ivr/current/.venv/bin/ivr"
@@ -71,7 +80,7 @@ def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_all_units_of_the_box_are_there() -> None:
-    assert set(SERVICES) == EXPECTED | OF_ROOT
+    assert set(SERVICES) == EXPECTED | set(OF_ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +138,7 @@ def test_no_service_is_exposed(name: str, tmp_path: Path) -> None:
     assert float(found[1]) <= WORST_EXPOSURE
 
 
-@pytest.mark.parametrize("name", sorted({*OURS, "ivr-firewall-refresh.service"}))
+@pytest.mark.parametrize("name", sorted({*OURS, *OF_ROOT} - {"ivr-firewall.service"}))
 def test_what_a_unit_starts_is_a_command_of_ours(name: str) -> None:
     program, *words = _value(name, "ExecStart").split()
     assert program == IVR
@@ -151,7 +160,7 @@ def test_the_same_hardening_stands_in_every_unit() -> None:
     assert len(blocks) == 1
     assert {_value(name, "User") for name in OURS} == {"ivr"}
     assert {_value(name, "CapabilityBoundingSet") for name in OURS} == {""}
-    assert {_value(name, "CapabilityBoundingSet") for name in OF_ROOT} == {"CAP_NET_ADMIN"}
+    assert {name: _value(name, "CapabilityBoundingSet") for name in OF_ROOT} == OF_ROOT
     assert "NoNewPrivileges=yes" in blocks.pop()
 
 
@@ -165,7 +174,9 @@ def test_nothing_ends_for_ever(name: str) -> None:
     assert _seconds(_value(name, "RestartSec")) <= 5
 
 
-@pytest.mark.parametrize("name", sorted(EXPECTED - {"ivr-llm@.service", "ivr-backup.service"}))
+@pytest.mark.parametrize(
+    "name", sorted(EXPECTED - {"ivr-backup.service", "ivr-engine-settings.service"})
+)
 def test_whoever_hangs_is_noticed(name: str) -> None:
     assert _value(name, "Type") == "notify"
     assert _seconds(_value(name, "WatchdogSec")) <= 60
@@ -196,9 +207,27 @@ def test_there_is_time_to_drain(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_engines_see_no_secret_and_no_recording(name: str) -> None:
+def test_engines_see_their_own_key_and_no_recording(name: str) -> None:
     assert _value(name, "TemporaryFileSystem") == "/var/lib/ivr:ro"
     seen = _values(name, "BindReadOnlyPaths") + _values(name, "BindPaths")
-    assert seen == ["-/var/lib/ivr/models", "-/var/lib/ivr/cache"]
+    key = "-/var/lib/ivr/secrets/engines"
+    assert " ".join(seen).split() == ["-/var/lib/ivr/models", key, "-/var/lib/ivr/cache"]
     assert _value(name, "IPAddressDeny") == "any"
     assert _value(name, "IPAddressAllow") == "localhost"
+
+
+@pytest.mark.parametrize("name", [*ENGINES, "ivr-pools.service"])
+def test_engines_read_settings_without_passwords(name: str) -> None:
+    assert _values(name, "Environment")[0] == "IVR_SETTINGS=/run/ivr-engines/ivr.toml"
+    hidden = _value(name, "InaccessiblePaths").split()
+    assert {"-/etc/ivr", "-/run/postgresql", "-/run/redis"} <= set(hidden)
+    assert "postgres" not in " ".join(_values(name, "BindReadOnlyPaths"))
+    for key in ("Wants", "After"):
+        assert "ivr-engine-settings.service" in _value(name, key)
+    assert _value("ivr-engine-settings.service", "ExecStart").endswith(" /run/ivr-engines/ivr.toml")
+
+
+def test_an_upgrade_that_went_back_is_not_tried_again_and_one_that_crashed_is() -> None:
+    text = (UNITS / "ivr-upgrade-resume.service").read_text()
+    assert f"\nSuccessExitStatus={BACK_STATUS}\n" in text and "\nRestart=on-failure\n" in text
+    assert BACK_STATUS not in (1, 2), "what a crash and a refusal leave"

@@ -101,7 +101,7 @@ async def test_a_closed_call_gets_no_more_scores() -> None:
     slot = detector.open(8000, lambda score, ms: scores.append(score))
     running = asyncio.create_task(detector.run())
     slot.feed(bytes(bytes_of(10 * CHUNK_MS, 8000)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not scores:
             await asyncio.sleep(0.001)
     detector.close(slot)
@@ -126,10 +126,9 @@ async def test_dropped_audio_still_counts_as_time() -> None:
     for _ in range(100):
         slot.feed(bytes(320))  # two seconds, before the detector first runs
     running = asyncio.create_task(detector.run())
-    async with asyncio.timeout(5):
-        while len(slot.pending) >= CHUNK_SAMPLES * 2:
+    async with asyncio.timeout(20):
+        while sum(told) <= 2000 - CHUNK_MS:
             await asyncio.sleep(0.005)
-        await asyncio.sleep(0.03)
     running.cancel()
     await asyncio.wait({running})
     assert 2000 - CHUNK_MS < sum(told) <= 2000

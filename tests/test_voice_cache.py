@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import time
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -132,7 +131,14 @@ async def test_a_disk_that_cannot_be_written_costs_nothing(tmp_path: Path) -> No
 async def test_a_slow_disk_is_not_waited_for(
     cache: VoiceCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "_read", lambda name: time.sleep(0.3))
-    began = asyncio.get_running_loop().time()
+    go_on, read = threading.Event(), []
+
+    def slowly(name: str) -> bytes:
+        go_on.wait(10)  # the disk takes as long as the cache would wait
+        read.append(name)
+        return PCM
+
+    monkeypatch.setattr(cache, "_read", slowly)
     assert await cache.get(NAME) is None
-    assert asyncio.get_running_loop().time() - began < 0.25
+    assert not read
+    go_on.set()

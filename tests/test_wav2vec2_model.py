@@ -29,7 +29,7 @@ from appliance.models.ctc_chunks import next_chunk
 from appliance.models.engine import ModelOptions
 from appliance.models.wav2vec2 import Part
 from appliance.models.wav2vec2_files import read_layout
-from tests.serving import Served, serving
+from tests.serving import Served, client, serving
 from tests.stt_environment import STT_PYTHON, in_stt_python, needs_stt_python, run_library_tests
 
 RATE_HZ = 16_000
@@ -309,7 +309,7 @@ async def served(
                "--languages", "hi,mr", "--capacity", "8")  # fmt: skip
     async with (
         serving(data, *command, python=STT_PYTHON, status=status) as server,
-        aiohttp.ClientSession() as http,
+        client() as http,
     ):
         url, value = f"{server.url}/v1/contexts/{CONTEXT}", {"language": "hi", "texts": []}
         async with http.put(url, json=value) as response:

@@ -69,10 +69,10 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 async def writer_of(
     http: aiohttp.ClientSession, *servers: Tiny, **settings: object
 ) -> tuple[OpenAiWriter, Pool]:
-    pool = Pool("llm", tuple(s.url for s in servers), http)
+    llm = Llm(**{"urls": tuple(s.url for s in servers), "timeout_ms": 400, **settings})  # type: ignore[arg-type]
+    pool = Pool("llm", llm.urls, http, lambda url: llm.api_key)
     await pool.check()
-    urls = tuple(s.url for s in servers)
-    return OpenAiWriter(pool, http, Llm(**{"urls": urls, "timeout_ms": 400, **settings})), pool  # type: ignore[arg-type]
+    return OpenAiWriter(pool, http, llm), pool
 
 
 async def written(writer: OpenAiWriter, *, speculative: bool = False) -> list[str]:

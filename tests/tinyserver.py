@@ -75,7 +75,7 @@ async def tiny(path: str = "/x", handler: Handler | None = None) -> AsyncIterato
         await served.stop()
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 3.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
     """Wait for ``condition``, or fail."""
     async with asyncio.timeout(timeout_s):
         while not condition():

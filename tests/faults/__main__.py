@@ -18,8 +18,13 @@ HEAD = "{:16} {:>5} {:>8} {:>8} {:>9} {:>5} {:>6}".format(*COLUMNS)
 @click.command()
 @click.option("--calls", default=20, show_default=True, help="Calls in progress.")
 @click.option("--only", multiple=True, help="A fault by name; repeatable. All of them otherwise.")
+@click.option(
+    "--logs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep there what was logged up to each fault that cost more than it may.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object as the last line.")
-def main(calls: int, only: tuple[str, ...], as_json: bool) -> None:
+def main(calls: int, only: tuple[str, ...], logs: Path | None, as_json: bool) -> None:
     """Break the appliance under load in every way there is, and count what is lost.
 
     Example: python -m tests.faults --calls 20 --only worker --only disk
@@ -35,6 +40,8 @@ def main(calls: int, only: tuple[str, ...], as_json: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         Path(folder).chmod(0o755)  # root's Postgres runs as another user
         tried = try_all(Trials(Path(folder), calls), faults, _tell)
+    if logs is not None:
+        _keep(tried, logs)
     if as_json:
         print(orjson.dumps({one.fault.name: _row(one) for one in tried}).decode())
     raise SystemExit(any(one.wrong for one in tried))
@@ -47,6 +54,13 @@ def _tell(tried: Tried) -> None:
         f" {lost.refused_s:9.1f} {lost.rows:5} {lost.turns:6}"
         + "".join(f"\n    BAD: {sentence}" for sentence in tried.wrong)
     )
+
+
+def _keep(tried: list[Tried], logs: Path) -> None:
+    logs.mkdir(parents=True, exist_ok=True)
+    for one in tried:
+        if one.wrong:
+            (logs / f"{one.fault.name}.log").write_text(one.log)
 
 
 def _row(tried: Tried) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -46,6 +47,8 @@ class Lost:
     rows: int
     turns: int
     """Questions that were answered, all in all: a run without any proves nothing."""
+    whose: tuple[str, ...] = ()
+    """Of the unanswered: caller, line, and when it was begun, from the fault on."""
 
     def beyond(self, allowed: Allowed) -> list[str]:
         """Each thing that is worse than it may be, as a sentence."""
@@ -53,7 +56,10 @@ class Lost:
         if self.calls > allowed.calls:
             found.append(f"{self.calls} calls ended, {allowed.calls} may")
         if self.unanswered > allowed.unanswered:
-            found.append(f"{self.unanswered} questions unanswered, {allowed.unanswered} may be")
+            found.append(
+                f"{self.unanswered} questions unanswered, {allowed.unanswered} may be: "
+                + "; ".join(self.whose)
+            )
         if self.silence_ms > allowed.silence_ms:
             found.append(
                 f"a caller waited {self.silence_ms:.0f} ms, {allowed.silence_ms:.0f} may be"
@@ -81,7 +87,16 @@ async def judge(lived: Lived, name: str, database_url: str) -> Lost:
         refused_s=NEVER_MS if again is None else again,
         rows=await _rows_lost(lived.calls, name, database_url),
         turns=len(waits),
+        whose=tuple(_unanswered(lived, name)),
     )
+
+
+def _unanswered(lived: Lived, name: str) -> Iterator[str]:
+    for number, (report, placed_s) in enumerate(zip(lived.calls, lived.placed_s, strict=True)):
+        for exchange in report.conversation.exchanges:
+            if exchange.gap_ms is None:
+                begun_s = placed_s + exchange.start_ms / 1000 - lived.broken_s
+                yield f"{name}{number} asked {exchange.line!r} at {begun_s:+.1f} s"
 
 
 async def _rows_lost(calls: list[CallReport], name: str, database_url: str) -> int:

@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import orjson
@@ -26,6 +26,7 @@ from appliance.settings import ENV_PREFIX
 from appliance.store.agents import load_agents, publish_agent
 from appliance.store.database import open_engine
 from tests.appliance_kit import ROOT
+from tests.process_kit import children_of
 from tests.upsite_kit import UpSite
 
 SERVERS = {"stt": 2, "tts": 2, "turn": 1, "embed": 1, "llm": 1}
@@ -33,7 +34,8 @@ BACK_AFTER_S = 1.0
 READY_S = 40.0
 CALLS_PER_CHILD = 4
 """Of ``ivr sip``: pjsua2's limit."""
-DISK_BYTES = 192 << 20
+DISK_BYTES = 1 << 30
+"""More than all faults together record."""
 CLOCK = Path(__file__).with_name("clock.c")
 
 
@@ -115,7 +117,7 @@ class Place:
 
     def sip_children(self) -> list[int]:
         """The processes of ``ivr sip`` that carry calls."""
-        return [child for pid in self.up.children("appliance sip") for child in children(pid)]
+        return [child for pid in self.up.children("appliance sip") for child in children_of(pid)]
 
     def turn_clock(self, by_s: int) -> None:
         """Let every process of ``ivr up`` see the wall clock ``by_s`` off."""
@@ -159,15 +161,6 @@ class Place:
                 await publish_agent(engine, dataclasses.replace(agent, greeting="Hello."))
         finally:
             await engine.dispose()
-
-
-def children(pid: int) -> list[int]:
-    """Of a process, now."""
-    with suppress(OSError):
-        return [
-            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ]
-    return []
 
 
 @contextmanager

@@ -23,7 +23,7 @@ class Tried:
     fault: Fault
     lost: Lost
     log: str
-    """The end of what ``ivr up`` logged."""
+    """What ``ivr up`` has logged so far."""
 
     @property
     def wrong(self) -> list[str]:
@@ -81,7 +81,7 @@ class Trials:
             heal=(lambda: do(heals, opened)) if heals is not None else None,
         )
         lost = await judge(lived, callers.name, opened.up.database_url)
-        return Tried(fault, lost, opened.up.log()[-3000:])
+        return Tried(fault, lost, opened.up.log())
 
 
 def try_all(trials: Trials, faults: Sequence[Fault], tell: Callable[[Tried], None]) -> list[Tried]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -25,13 +25,18 @@ from appliance.rehearsal.calls import lines_for
 from appliance.rehearsal.clock import keep_pace
 from appliance.rehearsal.conversation import Line
 from appliance.rehearsal.sip_caller import RATE_HZ, SipCall, SipPlan, SipSocket, SipState
-from tests.faults.place import Place, children
+from tests.faults.place import Place
 from tests.faults.run import Trials
+from tests.process_kit import children_of
 
 SAMPLE_S = 2.0
 GREETED_WITHIN_S = 8.0
 ASKS_EVERY = 5
 """One call in so many asks something before it hangs up."""
+PAUSE_S = 0.1
+"""Between two calls of a seat."""
+ENDED = "ended with status"
+"""What those that look after others log."""
 GROWN_MB, GROWN_FDS = 8.0, 4.0
 """From the second third to the last, of one process: more is a leak, or will be one."""
 
@@ -60,7 +65,9 @@ class Soaked:
     """What came of it."""
 
     calls: int
-    failed: int
+    failures: dict[str, int]
+    crashes: int
+    """Processes that ended by themselves."""
     seconds: float
     greeted_p95_ms: tuple[float, float, float]
     """Ring to greeting, by thirds of the calls."""
@@ -69,7 +76,9 @@ class Soaked:
     @property
     def wrong(self) -> list[str]:
         """What grew, as sentences."""
-        found = [f"{self.failed} calls failed"] if self.failed else []
+        found = [f"{times} calls: {reason}" for reason, times in self.failures.items()]
+        if self.crashes:
+            found.append(f"{self.crashes} processes ended")
         for name, grown in self.processes.items():
             more = grown.rss_mb[1] - grown.rss_mb[0]
             if more > GROWN_MB:
@@ -89,7 +98,8 @@ class Office:
     left: int
     """Calls still to be made."""
     greeted_ms: list[float] = field(default_factory=list)
-    failed: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    """What the callers were told, and how often."""
 
 
 class Seat:
@@ -122,7 +132,9 @@ class Seat:
                     await _asked(self._call)
             report = await self._call.hang_up()
             self._call = None
-            office.failed += bool(report.error)
+            await asyncio.sleep(PAUSE_S)
+            if report.error:
+                office.failures[report.error] += 1
 
 
 async def _greeted(call: SipCall) -> bool:
@@ -161,7 +173,7 @@ class Watch:
         for pid in ours:
             if (name := _name(pid)) is not None:  # Postgres and Redis are not ours to judge
                 self._sample(pid, name)
-                for number, child in enumerate(sorted(children(pid))):
+                for number, child in enumerate(sorted(children_of(pid))):
                     self._sample(child, f"{name}.{number}")
 
     def _sample(self, pid: int, name: str) -> None:
@@ -209,7 +221,8 @@ async def soak(opened: Place, lines: list[Line], seats: int, calls: int) -> Soak
     )
     return Soaked(
         calls=calls,
-        failed=office.failed,
+        failures=dict(office.failures.most_common()),
+        crashes=opened.up.log().count(ENDED),
         seconds=time.monotonic() - begun_s,
         greeted_p95_ms=(first, second, last),
         processes={name: growth(samples) for name, samples in sorted(watch.samples.items())},
@@ -245,10 +258,9 @@ def main(calls: int, seats: int, as_json: bool) -> None:
             lines = lines_for(trials.script, RATE_HZ, barge_ins=False)
             opened.up.until("admin", "console at")
             found = asyncio.run(soak(opened, lines, seats, calls))
-    click.echo(
-        f"{found.calls} calls in {found.seconds:.0f} s, {found.failed} failed; ring to greeting p95 by"
-        f" thirds: {', '.join(f'{ms:.0f}' for ms in found.greeted_p95_ms)} ms"
-    )
+    failed, thirds = sum(found.failures.values()), (f"{ms:.0f}" for ms in found.greeted_p95_ms)
+    click.echo(f"{found.calls} calls in {found.seconds:.0f} s, {failed} failed")
+    click.echo(f"ring to greeting p95 by thirds: {', '.join(thirds)} ms")
     for process, grown in found.processes.items():
         click.echo(
             f"{process:10} {grown.rss_mb[0]:7.1f} → {grown.rss_mb[1]:7.1f} MB"
