@@ -5,6 +5,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 STEP := scripts/step.sh
 ARGS ?=
+# the files that need the machine alone: else eight thousand tests are collected for twenty
+ALONE = $(shell grep -l 'mark\.alone' tests/test_*.py)
 # where it is set, each of the hundreds of processes of a run compiles the appliance anew: 0.4 s of a core
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -25,9 +27,10 @@ up: setup ## run the appliance until Ctrl-C; ARGS="--listen 192.168.1.10 --allow
 
 test: setup-test check ## every check and every test but the long ones
 	@echo "  pytest: what is measured at the ear, alone on the machine"
-	@$(BIN)/python -m pytest -m "alone and not long" $(ARGS) || [ $$? = 5 ] # 5: none asked for
-	@echo "  pytest: everything else, two files at a time"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone and not long" $(ARGS)
+	@$(BIN)/python -m pytest -m "alone and not long" $(if $(filter tests/%,$(ARGS)),,$(ALONE)) $(ARGS) \
+		|| [ $$? = 5 ] # 5: none asked for
+	@echo "  pytest: everything else, three files at a time"
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone and not long" $(ARGS)
 
 test-all: setup-test check ## also what takes long: FreeSWITCH and heavy engines, where they are installed
 	@echo "  pytest"

@@ -86,9 +86,10 @@ async def converse(socket: WebSocket, http: aiohttp.ClientSession) -> None:
         ),
     )
     language = setting("LANGUAGE", "en")
-    stt = ApplianceStt(setting("STT_URL", "ws://127.0.0.1:7101"), http, language, vocabulary())
-    voice = setting("VOICE", "slt")
-    tts = ApplianceTts(setting("TTS_URL", "http://127.0.0.1:7201"), http, voice, language)
+    url, key = setting("STT_URL", "ws://127.0.0.1:7101"), setting("STT_KEY", "")
+    stt = ApplianceStt(url, key, http, language, vocabulary())
+    url, key = setting("TTS_URL", "http://127.0.0.1:7201"), setting("TTS_KEY", "")
+    tts = ApplianceTts(url, key, http, setting("VOICE", "slt"), language)
     aggregators = LLMContextAggregatorPair(
         LLMContext(),
         user_params=LLMUserAggregatorParams(

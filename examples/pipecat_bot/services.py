@@ -41,11 +41,16 @@ SPEECH_TIMEOUT_S = 15
 STT_P99_S = 0.3
 
 
+def headers_of(key: str) -> dict[str, str]:
+    """What every request to a server brings that asks for ``key``; empty: it asks for none."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 class ApplianceStt(STTService):
     """Streams each utterance to `ivr stt`, from the detector's start to its stop."""
 
     def __init__(
-        self, url: str, http: aiohttp.ClientSession, language: str, texts: list[str]
+        self, url: str, key: str, http: aiohttp.ClientSession, language: str, texts: list[str]
     ) -> None:
         """``texts``: sentences of what callers will talk about; they make the vocabulary of
         recognisers that need one."""
@@ -55,6 +60,7 @@ class ApplianceStt(STTService):
             settings=STTSettings(model="appliance", language=None),
         )
         self._url = url.rstrip("/")
+        self._headers = headers_of(key)
         self._http = http
         self._language = language
         self._texts = texts
@@ -67,7 +73,7 @@ class ApplianceStt(STTService):
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
         await self._teach()
-        self._socket = await self._http.ws_connect(self._url + "/v1/stream")
+        self._socket = await self._http.ws_connect(self._url + "/v1/stream", headers=self._headers)
         opening = {"type": "open", "call_id": self.name, "rate": RATE_HZ, "context": CONTEXT}
         await self._socket.send_json({**opening, "language": self._language})
         ready = await self._socket.receive_json(timeout=CONTEXT_TIMEOUT_S)
@@ -110,8 +116,8 @@ class ApplianceStt(STTService):
     async def _teach(self) -> None:
         url = self._url.replace("ws", "http", 1) + f"/v1/contexts/{CONTEXT}"
         body = {"language": self._language, "texts": self._texts}
-        timeout = aiohttp.ClientTimeout(total=CONTEXT_TIMEOUT_S)
-        async with self._http.put(url, json=body, timeout=timeout) as response:
+        how = {"headers": self._headers, "timeout": aiohttp.ClientTimeout(total=CONTEXT_TIMEOUT_S)}
+        async with self._http.put(url, json=body, **how) as response:
             response.raise_for_status()
 
     async def _read(self) -> None:
@@ -139,7 +145,9 @@ class ApplianceStt(STTService):
 class ApplianceTts(TTSService):
     """`ivr tts`, streamed as it comes; any server of OpenAI's speech API that gives pcm will do."""
 
-    def __init__(self, url: str, http: aiohttp.ClientSession, voice: str, language: str) -> None:
+    def __init__(
+        self, url: str, key: str, http: aiohttp.ClientSession, voice: str, language: str
+    ) -> None:
         super().__init__(
             sample_rate=RATE_HZ,
             push_start_frame=True,
@@ -147,15 +155,16 @@ class ApplianceTts(TTSService):
             settings=TTSSettings(model="appliance", voice=voice, language=None),
         )
         self._url = url.rstrip("/") + "/v1/audio/speech"
+        self._headers = headers_of(key)
         self._http = http
         self._body = {"model": "tts", "voice": voice, "language": language,
                       "response_format": "pcm", "sample_rate": RATE_HZ}  # fmt: skip
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         logger.info(f"> bot: {text}")
-        timeout = aiohttp.ClientTimeout(total=SPEECH_TIMEOUT_S)
+        how = {"headers": self._headers, "timeout": aiohttp.ClientTimeout(total=SPEECH_TIMEOUT_S)}
         body = {**self._body, "input": text}
-        async with self._http.post(self._url, json=body, timeout=timeout) as response:
+        async with self._http.post(self._url, json=body, **how) as response:
             response.raise_for_status()
             odd = b""
             async for chunk in response.content.iter_any():
@@ -176,9 +185,8 @@ class FixedAnswer(FrameProcessor):
         if not isinstance(frame, LLMContextFrame):
             await self.push_frame(frame, direction)
             return
-        said = next(
-            m["content"] for m in reversed(frame.context.get_messages()) if m["role"] == "user"
-        )
+        messages = reversed(frame.context.get_messages())
+        said = next((m["content"] for m in messages if m["role"] == "user"), "nothing")
         await self.push_frame(LLMFullResponseStartFrame())
         await self.push_frame(LLMTextFrame(self._answer.replace("{said}", str(said))))
         await self.push_frame(LLMFullResponseEndFrame())
