@@ -16,7 +16,7 @@ from pathlib import Path
 
 import aiohttp
 import httpx
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Error, Page, async_playwright, expect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.access import apikeys, sessions, users
@@ -39,7 +39,9 @@ FLAGS = (
 LAPTOP = (1366, 768)
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
-PAGE_TIMEOUT_MS = 15_000
+PAGE_TIMEOUT_MS = 30_000
+"""For what a page does and what is expected of it: the machine may be busy with other tests."""
+expect.set_options(timeout=PAGE_TIMEOUT_MS)
 PASSWORD = secrets.token_urlsafe(18)
 """Of every person that a test makes."""
 
@@ -169,6 +171,14 @@ async def chromium(*flags: str) -> AsyncIterator[Browser]:
             await browser.close()
 
 
+async def _text_of(page: Page) -> str:
+    """What stands on it, dialogs too; of a browser that does not answer, nothing."""
+    try:
+        return await page.locator("body").inner_text(timeout=2000)
+    except Error:
+        return ""
+
+
 @asynccontextmanager
 async def page_of(
     browser: Browser, url: str, token: str = "", *, dark: bool = False, language: str = "en-IN"
@@ -196,5 +206,8 @@ async def page_of(
     try:
         yield page
         assert not [line for line in told if "401" not in line], told  # a wrong password
+    except Exception as e:
+        e.add_note(f"its console: {told}; the page at {page.url}: {await _text_of(page)}")
+        raise
     finally:
         await context.close()

@@ -73,7 +73,7 @@ async def test_a_person_from_their_first_login_to_a_second_factor(
         picture = page.get_by_alt_text("QR code for an authenticator app")
         assert await picture.evaluate("image => image.naturalWidth") > 100
         await page.get_by_label("Code that the app shows").fill(pyotp.TOTP(secret).now())
-        await page.get_by_role("button", name="Turn it on").last.click()
+        await page.get_by_role("dialog").get_by_role("button", name="Turn it on").click()
         await expect(page.get_by_text("Recovery codes", exact=True)).to_be_visible()
         codes = await page.locator(".once .once-secret").all_inner_texts()
         assert len(codes) == 10

@@ -18,7 +18,6 @@ from tests.calls_kit import EVIL, a_call, a_flag, a_turn, put, record, two_tenan
 from tests.console_kit import ConsoleProcess, Person, chromium, cookie, page_of, person
 
 pytestmark = pytest.mark.server
-expect.set_options(timeout=20_000)
 BLANK = """canvas => {
   const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
   return new Set(new Uint32Array(pixels.buffer)).size < 3;

@@ -29,8 +29,6 @@ WHILE_GREETED_MS = 4000
 SLOW_MS = 60_000
 """What goes through the jobs, or through a whole call."""
 
-expect.set_options(timeout=30_000)
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(open_tmp: Path) -> AsyncIterator[UpSite]:

@@ -15,11 +15,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.access.roles import Role
+from appliance.admin.app import AWAY_S
 from appliance.admin.ui.leaving import Leaving, be_quiet_about_those_who_left, is_left
 from tests.console_kit import ConsoleProcess, chromium, cookie, page_of, person
 
-GONE_S = 6.0
-"""NiceGUI deletes a page some seconds after its browser has left."""
+GONE_S = AWAY_S + 3
+"""By then a page is deleted whose browser has left."""
 
 
 @asynccontextmanager

@@ -30,7 +30,6 @@ from tests.console_kit import ConsoleProcess, chromium, console_on, cookie, page
 from tests.review_console_kit import OPERATOR
 
 pytestmark = pytest.mark.server
-expect.set_options(timeout=60_000)  # ms: the machine may be busy with other tests
 
 FEE = "what is the late fee"
 RIGHT = "The late fee is ninety rupees from the eleventh on."
@@ -172,7 +171,7 @@ async def test_a_rule_is_tried_and_kept_and_one_of_everybody_is_only_read(
     async with window(engine, console, Role.ADMIN) as page:
         await page.goto(f"{url}/rules")
         await page.get_by_role("button", name="New rule").click()
-        await page.get_by_label("Words or pattern").last.fill("free gold")
+        await page.get_by_role("dialog").get_by_label("Words or pattern").fill("free gold")
         await page.get_by_label("Try it on a sentence").fill("there is FREE  gold for all")
         await page.keyboard.press("Enter")
         await expect(page.locator("mark")).to_have_text("FREE gold")

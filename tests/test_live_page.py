@@ -104,12 +104,12 @@ async def test_a_call_is_watched_listened_to_told_something_and_ended(
         await expect(page.get_by_text("You hear this call; nobody hears you.")).to_be_visible()
         await picture(page, "live-call")
         await page.locator('[data-action="say"]').click()
-        await page.get_by_label("Tell the agent").last.fill(HOSTILE)
+        await page.get_by_role("dialog").get_by_label("Tell the agent").fill(HOSTILE)
         await page.keyboard.press("Enter")
         await expect(talk).to_contain_text(HOSTILE)
         assert await page.title() == "Live · IVR"
         await page.locator('[data-action="hang_up"]').click()
-        await page.get_by_role("button", name="Hang up").last.click()
+        await page.get_by_role("dialog").get_by_role("button", name="Hang up").click()
         await until(lambda: call.stream.cause == "NORMAL_CLEARING")
         await expect(page.locator(".live-head")).to_contain_text("ended")
         assert await page.locator(f'[data-call="{other.call_id}"]').count() == 0

@@ -30,6 +30,10 @@ from appliance.admin.ui.sockets import guard_sockets
 log = logging.getLogger(__name__)
 
 NICEGUI_FILES = f"/_nicegui/{nicegui.__version__}/"
+AWAY_S = 30.0
+"""For how long a browser may be away, by a line that drops or a laptop that sleeps, and find what was
+being written on its page. NiceGUI's own 3 s (and pings that must be answered within 2 s) lose forms and
+clicks where either side is busy; each page that is left is kept this long."""
 _NO_ROUTE = "There is no such route; see /api/v1/openapi.json."
 
 
@@ -48,6 +52,7 @@ def make_app(console: Console) -> ASGIApp:
         favicon=icon.read_text("utf-8"),
         tailwind=False,
         show_welcome_message=False,
+        reconnect_timeout=AWAY_S,
         gzip_middleware_factory=None,  # the gate puts nonces into pages first
     )
     core.app.add_exception_handler(404, _lost)
