@@ -52,6 +52,7 @@ originate                       CREATE, ORIGINATE, (PROGRESS,) ANSWER, PARK, the
 show channels as json           ``{"row_count": 0}``, without rows, when there are none; some ms behind
                                 the events, both ways (the stand-in's is not)
 reloadxml, reloadacl, rescan    ``+OK [Success]``, ``+OK acl reloaded``, two lines with ``+OK``
+.. whoever asked for it         RELOADXML, once the variables of vars.xml are the new ones
 killgw, status gateway          ``-ERR no such gateway.``, ``Invalid Gateway!`` for unknown ones
 =============================== ===================================================================
 
@@ -340,6 +341,7 @@ class Standin:
             case "show" if text == "channels as json":
                 return self._rows()
             case "reloadxml":
+                self.fire({"Event-Name": "RELOADXML"})
                 return "+OK [Success]\n"
             case "reloadacl":
                 return "+OK acl reloaded\n"

@@ -170,6 +170,18 @@ async def test_without_workers_the_apology_and_the_person_of_the_number(site: Pl
     await person.hang_up()
 
 
+async def test_a_reload_by_hand_brings_a_new_failure_dial_under_the_rules(site: Place) -> None:
+    """`fs_cli -x reloadxml` after `ivr switch configure --failure-dial`: FreeSWITCH would ring it."""
+    place, fs = site
+    fs.variables["ivr_failure_dial"] = "sofia/gateway/carrier/+18765551234"
+    try:
+        await fs.api("reloadxml")
+        await until(lambda: "! --failure-dial rings nobody" in place.log("switch"))
+    finally:
+        fs.variables["ivr_failure_dial"] = ""
+        await fs.api("reloadxml")
+
+
 async def test_freeswitch_goes_and_comes_back(site: Place) -> None:
     place, fs = site
     call, number = await ring(fs)

@@ -35,6 +35,7 @@ from appliance.telephony.freeswitch import (
     STREAM_DISCONNECT,
     STREAM_ERROR,
     STREAM_JSON,
+    XML_READ,
     FreeSwitch,
 )
 from appliance.telephony.legs import leg_of, packets_of
@@ -232,8 +233,16 @@ class Control:
             job = event.get("Job-UUID")
             if tell := self.office.jobs.pop(job, None):
                 tell(job, event.body.strip())
+        elif name == XML_READ:
+            gevent.spawn(self._on_xml_read)  # it waits for an answer, and other events do not
         else:
             self._on_channel(name, uuid, event)
+
+    def _on_xml_read(self) -> None:
+        try:
+            self.office.learn_failure_dial()
+        except SwitchError as e:
+            log.warning("! whom --failure-dial names now is not known: %s", e)
 
     def _on_channel(self, name: str, uuid: str, event: Event) -> None:
         kind = event.get("variable_ivr_kind")

@@ -26,9 +26,11 @@ import orjson
 
 from appliance.telephony.eventsocket import EventSocket, SwitchError
 
+XML_READ = "RELOADXML"
+"""It has read its configuration again: by our order, or by a person's ``reloadxml``."""
 EVENTS = (
     "CHANNEL_PARK CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP_COMPLETE CHANNEL_ORIGINATE"
-    " CHANNEL_HOLD CHANNEL_UNHOLD DTMF PLAYBACK_STOP BACKGROUND_JOB"
+    f" CHANNEL_HOLD CHANNEL_UNHOLD DTMF PLAYBACK_STOP BACKGROUND_JOB {XML_READ}"
 )
 STREAM_CONNECT = "mod_audio_stream::connect"
 STREAM_JSON = "mod_audio_stream::json"

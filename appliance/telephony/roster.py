@@ -240,7 +240,6 @@ class Roster:
             self.states.pop(name, None)
             self._office.down_trunks.discard(name)
         self._changed.clear()
-        self._office.learn_failure_dial()  # it has read that anew, too
 
     def _speak_notices(self) -> None:
         """Have everything spoken that FreeSWITCH may have to play by itself, and nothing kept that
