@@ -20,9 +20,11 @@ from appliance.media.protocol import LONGEST_TYPED_LETTERS
 from appliance.store.agent_views import AgentSummary
 
 KEYPAD = "123456789*0#"
+LEFT_S = 5.0
+"""Whoever has left the page for this long has hung up."""
 
 
-@page("/agents/{agent_id}/try", Permission.AGENTS_TRY, "Try it", nav="/agents")
+@page("/agents/{agent_id}/try", Permission.AGENTS_TRY, "Try it", nav="/agents", away_s=LEFT_S)
 async def try_agent(view: View, agent_id: str, draft: int = 0) -> None:
     """``draft=1``: the draft is chosen, if there is one."""
     agent = await agents.agent(view.console, view.actor, agent_id)

@@ -108,13 +108,19 @@ SESSIONS: dict[str, str] = {}
 
 
 def page(
-    path: str, permission: Permission | None, title: str, *, nav: str = ""
+    path: str,
+    permission: Permission | None,
+    title: str,
+    *,
+    nav: str = "",
+    away_s: float | None = None,
 ) -> Callable[[Handler], Handler]:
     """Register ``async def draw(view: View, …)`` as the page at ``path``; further parameters are of the
     path and the query, as in FastAPI.
 
     ``permission`` None: whoever has logged in. ``title`` in English; ``nav``: the path of the entry of
-    the menu that it belongs to, if it is not ``path`` itself.
+    the menu that it belongs to, if it is not ``path`` itself. ``away_s``: how long it is kept once its
+    browser has gone, if not as long as others (``app.AWAY_S``).
     """
 
     def register(draw: Handler) -> Handler:
@@ -131,7 +137,7 @@ def page(
             parameters=[request_first, *own], return_annotation=None
         )
         show.__name__ = draw.__name__
-        ui.page(path, title=title, response_timeout=LONGEST_PAGE_S)(show)
+        ui.page(path, title=title, response_timeout=LONGEST_PAGE_S, reconnect_timeout=away_s)(show)
         PAGES[path] = permission
         return draw
 
