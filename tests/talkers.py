@@ -36,6 +36,11 @@ class Caller:
         self.wrong: list[tuple[str, str]] = []
         self.right = 0
 
+    @property
+    def has_talked(self) -> bool:
+        """Whether there is something to judge."""
+        return bool(self.right or self.wrong)
+
     async def talk(self) -> None:
         """Until ``stopping``."""
         while not self.stopping:
@@ -84,6 +89,11 @@ class Speaker:
             await asyncio.sleep(0.02)
 
     @property
+    def has_talked(self) -> bool:
+        """Whether there is something to judge."""
+        return len(self.lengths) > 3
+
+    @property
     def whole(self) -> bool:
         """Whether no phrase was cut: flite draws its silences anew each time, not its words."""
-        return len(self.lengths) > 3 and min(self.lengths) > 0.9 * max(self.lengths)
+        return self.has_talked and min(self.lengths) > 0.9 * max(self.lengths)

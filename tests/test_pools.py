@@ -160,7 +160,7 @@ async def test_a_plan_starts_servers_before_the_load_and_no_stream_is_cut_when_i
             await asyncio.sleep(0.5)
             write_plan(settings.plan_file, plan(stt=1, tts=1))
             await until(lambda: states(pools) == ["warm"] and states(pools, 1) == ["warm"], 20)
-            await asyncio.sleep(0.5)
+            await until(lambda: all(talker.has_talked for talker in (*callers, *speakers)), 60)
             for talker in (*callers, *speakers):
                 talker.stopping = True
         assert [caller.wrong for caller in callers] == [[], [], []]

@@ -153,6 +153,7 @@ def _climb(target: Target, questions: Questions, ramp: Ramp, told: _Told, up: li
             raise UserError(_unanswered(target.uri, why))
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        before = {number: signal.getsignal(number) for number in STOPPED_BY}
         for number in STOPPED_BY:
             loop.add_signal_handler(number, stop.set)
 
@@ -162,8 +163,9 @@ def _climb(target: Target, questions: Questions, ramp: Ramp, told: _Told, up: li
         try:
             return await climb(target, questions, ramp, told, stop, now_up)
         finally:  # a closed loop of uvloop goes on swallowing them, and the report takes seconds
-            for number in STOPPED_BY:
+            for number, handler in before.items():
                 loop.remove_signal_handler(number)
+                signal.signal(number, handler)
 
     return uvloop.run(whole())
 
