@@ -20,7 +20,7 @@ from rawsip import Telephone
 from appliance.events import Whisper
 from appliance.media import protocol
 from appliance.telephony.freeswitch import argument
-from appliance.telephony.site import Options
+from appliance.telephony.site import Options, configure
 
 pytestmark = [needs_freeswitch, pytest.mark.server, pytest.mark.sip]
 
@@ -217,6 +217,17 @@ async def test_nobody_controls_apology_then_the_person(tmp_path: Path) -> None:
             assert await fs.variable(other, "ivr_call") == uuid
             await person.hang_up(ringing)
             await asyncio.wait_for(line.over.wait(), 3)
+
+
+async def test_a_reload_by_hand_is_told_of_once_a_new_failure_dial_is_known(tmp_path: Path) -> None:
+    """`ivr switch` asks for it then."""
+    dial = "user/1001@ivr.internal"
+    async with running(tmp_path, None, "RELOADXML") as (fs, es):
+        configure(fs.settings, fs.conf, Options(failure_dial=dial))
+        assert "no reply" in await fs.api("global_getvar ivr_failure_dial")
+        await fs.api("reloadxml")
+        await es.expect("RELOADXML")
+        assert await fs.api("global_getvar ivr_failure_dial") == dial
 
 
 async def test_nobody_at_all_is_told_so_and_hung_up(tmp_path: Path) -> None:

@@ -285,6 +285,7 @@ async def test_answers_where_there_is_no_channel(switch: Switch) -> None:
         "global_getvar domain": "ivr.internal",
     }
     assert {command: await switch.api(command) for command in wanted} == wanted
+    await switch.events.expect("RELOADXML")
     await none_left(switch)
     assert "carrier" in await switch.api("sofia status gateway trunks::carrier")
     nobody = await switch.events.command(f"sendmsg {NOBODY}\ncall-command: unicast")
