@@ -54,6 +54,8 @@ show channels as json           ``{"row_count": 0}``, without rows, when there a
 reloadxml, reloadacl, rescan    ``+OK [Success]``, ``+OK acl reloaded``, two lines with ``+OK``
 .. whoever asked for it         RELOADXML, once the variables of vars.xml are the new ones
 killgw, status gateway          ``-ERR no such gateway.``, ``Invalid Gateway!`` for unknown ones
+.. a gateway that is killed     it is unknown at once; sofia::gateway_delete one or two seconds later,
+                                after the REGISTER that ends its registration
 =============================== ===================================================================
 
 ================================ ========================= ===== ============ =======================
@@ -108,6 +110,8 @@ _STREAM_USAGE = (
 _RING_S = 60
 RINGS_S = 0.02
 """From INVITE to 180."""
+GATEWAY_GOES_S = 1.0
+"""From ``killgw`` until a gateway has gone."""
 
 
 class Listener:
@@ -426,14 +430,23 @@ class Standin:
             case ["profile", _, "rescan"]:
                 return "Reload XML [Success]\n+OK scan complete\n"
             case ["profile", _, "killgw", name]:
-                known = self.gateways.pop(name, None)
-                return "+OK gateway marked for deletion.\n" if known else "-ERR no such gateway.\n"
+                if self.gateways.pop(name, None) is None:
+                    return "-ERR no such gateway.\n"
+                self.spawn(self._end_gateway(name))
+                return "+OK gateway marked for deletion.\n"
             case ["status", "gateway", name]:
                 state = self.gateways.get(name.rpartition("::")[2])
                 if state is None:
                     return "Invalid Gateway!\n"
                 return f"Name    \t{name}\nState   \t{state}\nStatus  \tUP\n"
         return "-ERR\n"
+
+    async def _end_gateway(self, name: str) -> None:
+        await asyncio.sleep(GATEWAY_GOES_S)
+        self.fire(
+            {"Event-Name": "CUSTOM", "Event-Subclass": "sofia::gateway_delete",
+             "profile-name": "trunks", "Gateway": name}
+        )  # fmt: skip
 
     async def _job(self, job: str, command: str) -> None:
         body = await self.api(command)

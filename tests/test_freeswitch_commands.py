@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import string
+from typing import Any
 
+import gevent
 import orjson
 import pytest
 from hypothesis import example, given
@@ -110,3 +112,56 @@ def test_a_dial_string_holds_no_quote_and_no_expansion(dial: str) -> None:
 def test_without_freeswitch_every_command_says_so() -> None:
     with pytest.raises(SwitchError, match="is away"):
         FreeSwitch().answer("0123456789")
+
+
+class Gateways(Wire):
+    """FreeSWITCH with gateways; one that is killed goes a little later, and that is told."""
+
+    def __init__(self, freeswitch: FreeSwitch, *names: str) -> None:
+        super().__init__()
+        self._freeswitch, self._names = freeswitch, set(names)
+
+    def command(self, text: str, timeout_s: float = 3.0) -> str:
+        super().command(text)
+        _, killed, name = text.partition(" killgw ")
+        if killed and name not in self._names:
+            raise SwitchError("-ERR no such gateway.")
+        if killed:
+            gevent.spawn_later(0.05, self._go, name)
+        return "+OK"
+
+    def _go(self, name: str) -> None:
+        self.sent.append(f"({name} is gone)")
+        self._names.discard(name)
+        self._freeswitch.on_gateway_gone(name)
+
+
+def told(*names: str) -> tuple[FreeSwitch, list[str]]:
+    freeswitch = FreeSwitch()
+    link: Any = Gateways(freeswitch, *names)
+    freeswitch.attach(link)
+    return freeswitch, link.sent
+
+
+KILL, RESCAN = "api sofia profile trunks killgw ", "api sofia profile trunks rescan"
+
+
+def test_a_changed_gateway_comes_once_the_old_one_has_gone() -> None:
+    freeswitch, sent = told("old", "changed")
+    freeswitch.reload(["old"], ["changed"])
+    assert sent[2:4] == [f"{KILL}old", f"{KILL}changed"]
+    assert sent.index("(changed is gone)") < sent.index(RESCAN)
+
+
+def test_a_reload_that_broke_off_is_made_up_for() -> None:
+    """The gateways were killed by then, and the rescan never came."""
+    freeswitch, sent = told()
+    freeswitch.reload(["old"], ["changed"])
+    assert sent[-1] == RESCAN
+
+
+def test_other_refusals_of_a_reload_are_errors() -> None:
+    freeswitch, sent = told()
+    with pytest.raises(SwitchError):
+        freeswitch.reload(["a b"])
+    assert RESCAN not in sent

@@ -67,6 +67,14 @@ class Switch:
     async def api(self, text: str) -> str:
         return await self.events.api(text)
 
+    async def add_gateway(self, name: str) -> None:
+        if self._real:
+            fs, carrier = self._real
+            await fs.add_trunk(name, carrier.host, carrier.port)
+        else:
+            assert self._false is not None
+            self._false.add_gateway(name)
+
     async def call(self) -> tuple[Any, str]:
         """A caller who is parked, and the channel's id."""
         caller = await self.ring_in()
@@ -291,6 +299,16 @@ async def test_answers_where_there_is_no_channel(switch: Switch) -> None:
     nobody = await switch.events.command(f"sendmsg {NOBODY}\ncall-command: unicast")
     assert nobody.get("Reply-Text") == f"-ERR invalid session id [{NOBODY}]"
     assert (await switch.events.command("hello")).get("Reply-Text") == "-ERR command not found"
+
+
+async def test_a_gateway_that_is_ended_is_told_of_when_it_has_gone(switch: Switch) -> None:
+    """`ivr switch` waits for that before a changed one registers anew."""
+    await switch.add_gateway("leaving")
+    assert "+OK" in await switch.api("sofia profile trunks killgw leaving")
+    assert await switch.api("sofia status gateway trunks::leaving") == "Invalid Gateway!\n"
+    gone = await switch.events.expect("sofia::gateway_delete", Gateway="leaving")
+    assert gone.get("profile-name") == "trunks"
+    assert "-ERR" in await switch.api("sofia profile trunks killgw leaving")
 
 
 async def test_a_wrong_password(switch: Switch) -> None:

@@ -30,6 +30,7 @@ from appliance.telephony.facts import Facts, State
 from appliance.telephony.freeswitch import (
     EVENTS,
     FETCHED,
+    GATEWAY_GONE,
     GATEWAY_STATE,
     STREAM_CONNECT,
     STREAM_DISCONNECT,
@@ -181,7 +182,7 @@ class Control:
         link.connect()
         self._link = link
         link.register_handle(DISCONNECTED, lambda _: self._disconnected.set())
-        for name in (*EVENTS.split(), *_STREAM, GATEWAY_STATE):
+        for name in (*EVENTS.split(), *_STREAM, GATEWAY_STATE, GATEWAY_GONE):
             link.register_handle(name, self._on_event)
         self.office.freeswitch.attach(link)
         try:
@@ -229,6 +230,8 @@ class Control:
                 call.on_stream(_STREAM[subclass], event.body)
         elif subclass == GATEWAY_STATE:
             self.roster.on_gateway(event.get("Gateway"), event.get("State"))
+        elif subclass == GATEWAY_GONE:
+            self.office.freeswitch.on_gateway_gone(event.get("Gateway"))
         elif name == "BACKGROUND_JOB":
             job = event.get("Job-UUID")
             if tell := self.office.jobs.pop(job, None):

@@ -16,6 +16,7 @@ Facts measured on 1.10.12 with the MIT edition of mod_audio_stream, which this s
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -23,8 +24,11 @@ from typing import Any
 
 import gevent
 import orjson
+from gevent.event import Event as Signal
 
 from appliance.telephony.eventsocket import EventSocket, SwitchError
+
+log = logging.getLogger(__name__)
 
 XML_READ = "RELOADXML"
 """It has read its configuration again: by our order, or by a person's ``reloadxml``."""
@@ -37,7 +41,10 @@ STREAM_JSON = "mod_audio_stream::json"
 STREAM_ERROR = "mod_audio_stream::error"
 STREAM_DISCONNECT = "mod_audio_stream::disconnect"
 GATEWAY_STATE = "sofia::gateway_state"
-SUBCLASSES = (STREAM_CONNECT, STREAM_JSON, STREAM_ERROR, STREAM_DISCONNECT, GATEWAY_STATE)
+GATEWAY_GONE = "sofia::gateway_delete"
+SUBCLASSES = (
+    STREAM_CONNECT, STREAM_JSON, STREAM_ERROR, STREAM_DISCONNECT, GATEWAY_STATE, GATEWAY_GONE
+)  # fmt: skip
 STREAM_BUG = "audio_stream"
 """mod_audio_stream's name in ``uuid_buglist``."""
 FETCHED = "ivr_fetched"
@@ -45,8 +52,10 @@ FETCHED = "ivr_fetched"
 TRUNK_PROFILE = "trunks"
 NO_REPLY = "no reply"
 """Of a command whose answer is empty."""
+NO_GATEWAY = "no such gateway"
 LONG_COMMAND_S = 10.0
-UNREGISTER_S = 1.5
+GONE_S = 10.0
+"""For a gateway to go; it takes two looks."""
 
 _UUID = re.compile(r"[0-9A-Za-z-]{8,64}")
 _WORD = re.compile(r"[0-9A-Za-z_.+-]{1,64}")
@@ -79,6 +88,8 @@ class FreeSwitch:
 
     def __init__(self) -> None:
         self._attached: EventSocket | None = None
+        self._leaving: dict[str, Signal] = {}
+        """Gateways that FreeSWITCH was told to end, and when each is gone."""
 
     def attach(self, link: EventSocket | None) -> None:
         """Send commands over ``link`` from now on; None: FreeSWITCH is away."""
@@ -235,17 +246,34 @@ class FreeSwitch:
     def reload(self, removed: Sequence[str], changed: Sequence[str] = ()) -> None:
         """Take in what was written to ``site``: gateways, addresses, telephones.
 
-        FreeSWITCH ends a gateway's registration at its next look, once a second: a changed one comes
-        after that, or the end of the old registration would end the new one, whose Contact is the
-        same.
+        FreeSWITCH ends a gateway's registration at its next look, once a second where it has the
+        time, and tells when the gateway is gone: a changed one comes after that, or the end of the
+        old registration would end the new one, whose Contact is the same.
         """
         self._api("reloadxml", LONG_COMMAND_S)
         self._api("reloadacl", LONG_COMMAND_S)
-        for name in (*removed, *changed):
-            self._api(f"sofia profile {TRUNK_PROFILE} killgw {_word(name)}")
-        if changed:
-            gevent.sleep(UNREGISTER_S)
+        self._leaving = {name: Signal() for name in (*removed, *changed)}
+        killed = {name for name in self._leaving if self._kill_gateway(name)}
+        going = [self._leaving[name] for name in changed if name in killed]
+        if len(gevent.wait(going, timeout=GONE_S)) < len(going):
+            log.warning("! FreeSWITCH does not end what it registered of %s", ", ".join(changed))
+        self._leaving = {}
         self._api(f"sofia profile {TRUNK_PROFILE} rescan", LONG_COMMAND_S)
+
+    def on_gateway_gone(self, name: str) -> None:
+        """FreeSWITCH has told so (:data:`GATEWAY_GONE`)."""
+        if leaving := self._leaving.get(name):
+            leaving.set()
+
+    def _kill_gateway(self, name: str) -> bool:
+        """Whether there was one: of a reload that broke off, some are gone."""
+        try:
+            self._api(f"sofia profile {TRUNK_PROFILE} killgw {_word(name)}")
+        except SwitchError as e:
+            if NO_GATEWAY in str(e):
+                return False
+            raise
+        return True
 
     def gateway(self, name: str) -> dict[str, str]:
         """One gateway's state, names as ``sofia status gateway`` prints them; empty: unknown."""
