@@ -17,6 +17,7 @@ from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import ago
+from appliance.admin.ui.tables import SteadyTable
 from appliance.store.agent_views import AgentSummary
 
 NAME = """
@@ -60,7 +61,7 @@ async def agents(view: View, search: str = "") -> None:
         empty("support_agent", t("There is no agent yet."), hint)
         return
     with ui.column().classes("panel panel--table"):
-        table = ui.table(
+        table = SteadyTable(
             columns=_columns(view),
             rows=[_row(view, one) for one in found],
             row_key="id",

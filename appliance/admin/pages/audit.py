@@ -16,6 +16,7 @@ from appliance.admin.services.audit import AuditPage
 from appliance.admin.ui.access.verifying import Verifying
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
+from appliance.admin.ui.tables import SteadyTable
 from appliance.errors import UserError
 from appliance.store.audit_log import AuditEntry, AuditSearch
 
@@ -120,7 +121,7 @@ class AuditLogPage:
             empty("history_edu", t("Nothing of that kind was done."), hint)
             return
         with ui.column().classes("panel panel--table"):
-            table = ui.table(
+            table = SteadyTable(
                 columns=self._columns(), rows=[self._row(row) for row in found.rows], row_key="id",
                 pagination={"rowsPerPage": 0},
             ).props("flat dense hide-pagination")  # fmt: skip

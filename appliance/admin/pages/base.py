@@ -15,6 +15,7 @@ from appliance.admin.ui.knowledge.states import outcome_words
 from appliance.admin.ui.layout import crumbs
 from appliance.admin.ui.page import Handler, View, page
 from appliance.admin.ui.show import chip, size_text, when
+from appliance.admin.ui.tables import SteadyTable
 from appliance.store.base_views import BaseFacts
 
 
@@ -143,6 +144,6 @@ async def _versions(view: View, base_id: int) -> None:
         for one in found
     ]
     with ui.column().classes("panel panel--table"):
-        ui.table(
+        SteadyTable(
             columns=columns, rows=rows, row_key="version", pagination={"rowsPerPage": 25}
         ).props("flat dense")

@@ -28,6 +28,7 @@ from appliance.admin.ui.calls.words import (
 )
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
+from appliance.admin.ui.tables import SteadyTable
 from appliance.errors import UserError
 from appliance.store.call_log import AgentName, LoggedCall
 
@@ -207,7 +208,7 @@ class _Log:
         )  # fmt: skip
         columns = [{"name": n, "label": w, "field": n, "align": a} for n, w, a in names]
         rows = [self._row(one, now) for one in found.calls]
-        table = ui.table(columns=columns, rows=rows, row_key="id", pagination=0)
+        table = SteadyTable(columns=columns, rows=rows, row_key="id", pagination=0)
         table.props("flat dense hide-pagination").classes("log-table")
         table.add_slot("body-cell-when", _CELL_CALL)
         table.add_slot("body-cell-caller", _CELL_PEOPLE)

@@ -24,6 +24,7 @@ from appliance.admin.ui.layout import crumbs, empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.paging import pager
 from appliance.admin.ui.show import chip, when
+from appliance.admin.ui.tables import SteadyTable
 from appliance.outreach.campaigns.states import CHANGEABLE, STEPS, Step
 from appliance.store.campaigns import CampaignState, ContactEntry, ContactState
 
@@ -271,7 +272,7 @@ class CampaignPage:
             }
             for c in contacts
         ]  # fmt: skip
-        table = ui.table(columns=columns, rows=rows, row_key="id", pagination=0)
+        table = SteadyTable(columns=columns, rows=rows, row_key="id", pagination=0)
         table.props("flat dense hide-pagination")
         table.add_slot("body-cell-state", _STATE)
         table.add_slot("body-cell-call", _CALL)

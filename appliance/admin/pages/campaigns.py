@@ -15,6 +15,7 @@ from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.paging import pager
 from appliance.admin.ui.show import when
+from appliance.admin.ui.tables import SteadyTable
 from appliance.store.campaigns import CampaignState, ContactState
 
 PAGE_SIZE = 50
@@ -101,7 +102,7 @@ class CampaignsPage:
             {"name": n, "label": w, "field": n, "align": "left"} for n, w in names
         ]
         rows = [self._row(one) for one in self._found]
-        table = ui.table(columns=columns, rows=rows, row_key="id", pagination=0)
+        table = SteadyTable(columns=columns, rows=rows, row_key="id", pagination=0)
         table.props("flat dense hide-pagination")
         table.add_slot("body-cell-name", _NAME)
         table.add_slot("body-cell-state", _STATE)

@@ -13,6 +13,7 @@ from appliance.admin.ui.layout import crumbs, empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.paging import pager
 from appliance.admin.ui.show import when
+from appliance.admin.ui.tables import SteadyTable
 
 PAGE_SIZE = 50
 _DO = """
@@ -139,7 +140,7 @@ class DoNotCallPage:
                 }
                 for e in found.entries
             ]  # fmt: skip
-            table = ui.table(columns=columns, rows=rows, row_key="key", pagination=0)
+            table = SteadyTable(columns=columns, rows=rows, row_key="key", pagination=0)
             table.props("flat dense hide-pagination")
             table.add_slot("body-cell-do", _DO)
             table.on("remove", view.act(self._remove))

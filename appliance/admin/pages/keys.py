@@ -13,6 +13,7 @@ from appliance.admin.ui.access.scopes import scope_words
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import ago, when
+from appliance.admin.ui.tables import SteadyTable
 from appliance.store.api_keys import ApiKey
 
 NAME = """
@@ -73,7 +74,7 @@ class KeysPage:
                 empty("key", t("There is no key yet."), hint)
                 return
             with ui.column().classes("panel panel--table"):
-                table = ui.table(
+                table = SteadyTable(
                     columns=self._columns(), rows=[self._row(key) for key in found], row_key="id",
                     pagination={"rowsPerPage": 25},
                 ).props("flat dense")  # fmt: skip

@@ -12,6 +12,7 @@ from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import ago, size_text
+from appliance.admin.ui.tables import SteadyTable
 from appliance.store.base_views import BaseFacts
 from appliance.store.documents import OPEN, State
 
@@ -58,7 +59,7 @@ async def bases(view: View) -> None:
         {"name": "users", "label": t("Used by"), "field": "users", "align": "left"},
     ]
     with ui.column().classes("panel panel--table"):
-        table = ui.table(
+        table = SteadyTable(
             columns=columns,
             rows=[_row(view, one) for one in found],
             row_key="id",

@@ -19,6 +19,7 @@ from appliance.admin.ui.numbers.hours import HoursEditor, open_words
 from appliance.admin.ui.numbers.way import draw_way
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.paging import pager
+from appliance.admin.ui.tables import SteadyTable
 from appliance.errors import UserError
 from appliance.store.models import ANY_DID
 from appliance.store.trunks import NumberEntry
@@ -108,7 +109,7 @@ class NumbersPage:
         ]
         columns.append({"name": "do", "label": "", "field": "did"})
         rows = [self._row(one, may_assign) for one in self._found.values()]
-        table = ui.table(columns=columns, rows=rows, row_key="did", pagination=0)
+        table = SteadyTable(columns=columns, rows=rows, row_key="did", pagination=0)
         table.props("flat dense hide-pagination")
         table.add_slot("body-cell-number", _NUMBER)
         table.add_slot("body-cell-now", _CHIP)

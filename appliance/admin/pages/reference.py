@@ -12,6 +12,7 @@ from nicegui import ui
 from appliance.admin.api.app import PREFIX, make_api
 from appliance.admin.api.schema import PERMISSION
 from appliance.admin.ui.page import View, page
+from appliance.admin.ui.tables import SteadyTable
 
 _COLOURS = {"get": "chip--accent", "post": "chip--good", "put": "chip--warn", "patch": "chip--warn",
             "delete": "chip--bad"}  # fmt: skip
@@ -98,7 +99,7 @@ def _parameters(view: View, parameters: list[dict[str, Any]]) -> None:
         }
         for one in parameters
     ]
-    ui.table(columns=columns, rows=rows, row_key="name").props("dense flat")
+    SteadyTable(columns=columns, rows=rows, row_key="name").props("dense flat")
 
 
 def _body(view: View, document: dict[str, Any], body: dict[str, Any]) -> None:

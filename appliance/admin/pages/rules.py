@@ -22,6 +22,7 @@ from appliance.admin.ui.review.words import (
     side_words,
 )
 from appliance.admin.ui.show import when
+from appliance.admin.ui.tables import SteadyTable
 
 MOST_AGENTS = 200
 TEXT = """
@@ -87,7 +88,7 @@ class _Own:
         with ui.column().classes("panel panel--table") as self._panel:
             self._table = self._make_table()
 
-    def _make_table(self) -> ui.table:
+    def _make_table(self) -> SteadyTable:
         t = self._view.t
         named = (
             ("text", t("Words or pattern")), ("agent", t("In calls of")), ("side", t("Looks at")),
@@ -99,7 +100,7 @@ class _Own:
              "sortable": name not in ("state", "buttons")}
             for name, label in named
         ]  # fmt: skip
-        table = ui.table(columns=columns, rows=[], row_key="id", pagination={"rowsPerPage": 25})
+        table = SteadyTable(columns=columns, rows=[], row_key="id", pagination={"rowsPerPage": 25})
         table.props("flat dense")
         for name, slot in (
             ("text", TEXT),
@@ -245,7 +246,9 @@ def _builtin(view: View) -> None:
     ]
     with ui.column().classes("panel panel--table"):
         search = ui.input(placeholder=t("Filter")).props("dense outlined clearable")
-        table = ui.table(columns=columns, rows=rows, row_key="key", pagination={"rowsPerPage": 15})
+        table = SteadyTable(
+            columns=columns, rows=rows, row_key="key", pagination={"rowsPerPage": 15}
+        )
         table.props("flat dense").bind_filter_from(search, "value")
         table.add_slot("body-cell-severity", SEVERITY)
         table.add_slot("body-cell-texts", WORDS)

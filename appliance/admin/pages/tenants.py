@@ -12,6 +12,7 @@ from appliance.admin.services.agents import MOST_LISTED
 from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import when
+from appliance.admin.ui.tables import SteadyTable
 from appliance.store.users import Tenant
 
 NAME = """
@@ -51,7 +52,7 @@ class TenantsPage:
             new = ui.button(t("New tenant"), icon="add", on_click=view.act(self._new))
             new.props("unelevated")
         with ui.column().classes("panel panel--table"):
-            self._table = ui.table(
+            self._table = SteadyTable(
                 columns=self._columns(), rows=[], row_key="id", pagination={"rowsPerPage": 25}
             ).props("flat dense")
             self._table.add_slot("body-cell-name", NAME)

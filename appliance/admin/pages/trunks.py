@@ -14,6 +14,7 @@ from appliance.admin.ui.numbers.telephones import Telephones
 from appliance.admin.ui.numbers.trunkform import TrunkForm
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import when
+from appliance.admin.ui.tables import SteadyTable
 from appliance.telephony.diagnose import Check
 
 REFRESH_S = 10.0
@@ -95,7 +96,7 @@ class TrunksPage:
         ]
         columns.append({"name": "do", "label": "", "field": "name"})
         rows = [self._row(trunk) for trunk in found.trunks]
-        table = ui.table(columns=columns, rows=rows, row_key="name", pagination=0)
+        table = SteadyTable(columns=columns, rows=rows, row_key="name", pagination=0)
         table.props("flat dense hide-pagination")
         table.add_slot("body-cell-name", _NAME)
         table.add_slot("body-cell-state", _STATE)

@@ -13,6 +13,7 @@ from appliance.admin.ui.access.userdialog import UserDialog
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View, page
 from appliance.admin.ui.show import ago, when
+from appliance.admin.ui.tables import SteadyTable
 from appliance.store.users import Tenant, User
 
 NAME = """
@@ -61,7 +62,7 @@ class UsersPage:
                 new = ui.button(t("New user"), icon="person_add", on_click=view.act(self._new))
                 new.props("unelevated")
         with ui.column().classes("panel panel--table"):
-            self._table = ui.table(
+            self._table = SteadyTable(
                 columns=self._columns(), rows=[], row_key="id",
                 pagination={"rowsPerPage": 25, "sortBy": "login"},
             ).props("flat dense")  # fmt: skip

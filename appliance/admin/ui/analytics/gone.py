@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from nicegui import ui
-
 from appliance.access.roles import Permission
 from appliance.admin.ui.analytics.charts import ORANGE, Series, rows_chart
 from appliance.admin.ui.analytics.panel import Table, panel, table_panel
 from appliance.admin.ui.page import View
 from appliance.admin.ui.show import when
+from appliance.admin.ui.tables import SteadyTable
 from appliance.store.analytics import FailureCount
 from appliance.store.unanswered import Unanswered
 
@@ -67,7 +66,7 @@ def draw_unanswered(view: View, found: Sequence[Unanswered], bases: dict[str, st
         for n, one in enumerate(found)
     ]  # fmt: skip
     with place:
-        table = ui.table(columns=head, rows=shown, row_key="id", pagination={"rowsPerPage": 10})
+        table = SteadyTable(columns=head, rows=shown, row_key="id", pagination={"rowsPerPage": 10})
         table.props("flat dense").classes("num")
         table.add_slot("body-cell-question", _QUESTION)
         table.add_slot("body-cell-links", _LINKS)

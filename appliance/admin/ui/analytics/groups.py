@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from nicegui import ui
-
 from appliance.admin.services.analytics import Asked, Group, Overview
 from appliance.admin.ui.analytics.charts import sparkline
 from appliance.admin.ui.analytics.filters import address
@@ -15,6 +13,7 @@ from appliance.admin.ui.analytics.panel import Table, table_panel
 from appliance.admin.ui.analytics.tiles import clock, milliseconds, percent
 from appliance.admin.ui.calls.words import language_name
 from appliance.admin.ui.page import View
+from appliance.admin.ui.tables import SteadyTable
 
 _NAME = """
 <q-td :props="props"><a :href="props.row.url">{{ props.value }}</a></q-td>
@@ -70,7 +69,9 @@ def _table(
     ]  # fmt: skip
     with place:
         rows = [_row(one, url) for one, url in zip(groups, urls, strict=True)]
-        table = ui.table(columns=columns, rows=rows, row_key="id", pagination={"rowsPerPage": 25})
+        table = SteadyTable(
+            columns=columns, rows=rows, row_key="id", pagination={"rowsPerPage": 25}
+        )
         table.props("flat dense").classes("num")
         table.add_slot("body-cell-name", _NAME)
         table.add_slot("body-cell-spark", _SPARK)

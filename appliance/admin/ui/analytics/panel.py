@@ -11,6 +11,7 @@ from nicegui import ui
 from appliance.admin.csvtext import BYTE_ORDER_MARK, csv_lines
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View
+from appliance.admin.ui.tables import SteadyTable
 
 Value = str | int | float | None
 
@@ -62,7 +63,7 @@ def nothing(view: View) -> None:
     empty("query_stats", view.t("Nothing of this happened then."), hint)
 
 
-def figures(table: Table) -> ui.table:
+def figures(table: Table) -> SteadyTable:
     """``table`` as it is."""
     columns = [
         {"name": str(n), "label": name, "field": str(n), "sortable": True,
@@ -73,7 +74,7 @@ def figures(table: Table) -> ui.table:
         {"key": key} | {str(n): _shown(value) for n, value in enumerate(row)}
         for key, row in enumerate(table.rows)
     ]
-    made = ui.table(columns=columns, rows=rows, row_key="key", pagination={"rowsPerPage": 0})
+    made = SteadyTable(columns=columns, rows=rows, row_key="key", pagination={"rowsPerPage": 0})
     return made.props("flat dense hide-pagination virtual-scroll").classes("chart-table num")
 
 

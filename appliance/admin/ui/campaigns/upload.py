@@ -11,6 +11,7 @@ from appliance.admin.services import campaigns as service
 from appliance.admin.services.campaigns import Preview
 from appliance.admin.ui.dialogs import buttons, titled
 from appliance.admin.ui.page import View
+from appliance.admin.ui.tables import SteadyTable
 from appliance.outreach.campaigns.contacts import MOST_ROWS, Sheet
 
 PROBLEMS_SHOWN = 20
@@ -82,7 +83,7 @@ def _draw(view: View, found: Preview) -> None:
         | {f"f{i}": c.fields.get(n, "") for i, n in enumerate(found.other_columns[:6])}
         for c in found.first
     ]
-    ui.table(columns=columns, rows=rows, row_key="row", pagination=0).props(
+    SteadyTable(columns=columns, rows=rows, row_key="row", pagination=0).props(
         "flat dense hide-pagination"
     )
     if found.do_not_call_count:

@@ -14,6 +14,7 @@ from appliance.admin.ui.knowledge.states import TONES, progress_words
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View
 from appliance.admin.ui.show import ago, size_text
+from appliance.admin.ui.tables import SteadyTable
 from appliance.store.base_views import BaseFacts
 from appliance.store.document_views import DocumentView
 from appliance.store.documents import State
@@ -76,7 +77,7 @@ class DocumentList:
             with ui.column().classes("panel panel--table") as self._panel:
                 self._filter = ui.input(placeholder=t("Filter by name, state, tag"))
                 self._filter.props("dense outlined clearable").classes("select")
-                self._table = ui.table(
+                self._table = SteadyTable(
                     columns=columns, rows=[], row_key="id",
                     pagination={"rowsPerPage": 25, "sortBy": "name"},
                 ).props("flat dense")  # fmt: skip

@@ -11,6 +11,7 @@ from appliance.admin.services import webhooks as service
 from appliance.admin.ui.layout import empty
 from appliance.admin.ui.page import View
 from appliance.admin.ui.show import when
+from appliance.admin.ui.tables import SteadyTable
 from appliance.admin.ui.webhooks.words import state_words
 from appliance.store.webhooks import Delivery
 
@@ -106,7 +107,7 @@ class DeliveryLog:
         ]  # fmt: skip
         columns.append({"name": "actions", "label": "", "field": "id"})
         rows = [self._row(one) for one in self._shown.values()]
-        table = ui.table(columns=columns, rows=rows, row_key="id", pagination={"rowsPerPage": 0})
+        table = SteadyTable(columns=columns, rows=rows, row_key="id", pagination={"rowsPerPage": 0})
         table.props("flat dense hide-pagination").classes("num")
         for name, slot in (("state", _STATE), ("actions", _ACTIONS), ("error", _ERROR)):
             table.add_slot(f"body-cell-{name}", slot)
