@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import httpx
-from playwright.async_api import Browser, Error, Page, async_playwright, expect
+from playwright.async_api import Browser, Error, Page, Response, async_playwright, expect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.access import apikeys, sessions, users
@@ -42,6 +43,7 @@ STOP_TIMEOUT_S = 15.0
 PAGE_TIMEOUT_MS = 30_000
 """For what a page does and what is expected of it: the machine may be busy with other tests."""
 expect.set_options(timeout=PAGE_TIMEOUT_MS)
+ALIVE = "() => !document.getElementById('app') || window.did_handshake"
 PASSWORD = secrets.token_urlsafe(18)
 """Of every person that a test makes."""
 
@@ -179,6 +181,19 @@ async def _text_of(page: Page) -> str:
         return ""
 
 
+def _wait_until_alive(page: Page) -> None:
+    """``goto`` waits until a page's websocket is there: NiceGUI sends what is done before that in any
+    order (a click, then what was typed before it), which nobody is fast enough for but a program."""
+    go = page.goto
+
+    async def goto(url: str, **options: Any) -> Response | None:
+        response = await go(url, **options)
+        await page.wait_for_function(ALIVE)
+        return response
+
+    page.goto = goto  # type: ignore[method-assign, assignment]
+
+
 @asynccontextmanager
 async def page_of(
     browser: Browser, url: str, token: str = "", *, dark: bool = False, language: str = "en-IN"
@@ -198,6 +213,7 @@ async def page_of(
         )
     page = await context.new_page()
     page.set_default_timeout(PAGE_TIMEOUT_MS)
+    _wait_until_alive(page)
     told: list[str] = []
     page.on("pageerror", lambda error: told.append(str(error)))
     page.on(

@@ -144,12 +144,13 @@ async def _erases(page: Page) -> None:
 async def test_a_recording_that_is_being_finished_can_be_played_without_a_reload(
     engine: AsyncEngine, console: ConsoleProcess
 ) -> None:
-    now = datetime.now(UTC)
-    fresh = a_call("fresh", 2, ended_at=now, started_at=now - timedelta(minutes=2))
-    call = record(console.settings.recordings_dir, fresh)
-    await put(engine, a_turn(call, 1), call)
     token = await logged_in(engine, console, Role.ADMIN)
     async with chromium() as browser, page_of(browser, console.url, token) as page:
+        await page.goto(f"{console.url}/calls")
+        now = datetime.now(UTC)
+        fresh = a_call("fresh", 2, ended_at=now, started_at=now - timedelta(minutes=2))
+        call = record(console.settings.recordings_dir, fresh)
+        await put(engine, a_turn(call, 1), call)
         await page.goto(f"{console.url}/calls/fresh")
         await expect(page.get_by_text("The recording is being finished.")).to_be_visible()
         await expect(page.get_by_role("button", name="Play", exact=True)).to_be_disabled()

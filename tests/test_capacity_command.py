@@ -81,7 +81,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
             "engines": {
                 "stt": {
                     "run": [{"engine": "pocketsphinx", "capacity": 4, "least": 1, "most": 10}],
-                    "first_port": 20000,
+                    "first_port": 62000,  # neither free_port() nor the kernel gives it to anybody
                 },
                 "tts": {"urls": [f"http://127.0.0.1:{free_port()}"]},
                 "llm": {"run": [{"engine": "vllm", "capacity": 2, "least": 1, "most": 6}]},

@@ -103,7 +103,7 @@ def test_what_a_dead_switch_left_outlasts_a_postgres_that_is_away(
         assert not records.caught_up.is_set()
         away = False
         records.leg(leg("at-last"))
-        assert len(stored(store, "patient", 1)) == 1
+        assert len(stored(store, "patient", 1)) == len(stored(store, "at-last", 1)) == 1
         with gevent.Timeout(5):  # the dead one's file goes after its rows are committed
             while len(list(tmp_path.glob("*.jsonl"))) > 1:
                 gevent.sleep(0.05)
