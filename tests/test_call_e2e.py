@@ -22,7 +22,7 @@ from appliance.events import Agent, CallRecord, Stages, Turn
 from appliance.ops.demo.ear import Exchange, exchanges
 from appliance.turn.words import normal
 from tests.appliance_kit import LiveCall, Site, real_engine, ringing
-from tests.metronome import Metronome
+from tests.metronome import on_a_steady_machine
 from tests.soundmatch import Found, assert_heard
 from tests.spoken import RATE_HZ, on_the_line, say, word_errors
 
@@ -35,7 +35,6 @@ pytestmark = [
 
 SHORT, PROTECTED, HINDI = "1003", "1004", "1002"
 """Numbers of agents that differ from the sample in one thing each."""
-MOST_ATTEMPTS = 3
 PAUSE_MS = 600
 FAINT_DB = -58.0
 """An "f" is so faint; without it "family" is another word."""
@@ -183,15 +182,10 @@ def hum() -> bytes:
 
 
 async def evidence_of(site: Site, did: str, script: Script, files: dict[str, Path]) -> Evidence:
-    """Place a call, lead it through ``script``, and gather what it left; again while the machine
-    was busy with other things, for then the sound says nothing about us."""
-    for _ in range(MOST_ATTEMPTS):
-        async with Metronome() as metronome, ringing(site, did) as call:
-            await call.heard("answered")
-            await script(call, files)
-        print(f"woken late {metronome.starved} times, {metronome.worst_ms:.0f} ms at worst")
-        if not metronome.machine_was_busy:
-            break
+    """Place a call, lead it through ``script``, and gather what it left."""
+    async with ringing(site, did) as call:
+        await call.heard("answered")
+        await script(call, files)
     return await left_by(call)
 
 
@@ -245,6 +239,7 @@ async def converse(call: LiveCall, files: dict[str, Path]) -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
+@on_a_steady_machine
 async def talk(site: Site, files: dict[str, Path]) -> Evidence:
     return await evidence_of(site, "1001", converse, files)
 
@@ -415,6 +410,7 @@ async def stay_silent(call: LiveCall, files: dict[str, Path]) -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
+@on_a_steady_machine
 async def two(site: Site, files: dict[str, Path]) -> tuple[Evidence, Evidence]:
     async with asyncio.TaskGroup() as tasks:
         disturbed = tasks.create_task(evidence_of(site, SHORT, disturb, files))
@@ -526,6 +522,7 @@ async def ask_once(site: Site, road: Road, file: Path, after_s: float) -> Eviden
     return await left_by(call)
 
 
+@on_a_steady_machine
 async def test_seven_calls_at_once_by_every_road(site: Site, files: dict[str, Path]) -> None:
     async with asyncio.TaskGroup() as tasks:
         asking = [

@@ -32,6 +32,7 @@ from appliance.store.database import open_engine
 from appliance.store.models import ANY_DID
 from appliance.store.rows import LOST_CAUSE
 from tests.appliance_kit import SIP_PROCESSES, Site, emulated_engine, options_from, ringing
+from tests.metronome import on_a_steady_machine
 
 pytestmark = [
     pytest.mark.server,
@@ -159,9 +160,12 @@ async def test_a_recogniser_that_dies_in_mid_utterance_and_then_all_of_them(
     assert any(f"{site.url(victim)[7:]} is out" in line for line in site.logged("worker"))
 
 
+@pytest.mark.alone
+@on_a_steady_machine
 async def test_a_voice_that_dies_in_mid_phrase_and_then_all_of_them(
     site: Site, files: dict[str, Path]
 ) -> None:
+    await asyncio.to_thread(site.heal)
     async with ringing(site) as call:
         await call.event("turn_over")
         await call.said(files["refund"])
@@ -193,9 +197,12 @@ async def test_a_voice_that_dies_in_mid_phrase_and_then_all_of_them(
     assert lengths[1] >= len("I am sorry, please ask me again.".split()) * WORD_MS - 100
 
 
+@pytest.mark.alone
+@on_a_steady_machine
 async def test_a_language_model_that_is_silent_dead_dying_and_unwanted(
     site: Site, files: dict[str, Path]
 ) -> None:
+    await asyncio.to_thread(site.heal)
     async with ringing(site) as call:
         await call.event("turn_over")
         await call.said(files["router"])

@@ -29,7 +29,7 @@ from appliance.events import Stages
 from appliance.store.agents import load_agent, publish_agent, set_number
 from appliance.store.database import open_engine
 from tests.appliance_kit import LiveCall, ringing
-from tests.metronome import Metronome
+from tests.metronome import MOST_ATTEMPTS, Metronome
 from tests.pdf_kit import Item, lines, pdf
 from tests.review_kit import from_prompt, language_model
 from tests.soundmatch import assert_heard
@@ -54,7 +54,6 @@ FAINT_DB = -58.0
 EVENT_TIMEOUT_S = 40.0
 SOON_MS = 150
 """From the turn to the first frame of a common answer; the issue's figure."""
-MOST_ATTEMPTS = 3
 MANUAL_PARAGRAPHS = 800
 LEASE_TIMEOUT_S = 240.0
 """A document whose reader was killed is taken up again after a minute."""
