@@ -112,6 +112,7 @@ class Site:
             "IVR_DATABASE__EMBEDDED_PORT": str(free_ports(1)[0]),
             "IVR_DATABASE__EMBEDDED_DIR": str(embedded_dir),
             "IVR_WORKER__PORT": str(self._ports["worker"]),
+            "IVR_WORKER__ADMISSION": "false",  # on a busy machine it would refuse callers
             "IVR_SIP__PORT": str(self._ports["sip"]),
             "IVR_SIP__PROCESSES": str(SIP_PROCESSES),
             "IVR_SIP__RTP_PORT": str(random.randrange(*RTP_PORTS)),

@@ -21,6 +21,7 @@ import pytest
 from box_kit import INSTALLED, ROOTS, Box, box
 from boxroot_kit import DEBIAN, UBUNTU, System
 from installer_kit import ROOT
+from spoken import word_errors
 
 from appliance import shipped
 
@@ -122,9 +123,12 @@ class Site:
     # --- what an installation is judged by, on any system ----------------------------------------
 
     def has_rung_itself(self, said: str) -> None:
-        """``said`` by the installer: it heard the question, and everything runs."""
-        assert re.search(r"GOOD\s+Through ivr sip: answered \d+ ms after the question", said)
-        assert re.search(r"heard +what are your opening hours", said)
+        """``said`` by the installer: it heard the question, and everything runs. A machine that runs
+        other tests too may have answered late, which is a warning, and misheard a word or two."""
+        rung = r"(GOOD|WARNING)\s+Through ivr sip: answered \d+ ms after the question"
+        assert re.search(rung, said), said
+        heard = re.search(r"heard +(.+)", said)
+        assert heard and word_errors("what are your opening hours", heard[1]) <= 2, said
         units = (*UNITS, "redis-server@ivr", "fail2ban", "ivr.target")
         states = self.box.run(f"systemctl is-active {' '.join(units)}").stdout.split()
         assert states == ["active"] * len(units), dict(zip(units, states, strict=True))

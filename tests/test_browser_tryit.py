@@ -70,7 +70,7 @@ def sunrise(sample: Agent) -> dict[str, Agent]:
 async def site(open_tmp: Path) -> AsyncIterator[Site]:
     """The whole appliance with real engines."""
     servers = {"stt": 1, "tts": 1, "turn": 1, "embed": 1}
-    environment = {"IVR_ENGINES__STT__TIMEOUT_MS": "2000", "IVR_WORKER__ADMISSION": "false"}
+    environment = {"IVR_ENGINES__STT__TIMEOUT_MS": "2000"}
     place = Site(open_tmp / "tryit", open_tmp / "tryit-pg", servers, real_engine, environment)
     try:
         await asyncio.to_thread(place.open, sunrise)

@@ -131,10 +131,7 @@ async def site(open_tmp: Path) -> AsyncIterator[Site]:
     """The whole appliance with real engines."""
 
     servers = {"stt": 2, "tts": 2, "turn": 1, "embed": 1}
-    environment = {
-        "IVR_ENGINES__STT__TIMEOUT_MS": "2000",
-        "IVR_WORKER__ADMISSION": "false",  # a machine busy with other tests refuses the fifth caller
-    }
+    environment = {"IVR_ENGINES__STT__TIMEOUT_MS": "2000"}
     place = Site(open_tmp / "e2e", open_tmp / "embedded", servers, real_engine, environment)
     try:
         await asyncio.to_thread(place.open, agents_of)

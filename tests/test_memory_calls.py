@@ -96,7 +96,6 @@ async def site(open_tmp: Path, script: Path, llm: Tiny) -> AsyncIterator[Site]:
         "IVR_ENGINES__LLM__MODEL": "m",
         "IVR_ENGINES__LLM__PRIORITIES": "true",
         "IVR_SIP__ALLOW": '["127.0.0.1/32"]',
-        "IVR_WORKER__ADMISSION": "false",  # a busy machine refuses the second caller
     }
     servers = {"stt": 1, "tts": 1, "turn": 1, "embed": 1}
     place = Site(

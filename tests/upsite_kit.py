@@ -60,6 +60,7 @@ class UpSite:
             "IVR_ADMIN__PORT": str(self.ports["admin"]),
             "IVR_JOBS__SWEEP_S": "1",
             "IVR_WORKER__PORT": str(self.ports["worker"]),
+            "IVR_WORKER__ADMISSION": "false",  # on a busy machine it would refuse callers
             "IVR_SIP__PORT": str(self.ports["sip"]),
             "IVR_SIP__PROCESSES": "1",
             "IVR_SIP__RTP_PORT": str(random.randrange(*RTP_PORTS)),

@@ -58,7 +58,6 @@ class Place:
     def _settings(self, calls: int) -> dict[str, str]:
         found = {
             "IVR_ENGINES__LLM__MODEL": "emulated",
-            "IVR_WORKER__ADMISSION": "false",  # what a busy machine's noise refuses is no fault
             "IVR_WORKER__MAX_CALLS": str(2 * calls),
             "IVR_WORKER__DRAIN_TIMEOUT_S": "10",
             "IVR_SIP__TRUNKS": '["127.0.0.1/32"]',  # all callers are at one address, as a carrier's
