@@ -6,8 +6,8 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,6 +129,13 @@ def attacker(host: str = "", port: int = 0) -> socket.socket:
     sock.bind((host or loopback(), port))
     sock.setblocking(False)
     return sock
+
+
+@contextmanager
+def attackers(count: int) -> Iterator[list[socket.socket]]:
+    """So many, each at an address of its own, until the end of the block."""
+    with ExitStack() as opened:
+        yield [opened.enter_context(attacker()) for _ in range(count)]
 
 
 def loopback() -> str:

@@ -20,7 +20,7 @@ MOST_STARVED = 3
 """So many such gaps in one call are bad luck, more are a machine that is busy with other things."""
 LONGEST_STALL_MS = 120
 """One that is longer than this is heard as a stop, whoever made it."""
-MOST_ATTEMPTS = 3
+MOST_ATTEMPTS = 2
 REST_S = 10.0
 """Before another attempt: what stalls a machine is often over soon."""
 

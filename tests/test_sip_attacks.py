@@ -26,7 +26,7 @@ from appliance.telephony.refusals import LINES_BURST, LONGEST_WHAT, Refusals
 from tests.attack_kit import (
     Footprint,
     Scene,
-    attacker,
+    attackers,
     heard,
     in_time,
     invite,
@@ -34,7 +34,7 @@ from tests.attack_kit import (
     scene,
     statuses,
 )
-from tests.freeswitch_kit import EventSocket, freeswitch, needs_freeswitch
+from tests.freeswitch_kit import EventSocket, FreeSwitch, freeswitch, needs_freeswitch
 from tests.rawsip import Telephone
 from tests.sippeer import peer
 
@@ -260,21 +260,12 @@ async def test_floods_with_a_call_in_progress(
 async def _floods(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with scene(folder, trunks=("127.0.0.1/32",), processes=2) as place:
         before, children = Footprint.of(place.office), place.pids()
-        one, many = [attacker()], [attacker() for _ in range(200)]
-        sent = 0
-        for socks in (one, many):
-            for method in ("INVITE", "OPTIONS", "REGISTER", "rubbish"):
-                sent += await _pour(place, socks, method, 0.7)
-        pouring = asyncio.create_task(_pour(place, many, "INVITE", 5.0))
-        async with await CallerControl.ring(f"sip:1001@127.0.0.1:{place.port}") as honest:
-            await honest.wait_for("answered", 10)  # the lines are the attackers', but for half
-        sent += await pouring
-        place.untouched(late=2)
-        assert sent > 3000 and place.pids() == children
-        answers = sum(len(heard(sock)) for sock in (*one, *many))
-        assert answers < sent  # a flood is not answered message by message
-        for sock in (*one, *many):
-            sock.close()
+        with attackers(201) as socks:
+            sent = await _pour_all_kinds(place, socks)
+            place.untouched(late=2)
+            assert sent > 3000 and place.pids() == children
+            answers = sum(len(heard(sock)) for sock in socks)
+            assert answers < sent  # a flood is not answered message by message
         after = Footprint.of(place.office)
         assert after.resident_bytes < before.resident_bytes + 60 * 2**20
         refused = lines(caplog)
@@ -282,6 +273,18 @@ async def _floods(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
         assert len(refused) < 300, "the flood is in the log"
         await place.caller.hang_up()
         await place.caller.wait_for("ended")
+
+
+async def _pour_all_kinds(place: Scene, socks: list[socket.socket]) -> int:
+    """From the first of them and from all others, and a call of the trunk's in the middle of it."""
+    sent, (one, *many) = 0, socks
+    for sources in ([one], many):
+        for method in ("INVITE", "OPTIONS", "REGISTER", "rubbish"):
+            sent += await _pour(place, sources, method, 0.7)
+    pouring = asyncio.create_task(_pour(place, many, "INVITE", 5.0))
+    async with await CallerControl.ring(f"sip:1001@127.0.0.1:{place.port}") as honest:
+        await honest.wait_for("answered", 10)  # the lines are the attackers', but for half
+    return sent + await pouring
 
 
 @pytest.mark.server
@@ -349,29 +352,33 @@ async def test_a_flood_of_freeswitch_with_a_call_in_progress(tmp_path: Path) -> 
             while not call.answered:
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.3)
-        begun, socks = len(call.frames), [attacker() for _ in range(50)]
-        until, sent = time.monotonic() + 2.0, 0
-        while time.monotonic() < until:
-            for port in (fs.sip_port, fs.phones_port):
-                for method in ("INVITE", "REGISTER", "OPTIONS"):
-                    sock = socks[sent % len(socks)]
-                    host, own = sock.getsockname()
-                    data = request(method, host, own, f"127.0.0.1:{port}", f"{method}{sent}")
-                    with contextlib.suppress(BlockingIOError):
-                        sock.sendto(data, ("127.0.0.1", port))
-                    sent += 1
-            await asyncio.sleep(0.005)
-        times = [at for at, _ in call.frames[begun:]]
-        start = min(at - n * 0.02 for n, at in enumerate(times))
-        late = sum(at - (start + n * 0.02) > 0.2 for n, at in enumerate(times))
-        assert len(times) > 60 and late <= 2, (len(times), late)
-        assert {s for sock in socks for s in statuses(heard(sock))} <= {
-            100, 200, 401, 403, 407, 405, 503, 501, 489,
-        }  # fmt: skip
+        begun = len(call.frames)
+        with attackers(50) as socks:
+            await _flood(fs, socks, 2.0)
+            times = [at for at, _ in call.frames[begun:]]
+            start = min(at - n * 0.02 for n, at in enumerate(times))
+            late = sum(at - (start + n * 0.02) > 0.2 for n, at in enumerate(times))
+            assert len(times) > 60 and late <= 2, (len(times), late)
+            assert {s for sock in socks for s in statuses(heard(sock))} <= {
+                100, 200, 401, 403, 407, 405, 503, 501, 489,
+            }  # fmt: skip
         assert len(await fs.channels()) == 1  # the carrier's own, and none of theirs
-        for sock in socks:
-            sock.close()
         await call.hang_up()
+
+
+async def _flood(fs: FreeSwitch, socks: list[socket.socket], seconds: float) -> None:
+    """Of both ports of FreeSWITCH, with what scanners send."""
+    until, sent = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        for port in (fs.sip_port, fs.phones_port):
+            for method in ("INVITE", "REGISTER", "OPTIONS"):
+                sock = socks[sent % len(socks)]
+                host, own = sock.getsockname()
+                data = request(method, host, own, f"127.0.0.1:{port}", f"{method}{sent}")
+                with contextlib.suppress(BlockingIOError):
+                    sock.sendto(data, ("127.0.0.1", port))
+                sent += 1
+        await asyncio.sleep(0.005)
 
 
 def test_the_invite_of_the_kit_is_one_that_rings() -> None:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 BROWSER_TIMEOUT_S = 15.0
 """From the answer to its sound's way being found (ICE, DTLS)."""
-WATCH_TIMEOUT_S = 2.0
+WATCH_TIMEOUT_S = 5.0
 HEARTBEAT_S = 10.0
 LARGEST_EVENT_BYTES = 1 << 20
 KEYS = frozenset("0123456789*#")
