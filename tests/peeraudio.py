@@ -89,17 +89,25 @@ class Audio:
         self._timestamp = random.randrange(1 << 31)
         self._ssrc = random.randrange(1 << 32)
         self._task: asyncio.Task[None] | None = None
+        self._started_s = 0.0
+        self._ticks = 0
+        """Frames' times that have been used since then."""
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._readable)
 
     def start(self) -> None:
         """Begin to send."""
         if self._task is None:
+            self._started_s = time.monotonic()
             self._task = asyncio.create_task(self._send_for_ever())
 
     def play(self, pcm: bytes) -> float:
-        """Queue L16 at 8 kHz; the monotonic time at which it will have been said."""
+        """Queue L16 at 8 kHz; the monotonic time at which it will have been said. It is told by the
+        sender's clock: after something that held the event loop up, it makes up for the time lost."""
         self._speech += pcm
-        return time.monotonic() + len(self._speech) / FRAME_BYTES * FRAME_S
+        left_s = len(self._speech) / FRAME_BYTES * FRAME_S
+        if self._task is None:
+            return time.monotonic() + left_s
+        return self._started_s + self._ticks * FRAME_S + left_s
 
     def be_silent(self) -> None:
         """Say no more of what is queued."""
@@ -128,11 +136,12 @@ class Audio:
         self._socket.close()
 
     async def _send_for_ever(self) -> None:
-        begun_s, n = time.monotonic(), 0
         while True:
-            self._send_one(first=n == 0)
-            n += 1
-            await asyncio.sleep(max(0.0, begun_s + n * FRAME_S - time.monotonic()))
+            self._send_one(first=self._ticks == 0)
+            self._ticks += 1
+            await asyncio.sleep(
+                max(0.0, self._started_s + self._ticks * FRAME_S - time.monotonic())
+            )
 
     def _send_one(self, *, first: bool) -> None:
         frame = bytes(self._speech[:FRAME_BYTES]).ljust(FRAME_BYTES, b"\0")

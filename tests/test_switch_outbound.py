@@ -202,8 +202,9 @@ async def test_a_machine_is_left_a_message_after_its_beep(site: Place, number: s
     place, _fs, carrier = site
     carrier.policies[number] = Answer()
     id_ = await call(place, number, LEAVER)
+    sound = machine()
     there = await answered(carrier)
-    beeped_s = there.play(machine())
+    beeped_s = there.play(sound)
     await asyncio.sleep(max(0, beeped_s - time.monotonic()))
     assert await sound_after(there, 0) and not early(there, beeped_s)
     assert await there.ended(15) == "them"
