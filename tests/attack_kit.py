@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,14 @@ from tests.sipkit import MediaWorker, Stream, media_worker, sip_office, sip_sett
 
 POLL_S = 0.005
 FRAME_S = 0.02
+
+
+def late_frames(times: Sequence[float], by_s: float) -> int:
+    """Frames that came more than ``by_s`` after their time, by the earliest possible clock: as a
+    listener with a jitter buffer of that size would count them."""
+    starts = [at - n * FRAME_S for n, at in enumerate(times)]
+    earliest = min(starts, default=0.0)
+    return sum(start - earliest > by_s for start in starts)
 
 
 @dataclass
@@ -43,12 +51,8 @@ class Watch:
         self.times.clear()
 
     def late(self, by_s: float) -> int:
-        """Frames that came more than ``by_s`` after their time, by the earliest possible clock: as a
-        listener with a jitter buffer of that size would count them."""
-        if not self.times:
-            return 0
-        start = min(at - n * FRAME_S for n, at in enumerate(self.times))
-        return sum(at - (start + n * FRAME_S) > by_s for n, at in enumerate(self.times))
+        """:func:`late_frames` of what was watched."""
+        return late_frames(self.times, by_s)
 
     @property
     def share_arrived(self) -> float:

@@ -123,14 +123,12 @@ class Site:
     # --- what an installation is judged by, on any system ----------------------------------------
 
     def has_rung_itself(self, said: str) -> None:
-        """``said`` by the installer: it heard the question, and everything runs. A machine that runs
-        other tests too may have answered late, which is a warning, and misheard some words."""
-        rung = r"(GOOD|WARNING)\s+Through ivr sip: answered \d+ ms after the question"
-        assert re.search(rung, said), said
+        """``said`` by the installer: it heard the question, but for a word or two that its small
+        recogniser mishears, and everything runs."""
+        assert re.search(r"GOOD\s+Through ivr sip: answered \d+ ms after the question", said), said
         call = re.search(r"asked +(.+)\?\n.*\n\s+heard +(.+)\n", said)
         assert call and "opening hours" in call[1], said
-        words = call[1].lower()
-        assert word_errors(words, call[2]) <= len(words.split()) // 2, said
+        assert word_errors(call[1].lower(), call[2]) <= 2, said
         units = (*UNITS, "redis-server@ivr", "fail2ban", "ivr.target")
         states = self.box.run(f"systemctl is-active {' '.join(units)}").stdout.split()
         assert states == ["active"] * len(units), dict(zip(units, states, strict=True))

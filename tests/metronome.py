@@ -41,21 +41,26 @@ class Metronome:
 
     @property
     def machine_was_busy(self) -> bool:
-        return (
-            max(self._starved.values()) > MOST_STARVED
-            or max(self._worst_ms.values()) > LONGEST_STALL_MS
-        )
+        return self.starved > MOST_STARVED or self.worst_ms > LONGEST_STALL_MS
+
+    @property
+    def starved(self) -> int:
+        """Of the core that was away most often."""
+        return max(self._starved.values())
+
+    @property
+    def worst_ms(self) -> float:
+        return max(self._worst_ms.values())
 
     def __str__(self) -> str:
-        starved, worst_ms = max(self._starved.values()), max(self._worst_ms.values())
-        return f"woken late {starved} times, {worst_ms:.0f} ms at worst"
+        return f"woken late {self.starved} times, {self.worst_ms:.0f} ms at worst"
 
-    async def __aenter__(self) -> Metronome:
+    def __enter__(self) -> Metronome:
         for core in self._cores:
             threading.Thread(target=self._tick, args=(core,), daemon=True).start()
         return self
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
@@ -87,7 +92,7 @@ def on_a_steady_machine(
         for number in range(MOST_ATTEMPTS):
             if number:
                 await asyncio.sleep(REST_S)
-            async with Metronome() as metronome:
+            with Metronome() as metronome:
                 failure = result = None
                 try:
                     result = await attempt(*args, **kwargs)

@@ -26,6 +26,7 @@ from appliance.engines.emulated_tts import WORD_MS
 from appliance.events import Agent
 from appliance.media import token
 from appliance.rehearsal import script as bench_script
+from appliance.seldom import QUIET_S
 from appliance.store.calls import read_past
 from appliance.store.database import open_engine
 from appliance.store.models import ANY_DID
@@ -251,6 +252,10 @@ async def test_a_language_model_that_is_silent_dead_dying_and_unwanted(
 async def test_without_turn_judge_and_embedder_turns_end_and_words_find_the_answer(
     site: Site, files: dict[str, Path]
 ) -> None:
+    alone = "search by words alone"
+    if any(alone in line for line in site.logged("worker")):
+        await asyncio.sleep(QUIET_S)  # told seldom: a busy machine may have told it just now
+    begun = len(site.logged("worker"))
     async with ringing(site) as call:
         await call.event("turn_over")
         await asyncio.to_thread(site.kill, "turn.0", "embed.0")
@@ -260,8 +265,7 @@ async def test_without_turn_judge_and_embedder_turns_end_and_words_find_the_answ
     assert turns[1].heard == SHORT_ANSWERS["cancel"]
     assert turns[1].passages[0].heading == "How do I cancel my connection?"
     assert turns[1].gap_ms is not None and 400 < turns[1].gap_ms < ANSWER_DEADLINE_MS
-    # it is told seldom: a busy machine whose vectors came late has said it shortly before
-    assert any("search by words alone" in line for line in site.logged("worker"))
+    assert any(alone in line for line in site.logged("worker", begun))
 
 
 # --- Postgres and the worker ----------------------------------------------------------------------

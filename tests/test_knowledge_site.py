@@ -349,7 +349,7 @@ async def test_what_is_asked_often_is_answered_from_memory(
         await asked(site, said["calls"])
     await made(site)
     for _ in range(MOST_ATTEMPTS):
-        async with Metronome() as metronome:
+        with Metronome() as metronome:
             turn = await asked(site, said["calls"])
         stages = Stages(**turn["stages"])
         assert turn["source"] == "cached" and turn["heard"] == first["heard"]

@@ -23,13 +23,13 @@ def stalls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
 
 
 async def test_a_thread_that_only_sleeps_is_woken_on_every_core() -> None:
-    async with Metronome() as beat:
+    with Metronome() as beat:
         await asyncio.sleep(0.3)
     assert all(worst > 0 for worst in beat._worst_ms.values()), beat
 
 
 async def test_each_of_its_bounds_makes_a_machine_busy() -> None:
-    async with Metronome() as beat:
+    with Metronome() as beat:
         pass
     core = beat._cores[-1]
     beat._worst_ms[core] = metronome.LONGEST_STALL_MS

@@ -38,7 +38,6 @@ ANSWER = (
     " whose it was. Then one day a little machine came and picked it up, and everybody was happy."
 )
 READY_TIMEOUT_S = 40.0
-"""Calls, while the machine is busy with other things: then their sound says nothing about us."""
 LONGEST_STOP_MS = 1500
 """From the caller's first sound to the bot's silence at the ear: detector, two networks, jitter."""
 
