@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -109,6 +110,36 @@ def test_hearing_takes_an_utterance_in_one_piece(script: Script, pause_ms: int) 
             hearing = Hearing(Locator(script), RATE_HZ)
             hearing.feed(pcm)
             assert hearing.final_text().startswith(" ".join(plain(utterance).split()[:2]))
+
+
+def test_hearing_of_what_came_with_holes_is_never_of_other_words(script: Script) -> None:
+    """As it comes from a machine that stood still: frames are gone, or silent in their place."""
+    locator, chance = Locator(script), random.Random(3)
+    for utterance in script.utterances * 40:
+        hearing = Hearing(locator, RATE_HZ)
+        pcm, step = silence(200, RATE_HZ) + utterance.pcm(RATE_HZ), bytes_of(20, RATE_HZ)
+        gone = 0
+        for at in range(0, len(pcm), step):
+            gone = gone - 1 if gone else chance.choice([1, 2, 4, 8]) * (chance.random() < 0.05)
+            if not gone:
+                hearing.feed(pcm[at : at + step])
+            elif chance.random() < 0.5:
+                hearing.feed(silence(20, RATE_HZ))
+        heard = hearing.final_text()
+        assert set(heard.split()) <= set(plain(utterance).split()), utterance.id
+        assert heard, utterance.id
+
+
+@pytest.mark.parametrize("held_up_ms", [60, 300])
+def test_hearing_of_what_was_held_up_has_no_word_twice(script: Script, held_up_ms: int) -> None:
+    locator = Locator(script)
+    for utterance in script.utterances:
+        pcm = utterance.pcm(RATE_HZ)
+        for at_ms in range(0, len(pcm) // 16, 100):
+            hearing = Hearing(locator, RATE_HZ)
+            at = bytes_of(at_ms, RATE_HZ)
+            hearing.feed(pcm[:at] + silence(held_up_ms, RATE_HZ) + pcm[at:])
+            assert hearing.final_text() == plain(utterance), at_ms
 
 
 def test_hearing_knows_a_piece_and_two_in_one_and_no_noise(script: Script) -> None:

@@ -18,8 +18,10 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from appliance.audio import RATES_HZ, bytes_of, ms_of
 from appliance.engines.emulated_http import Load, failure
 from appliance.engines.emulated_script import (
+    LOCATE_HZ,
     Locator,
     Place,
+    Track,
     Utterance,
     is_sound,
     to_track,
@@ -27,16 +29,20 @@ from appliance.engines.emulated_script import (
 
 LOG = logging.getLogger(__name__)
 CONFIDENCE = 0.95
-_SURE_MS = 160
-"""Voiced audio after which a very like place is believed."""
+_SURE_MS = (160, 320)
+"""The last so much audio is looked for first; a very like place is believed."""
 _SURE = 0.9
-_ENOUGH_MS = 320
-"""Voiced audio after which the likeliest place is believed, if it is likely at all."""
+_ENOUGH_MS = 640
+"""Then so much, for caller's audio with noise in it; the likeliest place is believed, if it is
+likely at all. Less would do for noise; but of a piece with a frame missing, half is very like
+some other vowel of the script."""
 _ENOUGH = 0.5
-_LOST_MS = 480
+_LOST_MS = 800
 """Without a place in so much sound, this is no speech of the script: a cough, a noise."""
 _HEARD_SHARE = 0.6
 """A word of which so much was received is recognised."""
+_HELD_UP_MS = 1000
+"""An utterance that is found once more, later by less than this, is not said again."""
 _FRAME_MS = 20
 """Audio is heard in such pieces however it arrives: an utterance that is heard again, from a server
 that died, comes in one message, and would else be looked for by its last, silent piece alone."""
@@ -66,6 +72,8 @@ class Hearing:
         self._tried_ms = 0
         self._search_from_ms = 0
         self._words: list[tuple[str, int]] = []
+        self._placed: Utterance | None = None
+        self._offset_ms = 0
 
     @property
     def received_ms(self) -> int:
@@ -96,7 +104,7 @@ class Hearing:
             return False  # inside a recording that is already placed
         if is_sound(to_track(pcm, self._rate_hz)):
             self._voiced_ms += ms_of(len(pcm), self._rate_hz)
-        if self._voiced_ms < _SURE_MS or self._voiced_ms - self._tried_ms < 40:
+        if self._voiced_ms < _SURE_MS[0] or self._voiced_ms - self._tried_ms < 40:
             return False
         self._tried_ms = self._voiced_ms
         return self._search()
@@ -115,29 +123,40 @@ class Hearing:
         return " ".join(kept)
 
     def _search(self) -> bool:
-        length_ms = min(self._voiced_ms, _ENOUGH_MS)
-        tail = bytes(self._pcm[-2 * length_ms * self._rate_hz // 1000 :])
-        place = self._locator.find(to_track(tail, self._rate_hz))
-        if place is None:
-            return False
-        enough = _SURE if self._voiced_ms < _ENOUGH_MS else _ENOUGH
-        if place.likeness < enough:
-            if self._voiced_ms >= _LOST_MS:
-                self._voiced_ms = self._tried_ms = 0
-            return False
-        self._settle(place)
-        return True
+        wanted = [(ms, _SURE) for ms in _SURE_MS] + [(_ENOUGH_MS, _ENOUGH)]
+        for length_ms, enough in wanted:
+            if self._voiced_ms < length_ms:
+                break
+            last = bytes(self._pcm[-bytes_of(length_ms, self._rate_hz) :])
+            tail = to_track(last, self._rate_hz)
+            if not _is_mostly_sound(tail):
+                continue
+            place = self._locator.find(tail)
+            if place is not None and place.likeness >= enough:
+                self._settle(place)
+                return True
+        if self._voiced_ms >= _LOST_MS:
+            self._voiced_ms = self._tried_ms = 0
+        return False
 
     def _settle(self, place: Place) -> None:
         offset_ms = self.received_ms - place.end_ms
-        utterance: Utterance = place.utterance
-        self._words += [
-            (word.text, offset_ms + word.end_ms)
-            for word in utterance.words
-            if offset_ms + word.end_ms > self._search_from_ms
-        ]
-        self._search_from_ms = offset_ms + utterance.words[-1].end_ms
+        words = [(word.text, offset_ms + word.end_ms) for word in place.utterance.words]
+        if place.utterance is self._placed and offset_ms < self._offset_ms + _HELD_UP_MS:
+            # Its end comes later than it should: the rest was held up on its way.
+            self._words[-1] = words[-1]
+        else:
+            self._words += [(word, end) for word, end in words if end > self._search_from_ms]
+        self._placed, self._offset_ms = place.utterance, offset_ms
+        self._search_from_ms = words[-1][1]
         self._voiced_ms = self._tried_ms = 0
+
+
+def _is_mostly_sound(track: Track) -> bool:
+    """Of a gap and a first vowel, half a dozen utterances would be very like."""
+    step = LOCATE_HZ * _FRAME_MS // 1000
+    frames = [is_sound(track[at : at + step]) for at in range(0, len(track), step)]
+    return 2 * sum(frames) > len(frames)
 
 
 def _plain(word: str) -> str:
