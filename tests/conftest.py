@@ -28,8 +28,14 @@ from appliance.store.database import migrate, open_engine
 from tests.databases import TEMPLATE, close_superusers, drop_database, make_database
 from tests.knowledge_servers import EmbedProcess
 from tests.lanes import Lanes
+from tests.metronome import pytest_runtest_protocol
 
-__all__ = ["TEMPLATE", "drop_database", "make_database"]  # for whom they were here first
+__all__ = [
+    "TEMPLATE",  # as the next two, for whom they were here first
+    "drop_database",
+    "make_database",
+    "pytest_runtest_protocol",  # a hook
+]
 
 HURRY = 8
 """Steps of niceness: six times the share of a core."""

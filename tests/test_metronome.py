@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +91,43 @@ async def test_a_machine_that_never_stood_steady_proves_nothing(stalls: list[boo
     with pytest.raises(pytest.skip.Exception, match="stood still in each attempt"):
         await judge()
     assert not stalls
+
+
+TWICE = """
+import pytest
+from tests import metronome
+
+busy, tries = {busy}, []
+metronome.REST_S = 0.0
+metronome.Metronome.machine_was_busy = property(lambda self: busy)
+
+@pytest.mark.server
+def test_of_processes():
+    tries.append(1)
+    assert len(tries) == 2
+
+@pytest.mark.server
+def test_of_processes_that_do_not_work():
+    assert not tries
+
+def test_of_a_pure_part():
+    raise ArithmeticError
+"""
+
+
+@pytest.mark.parametrize(
+    ("busy", "told"), [(True, "2 failed, 1 passed, 2 rerun"), (False, "3 failed in")]
+)
+async def test_what_failed_while_the_machine_stood_still_is_done_once_again(
+    busy: bool, told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "test_twice.py"
+    path.write_text(TWICE.format(busy=busy))
+    options = ["-p", "tests.metronome", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    run = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "pytest", "-c", "pyproject.toml", *options, str(path)],
+        cwd=Path(__file__).parent.parent,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await asyncio.wait_for(run.communicate(), 60)
+    assert told in said.decode()
