@@ -41,7 +41,7 @@ def live_settings(folder: Any, workers: int = 1, url: str = "") -> Settings:
         {
             "data_dir": folder,
             "database": {"url": url or "postgresql://a:b@127.0.0.1:1/c"},
-            "worker": {"port": first},
+            "worker": {"port": first, "agent_timeout_ms": 10_000},
             "sip": {"worker_urls": urls},
             "switch": {"worker_urls": urls, "api_port": others[-1]},
         }

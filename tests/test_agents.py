@@ -9,7 +9,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
@@ -40,7 +41,24 @@ SALES = Agent(id="sales", version=0, name="Sales", language="hi")
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
+    """Patient ones: what is asked of Postgres here is not how quick it is."""
+    return Settings(data_dir=tmp_path, worker=Worker(agent_timeout_ms=10_000))
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path, worker=Worker(agent_timeout_ms=300))
+
+
+@asynccontextmanager
+async def opened(engine: AsyncEngine, settings: Settings) -> AsyncIterator[Directory]:
+    """A directory that is closed however the test ends: a look-up left behind would leave its
+    connection to the next one."""
+    directory = Directory(engine, settings)
+    try:
+        yield directory
+    finally:
+        await directory.close()
 
 
 @pytest.fixture
@@ -172,15 +190,14 @@ async def test_two_publishers_make_two_versions(engine: AsyncEngine) -> None:
 async def test_a_change_is_answered_by_the_next_call(
     engine: AsyncEngine, settings: Settings
 ) -> None:
-    directory = Directory(engine, settings)
-    with pytest.raises(NoAgentError, match="1001"):
-        await directory.agent_for("1001")
-    await publish_agent(engine, HELP)
-    await set_number(engine, "*", "help")
-    assert (await directory.agent_for("1001")).version == 1
-    await publish_agent(engine, dataclasses.replace(HELP, greeting="New."))
-    assert (await directory.agent_for("1001")).greeting == "New."
-    await directory.close()
+    async with opened(engine, settings) as directory:
+        with pytest.raises(NoAgentError, match="1001"):
+            await directory.agent_for("1001")
+        await publish_agent(engine, HELP)
+        await set_number(engine, "*", "help")
+        assert (await directory.agent_for("1001")).version == 1
+        await publish_agent(engine, dataclasses.replace(HELP, greeting="New."))
+        assert (await directory.agent_for("1001")).greeting == "New."
 
 
 @pytest.mark.server
@@ -191,18 +208,16 @@ async def test_a_new_process_answers_with_postgres_away(
     await publish_agent(engine, SALES)
     await set_number(engine, "*", "help")
     await set_number(engine, "1001", "sales")
-    before = Directory(engine, settings)
-    assert {agent.id for agent in await before.all_agents()} == {"help", "sales"}
-    await before.close()
+    async with opened(engine, settings) as before:
+        assert {agent.id for agent in await before.all_agents()} == {"help", "sales"}
     assert (settings.data_dir / FILE).stat().st_mode & 0o777 == 0o600
 
     nowhere = open_engine(f"postgresql://ivr:x@127.0.0.1:{free_port()}/ivr")
-    after = Directory(nowhere, settings)
-    assert {agent.id for agent in await after.all_agents()} == {"help", "sales"}
-    assert (await after.agent_for("1001")).id == "sales"
-    assert (await after.agent_for("999")).id == "help"
-    assert "answering 999 with the last known agent help version 1" in caplog.text
-    await after.close()
+    async with opened(nowhere, settings) as after:
+        assert {agent.id for agent in await after.all_agents()} == {"help", "sales"}
+        assert (await after.agent_for("1001")).id == "sales"
+        assert (await after.agent_for("999")).id == "help"
+        assert "answering 999 with the last known agent help version 1" in caplog.text
     await nowhere.dispose()
 
 
@@ -217,12 +232,11 @@ async def test_an_agent_is_found_by_its_id_in_the_version_a_call_began_with(
     assert await load_agent(engine, "help") == await load_agent(engine, "help", 9) == second
     assert await load_agent(engine, "nobody") is None
     assert await load_agents(engine) == [second, sales]
-    directory = Directory(engine, settings)
-    assert await directory.agent_by_id("help", 1) == first
-    assert await directory.agent_by_id("help") == second
-    with pytest.raises(NoAgentError, match="there is no agent nobody"):
-        await directory.agent_by_id("nobody")
-    await directory.close()
+    async with opened(engine, settings) as directory:
+        assert await directory.agent_by_id("help", 1) == first
+        assert await directory.agent_by_id("help") == second
+        with pytest.raises(NoAgentError, match="there is no agent nobody"):
+            await directory.agent_by_id("nobody")
 
 
 @pytest.mark.server
@@ -230,80 +244,75 @@ async def test_an_agent_without_a_number_is_known_with_postgres_away(
     engine: AsyncEngine, settings: Settings
 ) -> None:
     await publish_agent(engine, SALES)
-    before = Directory(engine, settings)
-    assert [agent.id for agent in await before.all_agents()] == ["sales"]  # to be warmed too
-    await before.close()
+    async with opened(engine, settings) as before:
+        assert [agent.id for agent in await before.all_agents()] == ["sales"]  # to be warmed too
     nowhere = open_engine(f"postgresql://ivr:x@127.0.0.1:{free_port()}/ivr")
-    after = Directory(nowhere, settings)
-    assert (await after.agent_by_id("sales", 7)).version == 1
-    with pytest.raises(NoAgentError, match="known here"):
-        await after.agent_by_id("help")
-    with pytest.raises(NoAgentError, match="no agent answers agentsales"):
-        await after.agent_for("agentsales")  # no number is an agent's key
-    await after.close()
+    async with opened(nowhere, settings) as after:
+        assert (await after.agent_by_id("sales", 7)).version == 1
+        with pytest.raises(NoAgentError, match="known here"):
+            await after.agent_by_id("help")
+        with pytest.raises(NoAgentError, match="no agent answers agentsales"):
+            await after.agent_for("agentsales")  # no number is an agent's key
     await nowhere.dispose()
 
 
 @pytest.mark.server
 async def test_nothing_known_and_nobody_there_is_a_typed_error(settings: Settings) -> None:
     engine = open_engine(f"postgresql://ivr:x@127.0.0.1:{free_port()}/ivr")
-    directory = Directory(engine, settings)
-    with pytest.raises(NoAgentError) as caught:
-        await directory.agent_for("1001")
-    assert caught.value.did == "1001"
-    await directory.close()
+    async with opened(engine, settings) as directory:
+        with pytest.raises(NoAgentError) as caught:
+            await directory.agent_for("1001")
+        assert caught.value.did == "1001"
     await engine.dispose()
 
 
 @pytest.mark.server
 async def test_a_hanging_server_costs_one_wait_and_is_used_again(
     engine: AsyncEngine,
-    settings: Settings,
+    hasty: Settings,
     database_url: str,
     stopped: list[int],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await publish_agent(engine, HELP)
     await set_number(engine, "*", "help")
-    directory = Directory(engine, settings)
-    await directory.agent_for("1001")
-    stopped += stop_backends(database_url)
+    async with opened(engine, hasty) as directory:
+        await directory.agent_for("1001")
+        stopped += stop_backends(database_url)
 
-    started = time.monotonic()
-    async with asyncio.timeout(LOOKUP_LIMIT_S / 2):  # who waits for the server itself waits longer
-        assert (await directory.agent_for("1001")).version == 1
-    assert 0.25 < time.monotonic() - started
-    assert "did not answer within 300 ms" in caplog.text
-    assert (await at_once(directory.agent_for("1001"))).version == 1
-    assert caplog.text.count("did not answer within") == 1
+        started = time.monotonic()
+        async with asyncio.timeout(LOOKUP_LIMIT_S / 2):  # for the server itself: longer
+            assert (await directory.agent_for("1001")).version == 1
+        assert 0.25 < time.monotonic() - started
+        assert "did not answer within 300 ms" in caplog.text
+        assert (await at_once(directory.agent_for("1001"))).version == 1
+        assert caplog.text.count("did not answer within") == 1
 
-    other = open_engine(database_url)
-    await publish_agent(other, dataclasses.replace(HELP, greeting="Back."))
-    await other.dispose()
-    for pid in stopped:
-        os.kill(pid, signal.SIGCONT)
-    async with asyncio.timeout(20):
-        while (await directory.agent_for("1001")).greeting != "Back.":
-            await asyncio.sleep(0.02)
-    await directory.close()
+        other = open_engine(database_url)
+        await publish_agent(other, dataclasses.replace(HELP, greeting="Back."))
+        await other.dispose()
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        async with asyncio.timeout(20):
+            while (await directory.agent_for("1001")).greeting != "Back.":
+                await asyncio.sleep(0.02)
 
 
 @pytest.mark.server
 async def test_a_caller_who_hangs_up_in_the_wait_leaves_nothing_behind(
-    engine: AsyncEngine, settings: Settings, database_url: str, stopped: list[int]
+    engine: AsyncEngine, hasty: Settings, database_url: str, stopped: list[int]
 ) -> None:
     await publish_agent(engine, HELP)
     await set_number(engine, "*", "help")
-    directory = Directory(engine, settings)
-    await directory.agent_for("1001")
-    stopped += stop_backends(database_url)
-    waiting = asyncio.create_task(directory.agent_for("1001"))
-    await asyncio.sleep(0.05)
-    waiting.cancel()
-    await asyncio.wait({waiting})
-    assert waiting.cancelled()
-    assert (await at_once(directory.agent_for("1001"))).version == 1
-    await directory.close()
+    async with opened(engine, hasty) as directory:
+        await directory.agent_for("1001")
+        stopped += stop_backends(database_url)
+        waiting = asyncio.create_task(directory.agent_for("1001"))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        assert waiting.cancelled()
+        assert (await at_once(directory.agent_for("1001"))).version == 1
     assert len(asyncio.all_tasks()) == 1
 
 
@@ -313,17 +322,16 @@ async def test_a_broken_config_falls_back_to_the_last_good_version(
 ) -> None:
     await publish_agent(engine, HELP)
     await set_number(engine, "*", "help")
-    directory = Directory(engine, settings)
-    await directory.agent_for("1")
-    with psycopg.connect(database_url) as connection:
-        connection.execute(
-            "INSERT INTO agent_versions (agent_id, version, config)"
-            """ VALUES ('help', 2, '{"silence_ms": "soon"}')"""
-        )
-    with caplog.at_level(logging.WARNING):
-        assert (await directory.agent_for("1")).version == 1
-    assert "silence_ms" in caplog.text
-    await directory.close()
+    async with opened(engine, settings) as directory:
+        await directory.agent_for("1")
+        with psycopg.connect(database_url) as connection:
+            connection.execute(
+                "INSERT INTO agent_versions (agent_id, version, config)"
+                """ VALUES ('help', 2, '{"silence_ms": "soon"}')"""
+            )
+        with caplog.at_level(logging.WARNING):
+            assert (await directory.agent_for("1")).version == 1
+        assert "silence_ms" in caplog.text
 
 
 def test_a_broken_file_is_logged_and_ignored(

@@ -15,7 +15,7 @@ from virtualtime import run
 from appliance.call.past import Past, PastCalls
 from appliance.call.trying import typed_event
 from appliance.events import Agent, CallRecord
-from appliance.settings import Settings
+from appliance.settings import Settings, Worker
 from appliance.store.agents import publish_agent
 from appliance.store.database import open_engine
 from appliance.store.directory import Directory, NoAgentError
@@ -219,7 +219,8 @@ def test_a_test_call_continues_nobodys_call() -> None:
 
 async def test_the_draft_answers_only_who_asked_for_it(engine: AsyncEngine, tmp_path: Path) -> None:
     published = await publish_agent(engine, agent_with(greeting="Published."))
-    directory = Directory(engine, Settings(data_dir=tmp_path))
+    patient = Settings(data_dir=tmp_path, worker=Worker(agent_timeout_ms=10_000))
+    directory = Directory(engine, patient)
     with pytest.raises(NoAgentError, match="no draft"):
         await directory.draft_of(published.id)
     async with engine.begin() as connection:
