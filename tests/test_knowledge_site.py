@@ -181,8 +181,19 @@ async def greeted(call: LiveCall) -> None:
 
 
 async def ask(call: LiveCall, file: Path) -> dict[str, Any]:
-    """Say a question, and wait until its answer has been heard; the turn."""
-    await call.said(file, EVENT_TIMEOUT_S)
+    """Say a question, and wait until its answer has been heard; the turn. A caller who was misheard
+    while the machine stood still asks again."""
+    for _ in range(MOST_ATTEMPTS):
+        with Metronome() as metronome:
+            await call.said(file, EVENT_TIMEOUT_S)
+            turn = await answered(call)
+        if turn["said"] == QUESTIONS[file.stem] or not metronome.machine_was_busy:
+            break
+        print(f"{file.stem} was heard as {turn['said']!r}: {metronome}")
+    return turn
+
+
+async def answered(call: LiveCall) -> dict[str, Any]:
     while True:
         turn: dict[str, Any] = (await call.event("turn_over", EVENT_TIMEOUT_S))["turn"]
         if turn["said"]:
@@ -255,7 +266,8 @@ async def test_a_call_keeps_its_version_and_cites_what_it_says(site: UpSite, tal
     assert [turn["passages"][0]["document"] for turn in talks.others] == ["guide.docx", "faq.csv"]
     assert "two thousand rupees" in talks.others[1]["heard"]
     shown = await asyncio.to_thread(site.ivr, "calls", "show", talks.first.call_id)
-    assert shown.count("* tariffs.pdf p. 2 / International calls (") == 2, shown
+    told = shown.count("International calls cost twelve rupees")
+    assert shown.count("* tariffs.pdf p. 2 / International calls (") == told >= 2, shown
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -268,7 +280,7 @@ async def next_call(site: UpSite, talks: Talks, said: dict[str, Path]) -> LiveCa
 
 
 async def test_the_next_call_has_the_new_version(next_call: LiveCall) -> None:
-    _, (_, turn) = await next_call.rows()
+    _, (*_, turn) = await next_call.rows()
     assert "fifteen rupees" in turn.heard
     assert [(p.document, p.page) for p in turn.passages if p.cited] == [("tariffs.pdf", 2)]
 
