@@ -83,7 +83,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Processes that wait for each other cannot be judged while the machine stands still: a test of
     such that failed meanwhile is done once again, and fails if it fails again. One that fails on a
     steady machine has failed, and a test of pure parts always has."""
-    if not any(item.iter_markers("server")) and not any(item.iter_markers("sip")):
+    if not any(item.get_closest_marker(name) for name in ("server", "sip")):
         return (yield)
     with Metronome() as metronome:
         again = pytest.mark.flaky(

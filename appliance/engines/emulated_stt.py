@@ -29,14 +29,9 @@ from appliance.engines.emulated_script import (
 
 LOG = logging.getLogger(__name__)
 CONFIDENCE = 0.95
-_SURE_MS = (160, 320)
-"""The last so much audio is looked for first; a very like place is believed."""
-_SURE = 0.9
-_ENOUGH_MS = 640
-"""Then so much, for caller's audio with noise in it; the likeliest place is believed, if it is
-likely at all. Less would do for noise; but of a piece with a frame missing, half is very like
-some other vowel of the script."""
-_ENOUGH = 0.5
+_BELIEVED = ((160, 0.9), (320, 0.9), (640, 0.5))
+"""How like its place the last so many ms of voiced audio must be, shortest first. The longest is for
+audio with noise in it; a shorter piece with a frame missing is so like other vowels of the script."""
 _LOST_MS = 800
 """Without a place in so much sound, this is no speech of the script: a cough, a noise."""
 _HEARD_SHARE = 0.6
@@ -104,7 +99,7 @@ class Hearing:
             return False  # inside a recording that is already placed
         if is_sound(to_track(pcm, self._rate_hz)):
             self._voiced_ms += ms_of(len(pcm), self._rate_hz)
-        if self._voiced_ms < _SURE_MS[0] or self._voiced_ms - self._tried_ms < 40:
+        if self._voiced_ms < _BELIEVED[0][0] or self._voiced_ms - self._tried_ms < 40:
             return False
         self._tried_ms = self._voiced_ms
         return self._search()
@@ -123,8 +118,7 @@ class Hearing:
         return " ".join(kept)
 
     def _search(self) -> bool:
-        wanted = [(ms, _SURE) for ms in _SURE_MS] + [(_ENOUGH_MS, _ENOUGH)]
-        for length_ms, enough in wanted:
+        for length_ms, enough in _BELIEVED:
             if self._voiced_ms < length_ms:
                 break
             last = bytes(self._pcm[-bytes_of(length_ms, self._rate_hz) :])
